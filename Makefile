@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint spelling types imports unit format bench chaos chromium assets messages screenshots wheels lock clean
+.PHONY: help setup demo check test lint spelling types imports unit format bench chaos chromium assets messages screenshots wheels lock clean pgbouncer
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,7 +40,7 @@ demo: $(RUNTIME) ## Deliver sample events to the Customer.io emulator on this ma
 check: $(READY) ## Lint, spelling, types, imports, unit and contract tests (under a minute on 2 cores; no root, browser or Node)
 	@$(MAKE) --no-print-directory -j4 lint spelling types imports unit
 
-test: $(READY) $(CLIENTS) $(ASSETS) chromium lint spelling types imports ## Run everything that CI runs
+test: $(READY) $(CLIENTS) $(ASSETS) chromium pgbouncer lint spelling types imports ## Run everything that CI runs
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
 unit: $(READY)
@@ -72,7 +72,7 @@ format: $(READY) ## Format the code and apply automatic lint fixes
 bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --keep FILE", "--compare FILE", "--postgresql")
 	@PYTHONPATH=.:tests $(BIN)/python -m bench $(ARGS)
 
-chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N")
+chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N", ARGS=--postgresql)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
 .PHONY: dev
@@ -90,6 +90,9 @@ screenshots: $(READY) chromium ## Take the screenshots in docs/
 
 chromium:
 	@sh scripts/chromium.sh
+
+pgbouncer:
+	@sh scripts/pgbouncer.sh
 
 wheels: $(READY) ## Download the runtime packages as wheels for every supported platform
 	@$(BIN)/python scripts/wheels.py

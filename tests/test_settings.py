@@ -59,3 +59,17 @@ def test_a_number_out_of_bounds_needs_no_description():
     with pytest.raises(SettingsError) as raised:
         read_settings({"port": "99999"}, {})
     assert str(raised.value) == "Invalid --port: must be at most 65535. Got '99999'."
+
+
+@pytest.mark.parametrize(
+    ("database", "direct"),
+    [("", "postgresql://db.example/shop"), ("postgresql://pool.example/shop", "sqlite:///nicobar.db")],
+)
+def test_only_a_server_s_database_has_a_direct_url(database, direct):
+    with pytest.raises(SettingsError, match="Invalid database_listen_url"):
+        read_settings({"database_url": database, "database_listen_url": direct}, {})
+
+
+def test_the_direct_url_of_a_pooled_database_is_read():
+    flags = {"database_url": "postgresql://pool.example/shop", "database_listen_url": "postgresql://db.example/shop"}
+    assert read_settings(flags, {}).direct_database == "postgresql://db.example/shop"

@@ -74,6 +74,7 @@ class Runtime:
             mail=_mail(settings),
             on_accepted=self.wake,
         )
+        self.hints = locate(settings.database, settings.direct_database).hints(clock)
         self.worker: Worker | None = None
         self.server: Server | None = None
         # Where to set the owner's password, until it is set.
@@ -105,9 +106,24 @@ class Runtime:
         )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """Tells the worker about new work for these endpoints; one in another process finds it within a second."""
+        """Tells this process's worker about new work for these endpoints, and others about those that it does not
+        have.
+        """
+        others = endpoint_seqs if self.worker is None else self.worker.wake(endpoint_seqs)
+        if others and self.hints is not None:
+            self.hints.tell(others)
+
+    def hear(self, endpoint_seqs: Sequence[int]) -> None:
+        """Another process has new work for these endpoints, for any if none is named."""
         if self.worker is not None:
-            self.worker.wake(endpoint_seqs)
+            if endpoint_seqs:
+                self.worker.wake(endpoint_seqs)
+            else:
+                self.worker.look()
+
+    def is_told(self) -> bool:
+        """Whether new work of all processes is told to this one."""
+        return self.settings.role is Role.ALL if self.hints is None else self.hints.is_heard
 
     def forget_worker(self) -> None:
         self.worker = None
@@ -139,7 +155,7 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
     Raises StoreUnusable.
     """
     make_data_dir(settings.data_dir)
-    location = locate(settings.database)
+    location = locate(settings.database, settings.direct_database)
     keys = KeyHolder(
         key_path=settings.key_path,
         secret_key=settings.secret_key,
@@ -212,6 +228,8 @@ async def run(
         _log_rejected_addresses(runtime)
         stack.push_async_callback(runtime.alerts.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
+        if runtime.hints is not None:
+            stack.push_async_callback(runtime.hints.close)
         if sandbox is None:
             pool = SandboxPool(
                 children=settings.sandbox_children,
@@ -225,6 +243,9 @@ async def run(
                 clock,
             )
             await standby.start()
+            if runtime.hints is not None:
+                hints = runtime.hints
+                runtime.keep_running(stack, "hints", lambda stop: hints.listen(runtime.hear, stop))
             runtime.keep_running(stack, "delivery", standby.run)
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
@@ -310,6 +331,7 @@ async def _start_delivery(
             "retention": maintainer.run,
             "removed endpoints": Remover(store=store, clock=clock).run,
         },
+        is_told=runtime.is_told,
     )
     await worker.start()
     runtime.worker = worker

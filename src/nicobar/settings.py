@@ -27,7 +27,8 @@ MAX_SHOWN_CHARS = 100
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
 _PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
-_DATABASE_URLS = (_SQLITE_URL, "postgresql://", "postgres://")
+_SERVER_URLS = ("postgresql://", "postgres://")
+_DATABASE_URLS = (_SQLITE_URL, *_SERVER_URLS)
 # Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
 SECRETS = frozenset({"secret_key"})
 
@@ -68,6 +69,13 @@ class Settings(Record):
         Meta(
             description="Database URL: sqlite:///PATH or postgresql://USER@HOST:PORT/NAME. Defaults to nicobar.db in "
             "the data directory."
+        ),
+    ] = ""
+    database_listen_url: Annotated[
+        str,
+        Meta(
+            description="Direct URL of the PostgreSQL database, if database_url leads to a pooler such as PgBouncer. "
+            "Workers listen there for new events, and migrations run there. Defaults to database_url."
         ),
     ] = ""
     secret_key: Annotated[
@@ -177,6 +185,18 @@ class Settings(Record):
                 "setting_invalid",
                 "Invalid database_url: must be sqlite:///PATH or postgresql://….",
                 "For example, sqlite:////var/lib/nicobar.db or postgresql://nicobar@db.example:5432/nicobar.",
+            )
+        return url
+
+    @property
+    def direct_database(self) -> str:
+        """The URL of the database's server itself, or empty. Raises SettingsError for one of no server."""
+        url = self.database_listen_url
+        if url and not (url.startswith(_SERVER_URLS) and self.database.startswith(_SERVER_URLS)):
+            raise SettingsError(
+                "setting_invalid",
+                "Invalid database_listen_url: must be postgresql://…, beside such a database_url.",
+                "Remove it unless database_url leads to a pooler such as PgBouncer.",
             )
         return url
 
@@ -303,7 +323,13 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
                 "" if _is_number(fields[key]) else description(fields[key]),
             ) from error
     settings = Settings(**read)  # type: ignore[arg-type] # each value was converted to its field's type above
-    _ = settings.database, settings.alert_recipients, settings.allowed, settings.trusted_networks
+    _ = (
+        settings.database,
+        settings.direct_database,
+        settings.alert_recipients,
+        settings.allowed,
+        settings.trusted_networks,
+    )
     return settings
 
 

@@ -1,10 +1,11 @@
-"""Faults of the destination, switched on at random during the run."""
+"""Faults of a destination, switched on at random during the run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,32 +16,56 @@ from nicobar.emulator.faults import Fault, Reset
 
 # Only temporary faults: faults that a user has to fix put the endpoint on hold, and rejected items fail.
 KINDS = ("5xx", "429", "429 with Retry-After", "reset before taking", "reset after taking", "slow")
+HELD = "held"
 MAX_QUIET_S = 0.6
 MAX_TIMES = 3
 MAX_SLOW_MS = 800
+LOOK_S = 0.05
+# A held request that nobody sends is taken back after this time.
+HOLD_S = 2.0
 
 
 class Weather:
-    """Switches the emulator's faults; `met` counts the requests that met one, by kind."""
+    """Switches one emulator's faults; `met` counts the requests that met one, by kind. It changes as often for many
+    emulators together as for one.
+    """
 
-    def __init__(self, http: aiohttp.ClientSession, emulator: str, seed: int) -> None:
+    def __init__(self, http: aiohttp.ClientSession, emulator: str, *, seed: str, emulators: int) -> None:
         self._http = http
         self._address = f"{emulator}/emulator/faults"
         self._chance = random.Random(f"{seed}/faults")
+        self._max_quiet_s = MAX_QUIET_S * emulators
         self._deck: list[str] = []
         self._coming: list[tuple[str, int]] = []
+        self._changing = asyncio.Lock()
         self.met: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+        # When the destination has taken the last request that it may still hold.
+        self.quiet_at_s = 0.0
 
     async def run(self, enough: asyncio.Event) -> None:
         """Changes the weather until `enough` is set, then clears it."""
         while not enough.is_set():
             kinds = self._deal()
             faults = [self._fault(kind) for kind in kinds]
-            await self._put(faults, [(kind, fault.times) for kind, fault in zip(kinds, faults, strict=True)])
+            async with self._changing:
+                await self._put(faults, [(kind, fault.times) for kind, fault in zip(kinds, faults, strict=True)])
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._chance.uniform(0, MAX_QUIET_S)):
+                async with asyncio.timeout(self._chance.uniform(0, self._max_quiet_s)):
                     await enough.wait()
-        await self._put([], [])
+        async with self._changing:
+            await self._put([], [])
+        self.quiet_at_s = max(self.quiet_at_s, time.monotonic() + MAX_SLOW_MS / 1000)
+
+    async def hold(self, hold_ms: int) -> None:
+        """Holds the next request for so long, if one comes soon; no other fault comes before it."""
+        async with self._changing:
+            await self._put([Fault(delay_ms=hold_ms)], [(HELD, 1)])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_S):
+                    while await self._left():
+                        await asyncio.sleep(LOOK_S)
+            await self._put([], [])
+            self.quiet_at_s = time.monotonic() + hold_ms / 1000
 
     def _deal(self) -> list[str]:
         """The next two kinds; each comes as often as the others."""
@@ -64,13 +89,17 @@ class Weather:
             case _:
                 return Fault(delay_ms=self._chance.randint(1, MAX_SLOW_MS), times=times)
 
+    async def _left(self) -> list[int]:
+        """How often each of the coming faults still occurs."""
+        async with self._http.get(self._address) as answer:
+            return [fault["times"] for fault in (await answer.json())["faults"]]
+
     async def _put(self, faults: Sequence[Fault], coming: list[tuple[str, int]]) -> None:
         """Counts the previous faults that occurred before they are replaced; a request in between is not counted."""
-        async with self._http.get(self._address) as answer:
-            left = (await answer.json())["faults"]
+        left = await self._left()
         # They occur in order, so the remaining ones are the last.
         for place, (kind, times) in enumerate(reversed(self._coming)):
-            still = left[-1 - place]["times"] if place < len(left) else 0
+            still = left[-1 - place] if place < len(left) else 0
             self.met[kind] += times - still
         self._coming = coming
         body = msgspec.json.encode(faults)

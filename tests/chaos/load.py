@@ -7,16 +7,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 
+from chaos.scene import Scene
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
 from support.server import DODO, TYPES
+
+if TYPE_CHECKING:
+    from chaos.site import Site
 
 # How many events the handler sends for each type; several types, so that deliveries are sent in shared requests, in
 # requests of their own, or never.
@@ -55,9 +59,30 @@ function handler(webhook) {
 }
 """
 PROFILE_TYPE = "subscription.updated"
-MAX_PAUSE_S = 0.3
 AGAIN_S = 0.02
-POST_TIMEOUT_S = 10
+
+
+class Doors:
+    """The addresses of the servers that receive now, as a load balancer knows them."""
+
+    def __init__(self) -> None:
+        self._urls: list[str] = []
+        self._some = asyncio.Event()
+
+    def open(self, url: str) -> None:
+        self._urls.append(url)
+        self._some.set()
+
+    def close(self, url: str) -> None:
+        if url in self._urls:
+            self._urls.remove(url)
+        if not self._urls:
+            self._some.clear()
+
+    async def any(self, chance: random.Random) -> str:
+        """One of them, as soon as there is one."""
+        await self._some.wait()
+        return chance.choice(self._urls)
 
 
 @dataclass(slots=True)
@@ -70,32 +95,29 @@ class Sent:
 
 
 class Load:
-    """`up` is set while it is worth trying. `enough` ends the steady load, and then `settled` lets each customer have
-    one last word on the profile. Answers that a sender would not wait out are kept in `refusals`.
+    """`enough` ends the steady load, and then `settled` lets each customer have one last word on the profile. Answers
+    that a sender would not wait out are kept in `refusals`.
     """
 
-    def __init__(self, *, url: str, secret: str, customers: int, max_events: int, seed: int) -> None:
-        self._url = url
-        self._secret = secret
+    def __init__(self, *, site: Site, path: str, scene: Scene, customers: int, max_events: int, seed: int) -> None:
+        self._site = site
+        self._path = path
+        self._scene = scene
         self._seed = seed
         self._left = max_events
-        # No customer of an earlier run in the same database.
-        run = secrets.token_hex(4)
         self.sent = [
-            Sent(
-                Customer(key=f"cus_{run}_{number:02}", email=f"c{number:02}@shop.example", name=f"Buyer {number:02}")
-            )
+            Sent(Customer(key=f"cus_{number:02}", email=f"c{number:02}@shop.example", name=f"Buyer {number:02}"))
             for number in range(customers)
         ]
         self.posts = 0
         self.repeats = 0
         self.refusals: list[str] = []
-        self.up = asyncio.Event()
+        self.doors = Doors()
         self.enough = asyncio.Event()
         self.settled = asyncio.Event()
 
     async def run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=self._scene.post_timeout_s)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             await asyncio.gather(*(self._customer(http, number, event) for number, event in enumerate(self.sent)))
 
@@ -103,27 +125,32 @@ class Load:
     def exhausted(self) -> bool:
         return self._left <= 0
 
+    @property
+    def acknowledged(self) -> int:
+        return sum(item.acknowledged for item in self.sent)
+
     async def _customer(self, http: aiohttp.ClientSession, number: int, sent: Sent) -> None:
         chance = random.Random(f"{self._seed}/{number}")
+        # Where its events go depends on the time, so it must not change what they are.
+        ways = random.Random(f"{self._seed}/{number}/ways")
         while not self.enough.is_set() and self._left > 0:
             self._left -= 1
             sent.events.append(chance.choice(tuple(STEPS)))
-            await self._until_acknowledged(http, sent)
-            await _first(self.enough, chance.uniform(0, MAX_PAUSE_S))
+            await self._until_acknowledged(http, sent, ways)
+            await _first(self.enough, chance.uniform(0, self._scene.max_pause_s))
         await self.settled.wait()
         sent.events.append(PROFILE_TYPE)
-        await self._until_acknowledged(http, sent)
+        await self._until_acknowledged(http, sent, ways)
 
-    async def _until_acknowledged(self, http: aiohttp.ClientSession, sent: Sent) -> None:
+    async def _until_acknowledged(self, http: aiohttp.ClientSession, sent: Sent, ways: random.Random) -> None:
         place = len(sent.events) - 1
         event_id = f"evt_{sent.customer.key}_{place:06}"
         body = _body(sent.events[place], sent.customer, place)
         while True:
-            await self.up.wait()
-            headers = DODO.sign(event_id, body, self._secret, _now_ms())
+            url = await self.doors.any(ways) + self._path
             self.posts += 1
             try:
-                async with http.post(self._url, data=body, headers=headers) as answer:
+                async with http.post(url, data=body, headers=self._signed(event_id, body)) as answer:
                     status, text = answer.status, await answer.text()
             except (aiohttp.ClientError, OSError, TimeoutError):
                 status, text = 503, "no answer"
@@ -134,6 +161,11 @@ class Load:
             if status != 503:
                 self.refusals.append(f"{status} {text[:200]}")
             await asyncio.sleep(AGAIN_S)
+
+    def _signed(self, event_id: str, body: bytes) -> dict[str, str]:
+        now_ms = _now_ms()
+        each = [DODO.sign(event_id, body, key, now_ms) for key in self._site.keys]
+        return each[0] | {"webhook-signature": " ".join(headers["webhook-signature"] for headers in each)}
 
 
 async def _first(event: asyncio.Event, timeout_s: float) -> None:

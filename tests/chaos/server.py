@@ -2,7 +2,8 @@
 
 It loads everything, prints a line, and waits for its plan, a line of JSON on standard input: the harness keeps
 one ready while another one runs. Just before the end the point is noted in a file, so that only deaths that happened
-are counted. The parts are the real ones; each seam is wrapped from outside.
+are counted; requests are noted in another one, so that it is known who delivers where. The parts are the real ones;
+each seam is wrapped from outside.
 
 The waits that a run cannot afford are shortened: `SHORTENED` is the one place for them. Retries come after 50 to
 300 ms in place of 5 s to 10 h, and there are many of them, so that no delivery is given up while faults are on; a
@@ -16,6 +17,8 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,7 +27,8 @@ from typing import Any
 import click
 import msgspec
 
-from chaos.plan import NOTE_VARIABLE, Moment, Plan, Point
+from chaos.plan import NOTE_VARIABLE, QUICK_VARIABLE, REQUESTS_VARIABLE, Moment, Plan, Point
+from chaos.takeovers import Sending
 
 # Constants by module, in an order in which a module comes before those that import from it. An unknown name is an
 # error, so that the table stays correct.
@@ -35,8 +39,13 @@ SHORTENED: Mapping[str, Mapping[str, object]] = {
     "nicobar.pipeline.recorder": {"RECORD_AGAIN_MS": 100},
     "nicobar.pipeline.lane": {"AFTER_ERROR_MS": 100},
 }
-# How long a call is let run before a death in its midst.
-DURING_S = 0.001
+# Where several processes deliver: how long it takes until another one takes over, and what waits for that.
+SHORTENED_TOO: Mapping[str, Mapping[str, object]] = {
+    "nicobar.connectors.transport": {"TIMEOUT_MS": 2_000},
+    "nicobar.pipeline.leases": {"BEAT_MS": 400, "DEAD_MS": 1_600, "MAX_UNCONFIRMED_MS": 1_000, "LEFT_MS": 2_500},
+}
+# How long a call is let run before a death in its midst. What is held takes longer than what is slow.
+DURING_S = {Moment.DURING: 0.001, Moment.HELD: 1.0}
 
 # Which of the store's promises the work in hand belongs to.
 _promise: ContextVar[str] = ContextVar("promise", default="")
@@ -62,17 +71,17 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def shorten() -> None:
+def shorten(*, quick: bool) -> None:
     """Raises AttributeError for an unknown constant."""
-    for module_name, values in SHORTENED.items():
+    for module_name, values in (*SHORTENED.items(), *(SHORTENED_TOO.items() if quick else ())):
         module = importlib.import_module(module_name)
         for name, value in values.items():
             getattr(module, name)
             setattr(module, name, value)
 
 
-def wrap(fuse: Fuse) -> None:
-    """Puts the fuse at every stage."""
+def wrap(fuse: Fuse, requests: Path) -> None:
+    """Puts the fuse at every stage, and notes the requests."""
     from nicobar.connectors.customerio import CustomerIoDestination  # noqa: PLC0415
     from nicobar.connectors.transport import HttpTransport  # noqa: PLC0415
     from nicobar.sandbox.pool import SandboxPool  # noqa: PLC0415
@@ -85,10 +94,13 @@ def wrap(fuse: Fuse) -> None:
     _wrap_call(fuse, SandboxPool, "run", "transform")
     _wrap_call(fuse, CustomerIoDestination, "prepare", "check")
     _wrap_call(fuse, CustomerIoDestination, "pack", "batch")
+    _note_requests(HttpTransport, requests)
     _wrap_call(fuse, HttpTransport, "send", "send")
     for method, stage in (("append", "store"), ("claim", "claim"), ("record", "record")):
         _name_promise(TableStore, method, stage)
-    _wrap_commits(fuse)
+    _wrap_group_commits(fuse)
+    if any("postgresql://" in argument for argument in sys.argv):
+        _wrap_transactions(fuse)
 
 
 def _wrap_call(fuse: Fuse, owner: Any, name: str, stage: str) -> None:
@@ -96,12 +108,13 @@ def _wrap_call(fuse: Fuse, owner: Any, name: str, stage: str) -> None:
 
     async def later(*args: Any, **kwargs: Any) -> Any:
         fuse.passes(stage, Moment.BEFORE)
-        if fuse.watches(stage, Moment.DURING):
-            task = asyncio.ensure_future(original(*args, **kwargs))
-            await asyncio.wait([task], timeout=DURING_S)
-            if not task.done():
-                fuse.passes(stage, Moment.DURING)
-            return await task
+        for moment, duration_s in DURING_S.items():
+            if fuse.watches(stage, moment):
+                task = asyncio.ensure_future(original(*args, **kwargs))
+                await asyncio.wait([task], timeout=duration_s)
+                if not task.done():
+                    fuse.passes(stage, moment)
+                return await task
         result = await original(*args, **kwargs)
         fuse.passes(stage, Moment.AFTER)
         return result
@@ -113,6 +126,26 @@ def _wrap_call(fuse: Fuse, owner: Any, name: str, stage: str) -> None:
         return result
 
     setattr(owner, name, later if asyncio.iscoroutinefunction(original) else at_once)
+
+
+def _note_requests(transport: Any, path: Path) -> None:
+    """Notes each request, and each one that was accepted."""
+    original = transport.send
+    notes = path.open("ab", buffering=0)
+
+    def note(url: str, *, accepted: bool) -> None:
+        to = "/".join(url.split("/", 3)[:3])
+        sending = Sending(at_ns=time.monotonic_ns(), to=to, accepted=accepted)
+        notes.write(msgspec.json.encode(sending) + b"\n")
+
+    async def noted(self: Any, request: Any) -> Any:
+        note(request.url, accepted=False)
+        answer = await original(self, request)
+        if getattr(answer, "status", None) == 200:
+            note(request.url, accepted=True)
+        return answer
+
+    transport.send = noted
 
 
 def _name_promise(store: type, method: str, stage: str) -> None:
@@ -128,7 +161,7 @@ def _name_promise(store: type, method: str, stage: str) -> None:
     setattr(store, method, named)
 
 
-def _wrap_commits(fuse: Fuse) -> None:
+def _wrap_group_commits(fuse: Fuse) -> None:
     """Records in the writer which promises its next commit keeps, and can kill before and after it."""
     from nicobar.store import group_commit  # noqa: PLC0415 - as above
 
@@ -178,8 +211,37 @@ class _Watched:
             self._fuse.passes(stage, Moment.AFTER)
 
 
+def _wrap_transactions(fuse: Fuse) -> None:
+    """The same for transactions that PostgreSQL has for itself: each is one thread's, from its begin to its end."""
+    from nicobar.store.postgres import connection, database  # noqa: PLC0415 - as above
+
+    kept = threading.local()
+    execute = connection.Connection.execute
+
+    def noting(stage: str, original: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            kept.promise = stage if result else ""
+            return result
+
+        return noted
+
+    def watched(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        promise = getattr(kept, "promise", "")
+        if query != "COMMIT" or not promise:
+            return execute(self, query, *args, **kwargs)
+        fuse.passes(promise, Moment.BEFORE)
+        result = execute(self, query, *args, **kwargs)
+        fuse.passes(promise, Moment.AFTER)
+        return result
+
+    for name in ("claim", "record"):
+        setattr(database, name, noting(name, getattr(database, name)))
+    connection.Connection.execute = watched
+
+
 def main() -> None:
-    shorten()
+    shorten(quick=QUICK_VARIABLE in os.environ)
     from nicobar.cli import main as nicobar  # noqa: PLC0415 - after `shorten`
 
     click.echo("loaded")
@@ -188,7 +250,7 @@ def main() -> None:
         # Whoever started it has ended.
         return
     plan = msgspec.json.decode(line, type=Plan | None)
-    wrap(Fuse(plan, Path(os.environ[NOTE_VARIABLE])))
+    wrap(Fuse(plan, Path(os.environ.pop(NOTE_VARIABLE))), Path(os.environ.pop(REQUESTS_VARIABLE)))
     nicobar()
 
 

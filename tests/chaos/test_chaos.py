@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ import pytest
 
 from chaos.judge import Verdict, judge
 from chaos.load import Sent
-from chaos.run import Report
+from chaos.report import Report
+from chaos.takeovers import Loss, Sending, TakeOvers, take_overs
 from nicobar.model import Customer
 
 TESTS = Path(__file__).parents[1]
@@ -28,17 +30,21 @@ MAX_S = 600
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * MAX_S)
-def test_kills_at_any_stage_lose_duplicate_or_reorder_nothing(tmp_path):
-    report = short_run(tmp_path)
+@pytest.mark.parametrize(
+    "flags", [["--seed=20"], ["--seed=15", "--postgresql", "--quick", "--customers=6"]], ids=["sqlite", "postgresql"]
+)
+def test_kills_at_any_stage_lose_duplicate_or_reorder_nothing(tmp_path, flags):
+    report = short_run(tmp_path, flags)
     assert report.verdict == Verdict(lost=0, duplicates=0, order_violations=0, strangers=0, stale_profiles=0)
     assert (report.unfinished, report.orphans, report.surprises) == (0, 0, ())
     assert report.missed == ()
     assert sum(report.faults.values()) > 0
+    assert all(report.operations.values())
 
 
-def short_run(directory: Path) -> Report:
+def short_run(directory: Path, flags: Sequence[str]) -> Report:
     with subprocess.Popen(
-        [sys.executable, "-m", "chaos.run", "--seed=20", "--kills=1", f"--max-seconds={MAX_S}", "--json"],
+        [sys.executable, "-m", "chaos.run", *flags, "--kills=1", f"--max-seconds={MAX_S}", "--json"],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         stdin=subprocess.DEVNULL,
@@ -75,6 +81,27 @@ def test_the_judge_sees_what_must_not_happen(steps, place, seen):
     people = [{"id": "cus_1", "attributes": {"place": place}}]
     zeros = dict.fromkeys(msgspec.structs.asdict(judge([], [], [])), 0)
     assert msgspec.structs.asdict(judge([sent], activities, people)) == zeros | seen
+
+
+def test_canceled_deliveries_are_not_lost_but_stay_in_order():
+    sent = Sent(Customer(key="cus_1"), events=list(EVENTS), acknowledged=4)
+    activities = [{"person": "cus_1", "data": {"place": place, "part": 0}} for place in (3, 0)]
+    verdict = judge([sent], activities, [{"id": "cus_1", "attributes": {"place": "3"}}], may_lose=True)
+    assert (verdict.lost, verdict.order_violations) == (0, 1)
+
+
+def test_a_take_over_ends_with_the_first_answer_that_another_worker_gets():
+    first = [sending(1, "a"), sending(2, "a", accepted=True), sending(1, "b"), sending(7, "b", accepted=True)]
+    second = [sending(5, "a"), sending(6, "a", accepted=True), sending(0, "c")]
+    losses = [Loss(how="killed", worker=0, at_ns=4_000_000)]
+    # The worker goes on with b itself, and c was never its own.
+    once = TakeOvers(count=1, p50_ms=2, max_ms=2)
+    assert take_overs(losses, {0: first, 1: second}) == {"killed": once, "killed alone": once}
+    assert take_overs(losses, {0: first, 1: second}, outages_ns=[5_000_000]) == {"killed": once}
+
+
+def sending(at_ms: int, to: str, *, accepted: bool = False) -> Sending:
+    return Sending(at_ns=at_ms * 1_000_000, to=to, accepted=accepted)
 
 
 def test_an_activity_without_an_event_is_detected():

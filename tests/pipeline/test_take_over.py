@@ -36,7 +36,13 @@ async def time_passes(it, by_ms: int) -> None:
 async def rests(it) -> None:
     keeper = it.worker.leases
     async with asyncio.timeout(PATIENCE_S):
-        while not (it.clock.quiet and keeper._acting is None and not keeper._wake.is_set()):
+        # What waits: the beat, what looks at the queues, and the lanes.
+        while not (
+            it.clock.quiet
+            and it.clock.waiting >= 2 + len(it.worker._lanes)
+            and keeper._acting is None
+            and not keeper._wake.is_set()
+        ):
             await asyncio.sleep(0)
 
 
@@ -95,6 +101,7 @@ async def test_a_frozen_worker_that_wakes_sends_nothing(tmp_path, database):
         # The first one wakes; it has not heard of anything.
         first.clock.move(DEAD_MS + BEAT_MS - 1)
         await first.accept("three", "cus_c")
+        second.worker.wake([1])
         assert await second.network.next() == ["three"]
         first.clock.move(BEAT_MS)
         await rests(first)

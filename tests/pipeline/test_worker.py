@@ -8,6 +8,7 @@ from collections import Counter
 from nicobar.errors import SandboxError, StoreUnavailable
 from nicobar.model import DeliveryState
 from nicobar.pipeline.lane import AFTER_ERROR_MS, IDLE_MS
+from nicobar.pipeline.worker import BUSY_LOOK_MS
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from support.store import failing_store
@@ -116,11 +117,23 @@ async def test_an_idle_endpoint_costs_no_query_of_its_own(tmp_path):
 async def test_an_event_that_another_process_stored_leaves_within_a_second(tmp_path):
     async with world(tmp_path) as it:
         await it.move(0)
-        it.worker.wake = lambda _endpoint_seqs: None
+        it.worker.wake = lambda _endpoint_seqs: []
         await it.accept("one")
         del it.worker.wake
         await it.move(IDLE_MS)
         assert await it.network.next() == ["one"]
+
+
+async def test_while_busy_an_event_without_a_hint_leaves_sooner(tmp_path):
+    async with world(tmp_path, is_told=lambda: False) as it:
+        for name, after_ms in (("one", IDLE_MS), ("two", BUSY_LOOK_MS)):
+            await it.move(0)
+            it.worker.wake = lambda _endpoint_seqs: []
+            await it.accept(name)
+            del it.worker.wake
+            await it.move(after_ms)
+            assert await it.network.next() == [name]
+            await it.next_recorded()
 
 
 def count_calls(store, promise: str, counts: Counter) -> None:

@@ -139,6 +139,7 @@ def test_a_cancel_reads_only_the_customer_s_deliveries(connection):
 
 @pytest.mark.parametrize("name", ["claimable_deliveries", "next_due"])
 def test_claims_check_the_endpoint_once_not_per_row(connection, name):
-    first, second, *_ = plan(connection, name)
+    first, *others = plan(connection, name)
     assert first.startswith("SEARCH e USING INTEGER PRIMARY KEY")
-    assert re.match(r"SEARCH d USING .*deliveries_due \(endpoint_seq=\? AND due_at_ms", second)
+    due = r"SEARCH (d|deliveries) USING .*deliveries_due \(endpoint_seq=\?"
+    assert any(re.match(due, step) for step in others), others

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from contracts.test_stores import endpoint, message
 from nicobar.errors import StoreUnavailable, StoreUnusable
@@ -135,12 +137,88 @@ async def test_the_first_event_after_a_restart_is_stored(store, url):
     assert await store.message("msg_2") is not None
 
 
+async def test_a_reconnection_that_failed_is_tried_again(url, monkeypatch):
+    monkeypatch.setattr(database, "MAX_WRITERS", 1)
+    monkeypatch.setattr(database, "MAX_READERS", 1)
+    store = PostgresStore(url)
+    await store.change([await endpoint(store, "ep_1")])
+    await store.append(message(1))
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    postgres.cluster().ask(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
+    calls = (
+        lambda: store.append(message(2)),
+        store.snapshot,
+        lambda: store.claim(1, term=0, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "connect", unreachable)
+        for call in (*calls, *calls):
+            with pytest.raises(StoreUnavailable):
+                await call()
+    for call in calls:
+        await call()
+    await store.close()
+
+
 def test_a_connection_whose_begin_fails_is_closed(url, monkeypatch):
     monkeypatch.setattr(connection, "IDLE_MS", -5)
     with contextlib.closing(connect(url)) as opened:
         with pytest.raises(psycopg.Error):
             begin(opened, TRANSACTION_MS)
         assert opened.closed
+
+
+@pytest.fixture
+def late(url, monkeypatch):
+    """A transaction and the clock by which it is measured."""
+    clock = SimpleNamespace(now_s=100.0)
+    clock.monotonic = lambda: clock.now_s
+    monkeypatch.setattr(connection, "time", clock)
+    with contextlib.closing(connect(url)) as opened:
+        yield opened, begin(opened, TRANSACTION_MS), clock
+
+
+def test_late_statements_get_what_is_left_of_the_transaction_s_time(late):
+    opened, session, clock = late
+    clock.now_s += 4
+    session.row("server")
+    assert opened.execute("SHOW statement_timeout").fetchone() == ("15s",)
+    clock.now_s += 13
+    session.row("server")
+    assert opened.execute("SHOW statement_timeout").fetchone() == ("3s",)
+
+
+def test_a_transaction_without_time_left_is_undone(late):
+    opened, _, clock = late
+    connection.rollback(opened)
+
+    def write_slowly():
+        with transaction(opened, TRANSACTION_MS) as session:
+            append_many(session, [(message(1), None)])
+            clock.now_s += 20
+
+    with pytest.raises(psycopg.OperationalError, match="too long"):
+        write_slowly()
+    assert opened.info.transaction_status is TransactionStatus.IDLE
+    with transaction(opened, TRANSACTION_MS, reading=True) as session:
+        assert session.row("message_seq", {"id": "msg_1"}) is None
+
+
+async def test_a_group_of_events_without_time_left_is_refused(store, monkeypatch):
+    clock = SimpleNamespace(now_s=100.0)
+    clock.monotonic = lambda: clock.now_s
+    monkeypatch.setattr(connection, "time", clock)
+
+    def slowly(session, group):
+        appended = append_many(session, group)
+        clock.now_s += 20
+        return appended
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "append_many", slowly)
+        with pytest.raises(StoreUnavailable):
+            await store.append(message(1))
+    assert not (await store.append(message(1))).duplicate
 
 
 @contextlib.contextmanager

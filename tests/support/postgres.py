@@ -9,6 +9,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -24,7 +25,7 @@ from nicobar.store.postgres import apply_migrations
 MIN_VERSION = 15
 _TEMPLATE = "template_nicobar"
 # The server ends with whoever holds the other end of its standard input, even if that is killed.
-_UNTIL_EOF = '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid'
+UNTIL_EOF = '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid'
 # Tests need no data that outlives the machine.
 _SETTINGS = {
     "listen_addresses": "",
@@ -35,30 +36,35 @@ _SETTINGS = {
     "shared_buffers": "32MB",
     "autovacuum_naptime": "1h",
 }
+# What a standby must have on its disk before a commit is acknowledged.
+SYNCHRONOUS = _SETTINGS | {"synchronous_commit": "on"}
 
 
 class Cluster:
-    """A server of its own; it runs until it is stopped, or until the test process ends."""
+    """A server of its own; it runs until it is stopped, or until the test process ends. A standby follows its
+    `primary`.
+    """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, within: Path | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, *, primary: Cluster | None = None, within: Path | None = None
+    ) -> None:
         self._settings = _SETTINGS if settings is None else settings
         self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
         self._programs = _programs(self._directory)
-        self._user = _user()
+        self._user = unprivileged_user()
         if self._user is not None:
             shutil.chown(self._directory, self._user)
         self._data = self._directory / "data"
         self._numbers = itertools.count(1)
         self._clean: list[str] = []
-        command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        subprocess.run(
-            [*command, "--no-sync", *_locale(self._programs)],
-            user=self._user,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=self._directory,
-        )
+        if primary is None:
+            command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+            command += ["--no-sync", *_locale(self._programs)]
+        else:
+            command = [self._programs / "pg_basebackup", "-D", self._data, "-h", primary.directory, "-U", "postgres"]
+            command += ["--no-sync", "--checkpoint=fast", "--write-recovery-conf"]
+        subprocess.run(command, user=self._user, check=True, stdout=subprocess.DEVNULL, cwd=self._directory)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
         self.start()
@@ -67,14 +73,14 @@ class Cluster:
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         server = [self._programs / "postgres", "-D", self._data, "-k", self._directory, *settings]
         self._process = subprocess.Popen(
-            ["sh", "-c", _UNTIL_EOF, "sh", *server],
+            ["sh", "-c", UNTIL_EOF, "sh", *server],
             user=self._user,
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self._directory,
             start_new_session=True,
         )
-        _wait_until_ready(self._process)
+        self._reader = _wait_until_ready(self._process)
 
     @property
     def pid(self) -> int:
@@ -87,6 +93,44 @@ class Cluster:
             self._process.stdin.close()
             self._process.wait()
             self._process = None
+
+    def crash(self) -> None:
+        """Ends the server as a power cut does."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        self.stop()
+        # Its processes end soon after it, and hold their output until then.
+        self._reader.join()
+
+    def standby(self) -> Cluster:
+        """A server that follows this one; from now on each commit here waits until the standby has it on its disk."""
+        made = Cluster(self._settings, primary=self)
+        self.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.ask("SELECT pg_reload_conf()")
+        while self.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            pass
+        return made
+
+    def promote(self) -> None:
+        """Makes a standby a primary; returns once it may be written to."""
+        assert self.ask("SELECT pg_promote()") == [(True,)]
+
+    def demote(self) -> None:
+        """From the next start on, a standby, which may not be written to."""
+        signal_file = self._data / "standby.signal"
+        signal_file.touch()
+        if self._user is not None:
+            shutil.chown(signal_file, self._user)
+
+    @property
+    def directory(self) -> Path:
+        """Where its socket is."""
+        return self._directory
+
+    def quit(self) -> None:
+        """Ends the server at once: it writes nothing any more, and has to recover when it starts."""
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        self.stop()
 
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
@@ -191,17 +235,19 @@ def _template_contents() -> _Contents:
         return _Contents(connection)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> threading.Thread:
+    """Returns what reads the server's output from then on."""
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if b"ready to accept connections" in line:
-            threading.Thread(target=_drain, args=[process], daemon=True).start()
-            return
+        if b"ready to accept" in line:  # "connections", "read-only connections"
+            reader = threading.Thread(target=drain, args=[process], daemon=True)
+            reader.start()
+            return reader
     raise AssertionError(b"".join(lines).decode())
 
 
-def _drain(process: subprocess.Popen[bytes]) -> None:
+def drain(process: subprocess.Popen[bytes]) -> None:
     """Unread output would stop the server once the pipe is full."""
     with process.stderr:
         for _ in process.stderr:
@@ -215,7 +261,7 @@ def _locale(programs: Path) -> list[str]:
     return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]
 
 
-def _user() -> str | None:
+def unprivileged_user() -> str | None:
     """PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return None

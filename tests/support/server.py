@@ -46,9 +46,13 @@ class Running:
         self, body: bytes, event_id: str = "evt_1", *, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, object]]:
         """Posts a body, signed now unless headers are given."""
-        signed = DODO.sign(event_id, body, self.secrets[0], self.runtime.clock.now_ms())
-        async with self.http.post(self.url, data=body, headers=signed if headers is None else headers) as answer:
+        signed = self.signed(body, event_id) if headers is None else headers
+        async with self.http.post(self.url, data=body, headers=signed) as answer:
             return answer.status, await answer.json()
+
+    def signed(self, body: bytes, event_id: str) -> Mapping[str, str]:
+        """The headers of a body that is signed now."""
+        return DODO.sign(event_id, body, self.secrets[0], self.runtime.clock.now_ms())
 
     async def send_sample(self, name: str, event_id: str, customer: Customer = ADA) -> tuple[int, dict[str, object]]:
         return await self.send(fresh(TYPES[name], self.runtime.clock.now_ms(), customer), event_id)

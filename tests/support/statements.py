@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,25 @@ class Statements:
         return count
 
 
+class _Counted:
+    """A connection to SQLite. What a trigger does is part of its statement."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, *asked) -> sqlite3.Cursor:
+        self._statements.note()
+        return self._connection.execute(*asked)
+
+    def executemany(self, *asked) -> sqlite3.Cursor:
+        self._statements.note()
+        return self._connection.executemany(*asked)
+
+
 @contextmanager
 def counted_statements() -> Iterator[Statements]:
     """Counts the statements of every connection that is opened within the block."""
@@ -33,9 +53,7 @@ def counted_statements() -> Iterator[Statements]:
     connect, wait = database.connect, Connection.wait
 
     def connected(*arguments, **named):
-        connection = connect(*arguments, **named)
-        connection.set_trace_callback(statements.note)
-        return connection
+        return _Counted(connect(*arguments, **named), statements)
 
     def waited(connection, *arguments, **named):
         statements.note()

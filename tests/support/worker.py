@@ -222,7 +222,9 @@ async def world(tmp_path, *, kind: str = "customerio", database: str = "sqlite",
 
 
 @asynccontextmanager
-async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None, alone: bool = True):
+async def working(
+    store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None, is_told=lambda: True, alone: bool = True
+):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock)
@@ -256,6 +258,7 @@ async def working(store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_s
         ids=ids,
         metrics=metrics,
         alerts=alerts,
+        is_told=is_told,
         alone=alone,
         tasks={},
     )

@@ -314,13 +314,13 @@ class LeaseKeeper:
                 if under_way:
                     done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     ended = [under_way.pop(task) for task in done]
+            self._wake.set()
         except StoreError as error:
             log.error("leases not released", leases=len(names), code=error.code, detail=error.detail)
             self._version = None
         finally:
             for name in names:
                 self._leaving.pop(name, None)
-            self._wake.set()
 
     async def _give_up_ended(self, names: Sequence[str], worker_id: str) -> None:
         async with self._changing:

@@ -29,9 +29,15 @@ MAX_WAIT_MS = max(int(RETRY_AFTER_MS[-1] * (1 + JITTER)), 24 * 3_600_000)
 Work: TypeAlias = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
+# Without hints from other processes, the worker looks more often while there was something due a moment ago.
+BUSY_LOOK_MS = 250
+BUSY_MS = 10_000
+
+
 class Worker:
     """Delivers for its share of the endpoints and follows their changes. `tasks` are what only one process of a
-    database may run. `alone` says that this process is certainly the only worker of its database.
+    database may run. `alone` says that this process is certainly the only worker of its database, `is_told` that it
+    is told of work that other processes store.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Worker:
         alerts: Alerts,
         alone: bool,
         tasks: Mapping[str, Work],
+        is_told: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._configuration = configuration
@@ -63,7 +70,10 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         # How the tasks of leases are told to end.
         self._stops: dict[str, asyncio.Event] = {}
+        self._is_told = is_told
         self._looking: asyncio.Task[None] | None = None
+        self._look = asyncio.Event()
+        self._busy_until_ms = 0
         self._stop = asyncio.Event()
         self.leases = LeaseKeeper(store=store, holder=self, clock=clock, ids=ids, metrics=metrics, alone=alone)
         configuration.on_change(self._follow)
@@ -73,18 +83,24 @@ class Worker:
         await self.leases.start()
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
-    def wake(self, endpoint_seqs: Sequence[int]) -> None:
-        """Signals new work for these endpoints."""
+    def wake(self, endpoint_seqs: Sequence[int]) -> list[int]:
+        """Signals new work for these endpoints; returns those for which others deliver."""
         for seq in endpoint_seqs:
             lane = self._lanes.get(seq)
             if lane:
                 lane.signal.set()
+        return [seq for seq in endpoint_seqs if seq not in self._lanes]
+
+    def look(self) -> None:
+        """Looks at the queues now."""
+        self._look.set()
 
     async def stop(self, timeout_ms: int) -> None:
         """Claims nothing new, waits for the pages in flight, and gives the endpoints up. Deliveries unfinished after
         `timeout_ms` are requeued for who takes the endpoint next.
         """
         self._stop.set()
+        self._look.set()
         self._configuration.forget(self._follow)
         for lane in self._lanes.values():
             lane.stop()
@@ -209,8 +225,13 @@ class Worker:
                 self.wake(list(self._lanes))  # each says what it cannot do
             else:
                 now_ms = self._clock.now_ms()
-                self.wake([seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms])
-            await self._clock.wait(self._stop, IDLE_MS)
+                due = [seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms and seq in self._lanes]
+                if due:
+                    self._busy_until_ms = self._clock.steady_ms() + BUSY_MS
+                self.wake(due)
+            is_busy = self._clock.steady_ms() < self._busy_until_ms
+            await self._clock.wait(self._look, BUSY_LOOK_MS if is_busy and not self._is_told() else IDLE_MS)
+            self._look.clear()
 
     def _set_clock(self, by_ms: int) -> None:
         for lane in self._lanes.values():

@@ -11,6 +11,7 @@ from nicobar.errors import StoreUnusable
 from nicobar.store import Store
 from nicobar.store.copy import Contents
 from nicobar.store.findings import Finding
+from nicobar.store.hints import Hints
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite.location import SqliteLocation
@@ -52,6 +53,10 @@ class Location(Protocol):
         """For a database that is up to date."""
         ...
 
+    def hints(self, clock: Clock) -> Hints | None:
+        """How its processes tell each other of new work; None where they do not."""
+        ...
+
     def examine(self, clock: Clock) -> list[Finding]:
         """What to know about its server; nothing for a file. Raises StoreUnusable where it cannot be reached."""
         ...
@@ -67,8 +72,10 @@ class Location(Protocol):
         ...
 
 
-def locate(url: str) -> Location:
-    """The database of a URL that the settings accept."""
+def locate(url: str, direct_url: str = "") -> Location:
+    """The database of a URL that the settings accept. `direct_url` leads to its server where the other one leads to a
+    pooler.
+    """
     if url.startswith(SqliteLocation.SCHEME):
         return SqliteLocation.of(url)
     # Only where it is used: its library is an optional dependency, and takes time and memory to load.
@@ -80,4 +87,4 @@ def locate(url: str) -> Location:
             "PostgreSQL support is not installed.",
             "Run: pip install 'nicobar[postgresql]'",
         ) from error
-    return PostgresLocation(url)
+    return PostgresLocation(url, direct_url)

@@ -1,12 +1,13 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
-Nothing of what receives and reads outlives a transaction: no session setting, no prepared statement, no lock. So
-PgBouncer may stand between, in transaction mode. Only the place of the one process that delivers is a session's lock:
-it needs a direct connection.
+Nothing outlives a transaction: no session setting, no prepared statement, no lock, no temporary table. So PgBouncer
+may stand between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
+to the server itself.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +20,16 @@ from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
-from nicobar.store.postgres.url import without_password
+from nicobar.store.postgres.url import parsed, without_password
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 
 CONNECT_TIMEOUT_S = 5
-# A write that takes longer is cut off: what walks over rows in their order waits for writes that are under way.
+# A transaction that takes longer is undone: what walks over rows in their order waits for writes that are under way.
 TRANSACTION_MS = 20_000
+# A statement may take so much less than its transaction. Only after this time is it told how much is left: another
+# round trip, which most transactions never make.
+FREE_MS = 5_000
 # A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
 IDLE_MS = 10_000
 # A server that works answers within this time, after what its statement may take.
@@ -47,8 +51,23 @@ RV = TypeVar("RV")
 class Connection(psycopg.Connection[tuple[object, ...]]):
     """A connection that is closed where the server does not respond: a server that hangs ends no statement itself."""
 
-    # How long a statement may take.
+    # How long the server may take to answer a statement.
     bound_s = ANSWER_S
+    # When the open transaction must have ended, and how long its statements may take.
+    ends_s = math.inf
+    statement_ms = 0
+
+    def keep_time(self) -> None:
+        """Goes before each statement of a transaction: it gets what is left of the time. Raises psycopg.Error where
+        nothing is left.
+        """
+        left_ms = (self.ends_s - time.monotonic()) * 1000
+        if left_ms <= 0:
+            raise _Overdue("the transaction took too long")
+        if left_ms < self.statement_ms:
+            self.bound_s = ANSWER_S
+            self.execute(f"SET LOCAL statement_timeout = {math.ceil(left_ms):d}".encode())
+            self.bound_s = ANSWER_S + left_ms / 1000
 
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
         try:
@@ -62,6 +81,10 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
 
 class _Unanswered(psycopg.OperationalError):
     """The server did not respond in time."""
+
+
+class _Overdue(psycopg.OperationalError):
+    """The transaction's time is up; the connection still works."""
 
 
 def _bounded(gen: PQGen[RV], bound_s: float) -> PQGen[RV]:
@@ -88,9 +111,13 @@ SQL = {name: sql.SQL(placeholders(text)) for name, text in load_queries("postgre
 
 def connect(url: str) -> Connection:
     """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
+    parts = parsed(url)
+    # Of several servers, the one that may be written to: after a failover the old one may come back, as a standby.
+    chosen = "read-write" if "," in parts.get("host", "") else "any"
     try:
         connection = Connection.connect(
             url,
+            target_session_attrs=parts.get("target_session_attrs", chosen),
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=CONNECT_TIMEOUT_S,
@@ -117,14 +144,17 @@ class PostgresSession:
         self._cursor = connection.cursor(binary=True)
 
     def rows(self, name: str, values: Values = _NO_VALUES) -> list[Row]:
+        self._connection.keep_time()
         self._cursor.execute(SQL[name], _bound(values))
         return cast("list[Row]", self._cursor.fetchall())
 
     def row(self, name: str, values: Values = _NO_VALUES) -> Row | None:
+        self._connection.keep_time()
         self._cursor.execute(SQL[name], _bound(values))
         return self._cursor.fetchone()
 
     def run(self, name: str, values: Values | Sequence[Values] = _NO_VALUES) -> int:
+        self._connection.keep_time()
         if isinstance(values, Sequence):
             # In one round trip: https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html.
             self._cursor.executemany(SQL[name], [_bound(each) for each in values])
@@ -187,10 +217,11 @@ def transaction(connection: Connection, timeout_ms: int, *, reading: bool = Fals
     session = begin(connection, timeout_ms, reading=reading)
     try:
         yield session
+        connection.keep_time()
     except BaseException:
         rollback(connection)
         raise
-    connection.execute("COMMIT")
+    commit(connection)
 
 
 def begin(
@@ -198,25 +229,34 @@ def begin(
 ) -> PostgresSession:
     """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
+    statement_ms = max(1, timeout_ms - FREE_MS)
     # Sent as one, without values, so that it is one round trip.
     begun = (
-        f"BEGIN {kind}; SET LOCAL statement_timeout = {timeout_ms:d};"
+        f"BEGIN {kind}; SET LOCAL statement_timeout = {statement_ms:d};"
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
         f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
     )
     connection.bound_s = ANSWER_S
+    ends_s = time.monotonic() + timeout_ms / 1000
     try:
         connection.execute(begun.encode())
     except psycopg.Error as error:
         # The next connection may be to a server that runs, or to one that may be written to.
         connection.close()
         raise NotBegun(error) from error
-    connection.bound_s = ANSWER_S + timeout_ms / 1000
+    connection.ends_s, connection.statement_ms = ends_s, statement_ms
+    connection.bound_s = ANSWER_S + statement_ms / 1000
     return PostgresSession(connection)
+
+
+def commit(connection: Connection) -> None:
+    connection.ends_s = math.inf
+    connection.execute("COMMIT")
 
 
 def rollback(connection: Connection) -> None:
     """Undoes the transaction; where that fails the connection is closed, so that the server undoes it."""
+    connection.ends_s = math.inf
     try:
         if not connection.closed:
             connection.execute("ROLLBACK")

@@ -24,6 +24,7 @@ from nicobar.store.postgres.connection import (
     Link,
     PostgresSession,
     begin,
+    commit,
     rollback,
     transaction,
 )
@@ -34,8 +35,9 @@ from nicobar.store.session import Session, closed
 
 MAX_READERS = 4
 MAX_WRITERS = 4
-# One for the group commit of events, one for surveys, one for readiness, one for a worker's beats.
-MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 4
+# One for the group commit of events, one for surveys, one for readiness, one for a worker's beats, one for hints.
+# A worker has one more, which listens for them.
+MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 5
 MAX_RUNS = 10
 # What goes ahead of other writes is short.
 AHEAD_MS = 3_000
@@ -199,7 +201,8 @@ class _Writer:
 
     def commit(self) -> None:
         if self._connection is not None:
-            self._connection.execute("COMMIT")
+            self._connection.keep_time()
+            commit(self._connection)
 
     def rollback(self) -> None:
         if self._connection is not None:

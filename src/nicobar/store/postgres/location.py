@@ -12,6 +12,7 @@ from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.contents import PostgresContents
 from nicobar.store.postgres.examination import examine
+from nicobar.store.postgres.hints import PostgresHints
 from nicobar.store.postgres.migrate import apply_migrations, has_tables
 from nicobar.store.postgres.url import shown
 
@@ -19,10 +20,12 @@ from nicobar.store.postgres.url import shown
 class PostgresLocation:
     """`Location` of `postgresql://…`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, direct_url: str = "") -> None:
         """Raises StoreUnusable for a URL that is not one."""
         self._name = shown(url)
         self._url = url
+        self._direct_url = direct_url or url
+        shown(self._direct_url)
 
     @property
     def kind(self) -> str:
@@ -40,13 +43,16 @@ class PostgresLocation:
         return has_tables(self._url)
 
     def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
-        return apply_migrations(self._url, now_ms, keys)
+        return apply_migrations(self._direct_url, now_ms, keys)
 
     def contents(self) -> PostgresContents:
         return PostgresContents(self._url)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)
+
+    def hints(self, clock: Clock) -> PostgresHints:
+        return PostgresHints(self._url, self._direct_url, clock)
 
     def examine(self, clock: Clock) -> list[Finding]:
         return examine(self._url, clock)

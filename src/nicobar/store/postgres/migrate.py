@@ -17,6 +17,8 @@ from nicobar.store.postgres.url import shown
 from nicobar.store.tables.base import existing
 
 MIN_POSTGRES = 15
+# All migrations of a large database.
+_MIGRATION_MS = 3_600_000
 # A migration waits so long for a table: whatever else wants the table waits behind it. Then it lets the others go
 # first, and tries again.
 _LOCK_MS = 2_000
@@ -32,13 +34,13 @@ def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Mi
     with unusable(shown(url)), contextlib.closing(connect(url)) as connection:
         for number in range(_MAX_TRIES):
             try:
-                with transaction(connection, SURVEY_MS) as session:
+                with transaction(connection, _MIGRATION_MS) as session:
                     return _migrate(connection, session, url, now_ms, keys)
             except (errors.LockNotAvailable, errors.DeadlockDetected):
                 if number == _MAX_TRIES - 1:
                     raise
                 time.sleep(_AGAIN_S)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _migrate(

@@ -55,6 +55,9 @@ class SqliteLocation:
     def open(self) -> SqliteStore:
         return SqliteStore(self._path)
 
+    def hints(self, clock: Clock) -> None:
+        """One process delivers, and it looks."""
+
     def examine(self, clock: Clock) -> list[Finding]:  # noqa: ARG002
         """A file has no server."""
         return []

@@ -1,0 +1,2 @@
+-- Asks for the hints of other processes, until the connection ends.
+LISTEN nicobar
