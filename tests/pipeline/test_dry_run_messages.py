@@ -143,11 +143,12 @@ async def test_earlier_delivery_runs_under_its_earlier_ids(nicobar, services, mo
     store = nicobar.runtime.store
     (result,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     assert result.differs is False
-    deliveries = store.deliveries
+    deliveries_of_messages = store.deliveries_of_messages
 
-    async def earlier(message_id):
-        return [msgspec.structs.replace(found, replay_key=None) for found in await deliveries(message_id)]
+    async def earlier(message_ids):
+        found = await deliveries_of_messages(message_ids)
+        return {key: [msgspec.structs.replace(one, replay_key=None) for one in some] for key, some in found.items()}
 
-    monkeypatch.setattr(store, "deliveries", earlier)
+    monkeypatch.setattr(store, "deliveries_of_messages", earlier)
     (result,) = (await run_messages(services, endpoint(nicobar), None, messages=1)).results
     assert result.differs is True, "it was sent under an id of this version"

@@ -186,7 +186,9 @@ async def test_postgresql_reads_of_what_waits_a_bounded_number_of_pages(monkeypa
     monkeypatch.setattr("nicobar.store.history.MAX_LOOK", LOOK)
     url = postgres.cluster().take_database()
     with psycopg.connect(url, autocommit=True) as filling:
-        for statement in [*fill(MANY), "ANALYZE"]:
+        # The numbers of the messages are given by a sequence, as the store gives them.
+        numbered = f"SELECT setval('messages_seq_seq', {MANY})"
+        for statement in [*fill(MANY), numbered, "ANALYZE"]:
             filling.execute(statement)
     with postgres_connection.connect(url) as connection:
         read: dict[str, int] = {}
