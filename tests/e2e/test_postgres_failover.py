@@ -131,7 +131,6 @@ async def test_an_event_that_no_standby_has_is_not_acknowledged(url, primary, st
     await store.change([await endpoint(store, "ep_1")])
     with monkeypatch.context() as patched:
         patched.setattr(connection, "ANSWER_S", 0.1)
-        patched.setattr(connection, "FREE_MS", 600)
         patched.setattr(database, "TRANSACTION_MS", 1_000)
         await asyncio.to_thread(standby.stop)
         for _ in range(2):
