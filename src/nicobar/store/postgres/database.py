@@ -18,6 +18,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.postgres.connection import (
+    FREE_MS,
     SURVEY_MS,
     TRANSACTION_MS,
     Connection,
@@ -40,7 +41,7 @@ MAX_WRITERS = 4
 MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 5
 MAX_RUNS = 10
 # What goes ahead of other writes is short.
-AHEAD_MS = 3_000
+AHEAD_MS = FREE_MS + 3_000
 RETRY_S = 0.01
 # A group of events waits so long for what another transaction has locked. Then it is halved until the blocked events
 # are found, and each part waits a short time only.
