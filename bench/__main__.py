@@ -16,6 +16,8 @@ from bench.backlog import backlog
 from bench.dashboard import dashboard
 from bench.isolation import isolation
 from bench.parts import pipeline, sandbox, store
+from bench.plans import plans
+from bench.tables import VARIANTS, tables
 from bench.whole import Report, table, whole
 from bench.work import WORK
 from nicobar.logs import set_up_logs
@@ -43,6 +45,8 @@ async def main(given: argparse.Namespace) -> None:
         "isolation": isolation,
         "backlog": lambda: backlog(given.waiting),
         "dashboard": dashboard,
+        "plans": lambda: plans(given.messages),
+        "tables": lambda: tables(given.messages, given.variants or ["as migrated"]),
     }
     for name in given.parts or DEFAULT:
         await parts[name]()
@@ -62,9 +66,18 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, dashboard",
+        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, dashboard, plans, "
+        "tables",
     )
     parser.add_argument("--waiting", type=int, default=200_000, help="number of deliveries in the large backlog")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="number of messages for `plans` and `tables`")
+    parser.add_argument(
+        "--variant",
+        dest="variants",
+        action="append",
+        choices=list(VARIANTS),
+        help="settings of the tables to measure for `tables` (default: as migrated)",
+    )
     parser.add_argument("--postgresql", action="store_true", help="run `whole` on a PostgreSQL server of its own")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="save the figures of `whole` as JSON")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare with figures saved by --keep")

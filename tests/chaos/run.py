@@ -15,6 +15,7 @@ import random
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter, deque
@@ -240,6 +241,11 @@ def _name(role: Role | None, point: Point) -> str:
 
 
 async def run(wanted: Wanted, directory: Path) -> Report:
+    """Ends what it has started, also when it is told to end."""
+    own = asyncio.current_task()
+    assert own is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, own.cancel)
     scene = (QUICK if wanted.quick else POSTGRESQL) if wanted.postgresql else SQLITE
     async with destinations(scene.endpoints, directory) as urls:
         with _cluster(wanted) as cluster:

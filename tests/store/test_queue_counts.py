@@ -68,7 +68,7 @@ async def test_the_changes_of_an_earlier_version_are_counted(store, tmp_path):
 def test_an_upgrade_of_sqlite_counts_what_is_there(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
     with monkeypatch.context() as patch:
-        patch.setattr("nicobar.store.sqlite.migrate.load_migrations", lambda name: load_migrations(name)[:10])
+        patch.setattr("nicobar.store.migrations.load_migrations", lambda name: load_migrations(name)[:10])
         migrate_sqlite(path, 1)
     with closing(sqlite_connection.connect(path)) as connection:
         for statement in fill(20):
@@ -83,7 +83,7 @@ def test_an_upgrade_of_sqlite_counts_what_is_there(tmp_path, monkeypatch):
 def test_an_upgrade_of_postgresql_counts_what_is_there(monkeypatch):
     url = postgres.cluster().create_database()
     with monkeypatch.context() as patch:
-        patch.setattr("nicobar.store.postgres.migrate.load_migrations", lambda name: load_migrations(name)[:1])
+        patch.setattr("nicobar.store.migrations.load_migrations", lambda name: load_migrations(name)[:1])
         migrate_postgres(url, 1)
     with psycopg.connect(url) as connection:
         for statement in fill(20):

@@ -77,7 +77,8 @@ def copy(*, source: str | None, switch: bool, cancel: bool, **flags: Any) -> Non
     settings = settings_of(_with_directory(source, flags))
     clock = SystemClock()
     source_url = _url(source or str(settings.data_dir))
-    old = _prepared_source(msgspec.structs.replace(settings, database_url=source_url), clock)
+    own = msgspec.structs.replace(settings, database_url=source_url, database_listen_url="")
+    old = _prepared_source(own, clock)
     if cancel:
         with _end(old) as end:
             cancel_switch(end)
@@ -85,7 +86,7 @@ def copy(*, source: str | None, switch: bool, cancel: bool, **flags: Any) -> Non
         return
     if not settings.database_url:
         raise UserError("target_missing", "No database to copy to.", "Pass --to with its URL.")
-    new = locate(settings.database)
+    new = locate(settings.database, settings.direct_database)
     new.migrate(None, clock.now_ms())
     with _end(old) as source_end, _end(new) as target_end:
         copier = Copier(source_end, target_end, clock=clock, sleep_ms=_sleep, listener=_Printer(clock))

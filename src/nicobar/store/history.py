@@ -183,6 +183,9 @@ class History(Protocol):
     """Places are ids of messages or attempts, or numbers as text. `before` a place: newest first; `after` one: oldest
     first; neither: newest first from the newest. A place need not exist. `limit` is at most MAX_PAGE.
 
+    Reading `after` the last place again and again finds every message once: a page ends before messages that are
+    being stored. With several processes, it finds attempts a minute after they ended.
+
     Time filters use the times in ids, so they may miss rows that were created while the machine's clock was more than
     ten minutes off.
     """

@@ -225,17 +225,30 @@ def transaction(connection: Connection, timeout_ms: int, *, reading: bool = Fals
 
 
 def begin(
-    connection: Connection, timeout_ms: int, *, reading: bool = False, lock_ms: int | None = None
+    connection: Connection,
+    timeout_ms: int,
+    *,
+    reading: bool = False,
+    lock_ms: int | None = None,
+    appends: bool = False,
 ) -> PostgresSession:
-    """`lock_ms`: how long a statement may wait for a lock, where that is shorter."""
+    """`lock_ms`: how long a statement may wait for a lock, where that is shorter. `appends`: it stores messages,
+    before which whoever reads forward stops until it ends.
+    """
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     statement_ms = max(1, timeout_ms - FREE_MS)
     # Sent as one, without values, so that it is one round trip.
     begun = (
         f"BEGIN {kind}; SET LOCAL statement_timeout = {statement_ms:d};"
         f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS:d};"
-        f" SET LOCAL lock_timeout = {lock_ms or 0:d}"
+        f" SET LOCAL lock_timeout = {lock_ms or 0:d}; SET LOCAL jit = off"
     )
+    if not reading:
+        # What writes finds its few rows by an index, also where statistics are old or one queue is long: a plan that
+        # reads a whole table is never the better one.
+        begun += "; SET LOCAL enable_seqscan = off"
+    if appends:
+        begun += f"; {SQL['announce_append'].as_string(None)}"
     connection.bound_s = ANSWER_S
     ends_s = time.monotonic() + timeout_ms / 1000
     try:

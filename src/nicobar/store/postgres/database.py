@@ -161,7 +161,7 @@ class _Writer:
 
     def _begin(self, connection: Connection) -> None:
         self._connection = connection
-        self._session = begin(connection, TRANSACTION_MS, lock_ms=APPEND_LOCK_MS)
+        self._session = begin(connection, TRANSACTION_MS, lock_ms=APPEND_LOCK_MS, appends=True)
 
     def alone(self, work: Callable[[PostgresSession], T]) -> T:
         if self._session is None:

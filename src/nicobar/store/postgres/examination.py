@@ -158,7 +158,7 @@ def _pooler(*, is_direct: bool) -> Finding:
     return _note(
         "pooler",
         "PgBouncer or another pooler is in between.",
-        "Use its session or transaction mode, not the statement mode.",
+        "Use its session or transaction mode, and set database_listen_url to the server's own URL.",
     )
 
 

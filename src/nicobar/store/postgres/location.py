@@ -46,7 +46,7 @@ class PostgresLocation:
         return apply_migrations(self._direct_url, now_ms, keys)
 
     def contents(self) -> PostgresContents:
-        return PostgresContents(self._url)
+        return PostgresContents(self._direct_url)
 
     def open(self) -> PostgresStore:
         return PostgresStore(self._url)

@@ -30,8 +30,9 @@ from nicobar.store.history import (
 )
 from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_attempt, read_refusal, reason_column
-from nicobar.store.tables.base import Tables, existing, write_audit_line
+from nicobar.store.tables.base import Tables, complete_seq, existing, write_audit_line
 from nicobar.store.tables.pages import (
+    NEWEST_SEQ,
     Rows,
     Span,
     check_limit,
@@ -62,8 +63,10 @@ class HistoryTables(Tables):
         limit: int,
         with_body: bool = False,
     ) -> Page[Message]:
+        places = before, after, await self._until_seq(after)
+
         def work(session: Session) -> Page[Message]:
-            found = _messages(session, app_id, which, (before, after), limit, with_body=with_body)
+            found = _messages(session, app_id, which, places, limit, with_body=with_body)
             return Page(items=tuple(message(row) for row in found.rows), next=found.next)
 
         return await self._database.read(work)
@@ -81,7 +84,7 @@ class HistoryTables(Tables):
         after: str | None = None,
         limit: int,
     ) -> Page[MessageAttempt]:
-        span = span_of_attempts(which, before, after)
+        span = span_of_attempts(which, before, after, await self._until_ms(after))
         return await self._page("attempts", _values(which), span, limit, _message_attempt, of_endpoint=endpoint_id)
 
     async def attempts_of_message(
@@ -95,7 +98,7 @@ class HistoryTables(Tables):
         limit: int,
     ) -> Page[MessageAttempt]:
         values = {"message_id": message_id, "endpoint_id": endpoint_id} | _values(which)
-        span = span_of_attempts(which, before, after)
+        span = span_of_attempts(which, before, after, await self._until_ms(after))
         return await self._page("attempts_of_message", values, span, limit, _message_attempt, look=None)
 
     async def attempt(self, attempt_id: str) -> MessageAttempt | None:
@@ -134,8 +137,10 @@ class HistoryTables(Tables):
             name = "attempted_failed"
         values = _values(which) | {"states": [state.value for state in states], "with_body": with_body}
 
+        until_seq = await self._until_seq(after)
+
         def work(session: Session) -> Page[Attempted]:
-            span = span_of_messages(session, which, before, after)
+            span = span_of_messages(session, which, before, after, until_seq)
             of = values | _endpoint(session, endpoint_id)
             return page(session, name, of, span, limit).read(_attempted)
 
@@ -151,8 +156,10 @@ class HistoryTables(Tables):
         limit: int,
         with_body: bool = False,
     ) -> Page[MessageDeliveries]:
+        places = before, after, await self._until_seq(after)
+
         def work(session: Session) -> Page[MessageDeliveries]:
-            found_page = _messages(session, app_id, which, (before, after), limit, with_body=with_body).read(message)
+            found_page = _messages(session, app_id, which, places, limit, with_body=with_body).read(message)
             deliveries = deliveries_of_messages(session, [found.id for found in found_page.items])
             items = [
                 MessageDeliveries(message=found, deliveries=tuple(deliveries[found.id])) for found in found_page.items
@@ -303,6 +310,14 @@ class HistoryTables(Tables):
 
         return await self._database.write(work)
 
+    async def _until_seq(self, after: str | None) -> int:
+        """How far a page of messages reads. The next page begins where it ended, if it goes `after` a place."""
+        return NEWEST_SEQ if after is None else await self._database.read(complete_seq)
+
+    async def _until_ms(self, after: str | None) -> int | None:
+        """The same for attempts: up to when they ended."""
+        return None if after is None else int(existing(await self._row("complete_at_ms"))[0])
+
     async def _page(
         self,
         name: str,
@@ -334,7 +349,7 @@ def _messages(
     session: Session,
     app_id: str,
     which: MessageFilter,
-    places: tuple[str | None, str | None],
+    places: tuple[str | None, str | None, int],
     limit: int,
     *,
     with_body: bool,

@@ -17,6 +17,7 @@ T = TypeVar("T")
 # How far an id's time may be from the time that its row is asked for: an attempt gets its id when it ends.
 _SLACK_MS = 600_000
 _ABOVE_ALL = 2**63 - 1
+NEWEST_SEQ = _ABOVE_ALL - 1
 _MAX_DIGITS = 18
 _ABOVE_ALL_IDS = "~"
 # Bodies are looked into by so many at once.
@@ -43,10 +44,18 @@ class Rows(NamedTuple):
         return Page(items=tuple(read(row) for row in self.rows), next=self.next)
 
 
-def span_of_messages(session: Session, which: MessageFilter, before: str | None, after: str | None) -> Span:
-    """In the order of acceptance; places are ids of messages, times are looked up by the ids of their second."""
+def span_of_messages(
+    session: Session,
+    which: MessageFilter,
+    before: str | None,
+    after: str | None,
+    until_seq: int = NEWEST_SEQ,
+) -> Span:
+    """In the order of acceptance up to `until_seq`; places are ids of messages, times are looked up by the ids of
+    their second.
+    """
     lowest = [0]
-    highest = [_ABOVE_ALL]
+    highest = [until_seq + 1]
     if which.since_ms is not None:
         lowest.append(_seq_until(session, first_id("msg", which.since_ms - _SLACK_MS)))
     if which.until_ms is not None:
@@ -63,9 +72,14 @@ def span_of_messages(session: Session, which: MessageFilter, before: str | None,
     return Span(max(lowest), min(highest), after is None, lambda row: row[0], name)
 
 
-def span_of_attempts(which: AttemptFilter, before: str | None, after: str | None) -> Span:
+def span_of_attempts(
+    which: AttemptFilter, before: str | None, after: str | None, until_ms: int | None = None
+) -> Span:
+    """In the order of ids, up to those made at `until_ms`."""
     lowest = [after or ""]
     highest = [_ABOVE_ALL_IDS if before is None or after is not None else before]
+    if until_ms is not None:
+        highest.append(first_id("atmpt", until_ms))
     if which.since_ms is not None:
         lowest.append(first_id("atmpt", which.since_ms - _SLACK_MS))
     if which.until_ms is not None:

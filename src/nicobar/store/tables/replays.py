@@ -15,7 +15,7 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_reason, reason_column
-from nicobar.store.tables.base import Tables, existing, json_text, searchable_json, write_audit_line
+from nicobar.store.tables.base import Tables, complete_seq, existing, json_text, searchable_json, write_audit_line
 from nicobar.store.tables.queue import free_next, give_back
 from nicobar.store.tables.retention import expunge
 
@@ -234,8 +234,11 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     task = _task(found)
     if task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
         return task
+    complete = msgspec.structs.replace(task, until_seq=min(task.until_seq, complete_seq(session)))
+    if task.status is TaskStatus.RUNNING and complete.until_seq <= task.after_seq < task.until_seq:
+        return task
     # Where few fit the filter, the look is what takes long.
-    seen_seq = min(task.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
+    seen_seq = min(complete.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     if task.status is TaskStatus.RUNNING and task.kind is TaskKind.PURGE:
         return _purge(session, task, seen_seq, now_ms, limit)
     session.lock(task.endpoint_seq, order_all=True)
@@ -244,7 +247,7 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     page = _select(session, task, places=(task.after_seq, seen_seq), limit=limit)
     if len(page) == limit:
         seen_seq = page[-1].message_seq
-    together, left_seq = _with_customers(session, task, page, limit)
+    together, left_seq = _with_customers(session, complete, page, limit)
     if left_seq is not None:
         seen_seq = left_seq - 1
     moved = _replay(session, task, together, now_ms)

@@ -11,14 +11,14 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.retention import CleanUp, ExpungeCount, Step
 from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import ENDPOINT_REMOVED, EXPUNGED, read_attempt, reason_column
-from nicobar.store.tables.base import Tables, existing, write_audit_line
+from nicobar.store.tables.base import Tables, complete_seq, existing, write_audit_line
 from nicobar.store.tables.queue import free_next
 from nicobar.store.tables.rows import expunged
 
 
 class _Span(NamedTuple):
-    """The messages that one step looks at, and what is old: accepted before `before_ms`. A `whole` look goes on
-    behind young ones.
+    """The messages that one step looks at, up to `until_seq`, and what is old: accepted before `before_ms`. A `whole`
+    look goes on behind young ones.
     """
 
     before_ms: int
@@ -26,6 +26,7 @@ class _Span(NamedTuple):
     after_seq: int
     limit: int
     whole: bool
+    until_seq: int = 0
 
 
 class RetentionTables(Tables):
@@ -67,6 +68,7 @@ class RetentionTables(Tables):
             both = sorted(set(todo).intersection(left))
             return msgspec.structs.replace(step, done=work(session, both))
 
+        span = span._replace(until_seq=await self._database.read(complete_seq))
         todo, step = await self._database.read(lambda session: _look(session, span, emptied_too=emptied_too))
         return await self._database.write(write) if todo else step
 
@@ -148,7 +150,7 @@ def _look(session: Session, span: _Span, *, emptied_too: bool) -> tuple[list[int
     """
     todo: list[int] = []
     old, settled_seq, young = 0, span.after_seq, False
-    of = {"after_seq": span.after_seq, "limit": span.limit, "before_ms": span.before_ms}
+    of = {"after_seq": span.after_seq, "until_seq": span.until_seq, "limit": span.limit, "before_ms": span.before_ms}
     rows = session.rows("old_messages", of)
     for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
         if accepted_at_ms < span.before_ms:

@@ -9,16 +9,16 @@ SELECT p.message_seq, :endpoint_seq, 'pending', 0, 0,
     p.customer_key, p.number + {greatest}((SELECT max(seq) FROM messages) << 20, coalesce(p.last_position, 0)),
     :edition, :replay_key, TRUE, CAST(:task_seq AS BIGINT), CASE WHEN CAST(:task_seq AS BIGINT) IS NOT NULL THEN '{}' END
 FROM (
-    SELECT m.seq AS message_seq, m.customer_key, row_number() OVER (PARTITION BY m.customer_key ORDER BY m.seq) AS number, (
+    SELECT f.seq AS message_seq, f.customer_key, row_number() OVER (PARTITION BY f.customer_key ORDER BY f.seq) AS number, (
         SELECT position FROM deliveries
-        WHERE endpoint_seq = :endpoint_seq AND customer_key = m.customer_key AND state IN ('pending', 'sending')
+        WHERE endpoint_seq = :endpoint_seq AND customer_key = f.customer_key AND state IN ('pending', 'sending')
             AND position > 0
         ORDER BY position DESC LIMIT 1
     ) AS last_position
     FROM (
         SELECT seq, customer_key FROM messages
         WHERE seq {any_number_of message_seqs} AND expunged_at_ms IS NULL ORDER BY seq {for_key_share}
-    ) AS m LEFT JOIN deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
+    ) AS f LEFT JOIN deliveries AS d ON d.message_seq = f.seq AND d.endpoint_seq = :endpoint_seq
     WHERE coalesce(d.state, 'none') IN ('none', 'success', 'failed', 'canceled')
         AND EXISTS (SELECT 1 FROM endpoints WHERE seq = :endpoint_seq AND NOT removed)
 ) AS p WHERE TRUE

@@ -191,3 +191,15 @@ CREATE TABLE moves (
     installation_id text COLLATE "C" NOT NULL,
     changed_at_ms bigint NOT NULL
 );
+
+-- === Vacuum and statistics ===
+
+-- A queue that grows or drains changes within minutes what a plan should be.
+ALTER TABLE deliveries SET (autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 5000);
+-- Rows are added, and removed when they are old: about a hundredth of the table a day, whose space new ones need. Where vacuum
+-- knows that all rows of a page are visible, lists read an index only, and freezing is done in small parts.
+ALTER TABLE messages SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05,
+    autovacuum_analyze_scale_factor = 0.05);
+ALTER TABLE attempts SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05,
+    autovacuum_analyze_scale_factor = 0.05);
+ALTER TABLE event_ids SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
