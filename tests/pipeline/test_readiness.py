@@ -172,6 +172,9 @@ async def test_claims_that_fail_are_not_ready_until_one_succeeds(tmp_path):
 async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         worker = nicobar.runtime.worker
+        async with asyncio.timeout(PATIENCE_S):
+            while not worker._lanes:
+                await asyncio.sleep(0)
         (task,) = set(worker._running.values()) - set(worker.tasks)
         task.cancel()
         await asyncio.wait([task])
