@@ -8,9 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from cli.test_commands import _start
+from cli.test_commands import environment
 from nicobar.settings import Role
 from support import postgres
+from support.cli import Started
 from support.patience import PATIENCE_S
 from support.server import running
 
@@ -26,6 +27,15 @@ def database():
     server.drop_database(url)
 
 
+def wait_until_running(process: Started) -> None:
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if '"running"' in line:
+            return
+    raise AssertionError(lines)
+
+
 async def delivered(nicobar, event_id: str, count: int) -> None:
     assert (await nicobar.send_sample("payment.succeeded", event_id))[0] == 202
     async with asyncio.timeout(PATIENCE_S):
@@ -35,18 +45,15 @@ async def delivered(nicobar, event_id: str, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
-async def test_another_worker_process_takes_over_from_one_that_ends(tmp_path, database, monkeypatch, end):
-    for name, value in database.items():
-        monkeypatch.setenv(f"NICOBAR_{name.upper()}", value)
-    monkeypatch.setenv("NICOBAR_ALLOWED_ADDRESSES", "127.0.0.0/8")
+async def test_another_worker_process_takes_over_from_one_that_ends(tmp_path, database, end):
+    variables = environment(NICOBAR_DATABASE_URL=database["database_url"], NICOBAR_SECRET_KEY=KEY)
     async with running(tmp_path / "web", HANDLER, role=Role.WEB, new_installation=True, **database) as web:
         with ExitStack() as stack:
             for name in ("first", "second"):
                 directory = tmp_path / name
                 directory.mkdir()
-                process, _ = await asyncio.to_thread(
-                    _start, directory, "serve", "--role", "worker", until='"running"'
-                )
+                process = Started(directory, ("serve", "--role", "worker"), variables)
+                await asyncio.to_thread(wait_until_running, process)
                 stack.callback(process.wait)
                 stack.callback(process.send_signal, signal.SIGKILL)
                 if name == "first":

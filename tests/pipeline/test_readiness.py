@@ -173,9 +173,9 @@ async def test_a_lane_whose_task_ended_is_not_ready(tmp_path):
     async with running(tmp_path, ORDER_PAID) as nicobar:
         worker = nicobar.runtime.worker
         async with asyncio.timeout(PATIENCE_S):
-            while not (lanes := set(worker._running.values()) - set(worker.tasks)):
+            while not worker._lanes:
                 await asyncio.sleep(0)
-        (task,) = lanes
+        (task,) = set(worker._running.values()) - set(worker.tasks)
         task.cancel()
         await asyncio.wait([task])
         status, parts = await ready(nicobar)

@@ -40,7 +40,7 @@ MAX_WRITERS = 4
 MAX_CONNECTIONS = MAX_READERS + MAX_WRITERS + 5
 MAX_RUNS = 10
 # What goes ahead of other writes is short.
-AHEAD_MS = 3_000
+AHEAD_MS = 4_000
 RETRY_S = 0.01
 # A group of events waits so long for what another transaction has locked. Then it is halved until the blocked events
 # are found, and each part waits a short time only.
