@@ -188,6 +188,12 @@ def test_late_statements_get_what_is_left_of_the_transaction_s_time(late):
     assert opened.execute("SHOW statement_timeout").fetchone() == ("3s",)
 
 
+def test_a_short_transaction_s_statements_get_most_of_its_time(url):
+    with contextlib.closing(connect(url)) as opened:
+        begin(opened, 3_000)
+        assert opened.execute("SHOW statement_timeout").fetchone() == ("2250ms",)
+
+
 def test_a_transaction_without_time_left_is_undone(late):
     opened, _, clock = late
     connection.rollback(opened)
