@@ -27,8 +27,8 @@ from nicobar.store.session import Row, Values
 CONNECT_TIMEOUT_S = 5
 # A transaction that takes longer is undone: what walks over rows in their order waits for writes that are under way.
 TRANSACTION_MS = 20_000
-# A statement may take so much less than its transaction, but at least three quarters of it. Only after this time is it
-# told how much is left: another round trip, which most transactions never make.
+# A statement may take so much less than its transaction, but at least three quarters of it. Only after this time is
+# it told how much is left: another round trip, which most transactions never make.
 FREE_MS = 5_000
 # A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
 IDLE_MS = 10_000
