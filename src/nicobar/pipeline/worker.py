@@ -224,8 +224,8 @@ class Worker:
                 due_at_ms = await self._store.due_times()
             except StoreError:
                 self.wake(list(self._lanes))  # each says what it cannot do
-            except Exception:  # noqa: BLE001 - an unexpected error must not end the looking
-                log.exception("queues not looked at")
+            except Exception:  # noqa: BLE001 - an unexpected error must not end the checks
+                log.exception("cannot check the queues")
                 self.wake(list(self._lanes))
             else:
                 now_ms = self._clock.now_ms()
