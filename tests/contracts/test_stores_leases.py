@@ -67,7 +67,7 @@ async def test_a_lease_has_one_holder_and_its_term_rises(store):
     ]
     assert await take(store, "b", ONE, TWO) == [Lease(name=TWO, holder="b", term=1)]
     assert await take(store, "a", ONE) == [], "it has it already"
-    assert await store.give_up_leases([ONE, TWO], "a") == [Lease(name=ONE, holder="", term=2)]
+    assert await store.give_up_leases([ONE, TWO], "a", after_ms=0) == [Lease(name=ONE, holder="", term=2)]
     assert await take(store, "b", ONE) == [Lease(name=ONE, holder="b", term=3)]
     assert {lease.name: lease.holder for lease in await store.leases()} == {ONE: "b", TWO: "b", "retention": "a"}
 
@@ -80,7 +80,7 @@ async def test_a_lease_taken_at_once_by_many_has_one_holder(store):
 
 async def test_every_change_of_a_lease_changes_the_version(store):
     versions = [(await store.beat("a")).version]
-    for change in (take(store, "a", ONE), store.give_up_leases([ONE], "a"), take(store, "b", ONE)):
+    for change in (take(store, "a", ONE), store.give_up_leases([ONE], "a", after_ms=0), take(store, "b", ONE)):
         await change
         versions.append((await store.beat("a")).version)
     assert len(set(versions)) == 4
@@ -147,11 +147,26 @@ async def test_what_a_worker_gives_up_is_due_at_once(store):
     await take(store, "a", ONE)
     await store.append(message(1))
     (first,) = await claim(store, term=1, lease_ms=10_000)
-    await store.give_up_leases([ONE], "a")
+    await store.give_up_leases([ONE], "a", after_ms=0)
     assert (await store.deliveries("msg_1"))[0].state is DeliveryState.PENDING
     assert await store.record([done(first)]) == 0
     await take(store, "b", ONE)
     assert len(await claim(store, now_ms=1, term=3)) == 1
+
+
+@pytest.mark.parametrize("released", ["a hand-over", "strays"])
+async def test_what_was_taken_over_waits_whatever_its_holder_releases(store, released):
+    await take(store, "a", ONE)
+    await store.append(message(1))
+    await claim(store, term=1, lease_ms=600_000)
+    await end(store, "a")
+    await take(store, "b", ONE, at_ms=15_000)
+    if released == "strays":
+        assert await store.release_strays(1, term=2, under_way=[], after_ms=16_000) == 0
+    else:
+        await store.give_up_leases([ONE], "b", after_ms=16_000)
+    assert await store.next_due_at_ms(1) == 15_000
+    assert (await store.deliveries("msg_1"))[0].state is DeliveryState.SENDING
 
 
 async def test_a_take_over_leaves_other_endpoints_alone(store):
@@ -183,8 +198,8 @@ async def test_strays_are_due_at_once_and_what_is_under_way_is_not(store):
         await store.append(message(number, f"c{number}"))
     known, stray = await claim(store, term=1, lease_ms=10_000)
     under_way = [known.message.seq]
-    assert await store.release_strays(1, term=2, under_way=under_way) == 0
-    assert await store.release_strays(1, term=1, under_way=under_way) == 1
+    assert await store.release_strays(1, term=2, under_way=under_way, after_ms=0) == 0
+    assert await store.release_strays(1, term=1, under_way=under_way, after_ms=0) == 1
     assert await store.record([done(stray)]) == 0
     assert [item.message.id for item in await claim(store, term=1)] == ["msg_2"]
     assert await store.record([done(known, attempt="atmpt_2")]) == 1

@@ -126,8 +126,9 @@ async def test_a_later_process_finishes_an_earlier_one_s_work(tmp_path):
         store = nicobar.runtime.store
         (endpoint,) = nicobar.runtime.configuration.snapshot.endpoints
         later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
-        nicobar.runtime.worker._lanes[endpoint.seq]._stopped = True
-        (claimed,) = await store.claim(endpoint.seq, now_ms=later_ms, limit=1, max_bytes=1, lease_ms=3_600_000)
+        lane = nicobar.runtime.worker._lanes[endpoint.seq]
+        bounds = {"now_ms": later_ms, "limit": 1, "max_bytes": 1, "lease_ms": 3_600_000}
+        (claimed,) = await store.claim(endpoint.seq, term=lane._term, **bounds)
         assert claimed.message.id == answer["id"]
         url = endpoint.settings["base_url"]
     assert url

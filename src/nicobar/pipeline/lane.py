@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from nicobar.clock import Clock
+from nicobar.connectors.transport import TIMEOUT_MS
 from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
@@ -100,6 +101,7 @@ class Lane:
         """Follows a change of the endpoint. If its settings changed or it was resumed, sending starts at once."""
         before = self._target.endpoint
         if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
+            self._gate.closing.set()  # what waits for its turn under the former settings comes back unsent
             self._gate = self._new_gate(target, Breaker())
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
@@ -188,8 +190,7 @@ class Lane:
     async def _claim(self, places: int) -> list[Claimed]:
         seq, term = self._target.endpoint.seq, self._term
         if self._has_strays:
-            released = await self._store.release_strays(seq, term=term, under_way=self._under_way)
-            self._has_strays = False
+            released = await self._release_strays()
             if released:
                 log.warning("deliveries requeued", endpoint_id=self._target.endpoint.id, deliveries=released)
         now_ms = self._clock.now_ms()
@@ -200,6 +201,18 @@ class Lane:
         except LeaseLost:
             raise
         except Exception:
+            self._has_strays = True
+            raise
+
+    async def _release_strays(self) -> int:
+        self._has_strays = False  # before it is waited: a page may leave more meanwhile
+        # What was taken over a moment ago may still be under way at the worker that had it.
+        after_ms = self._clock.now_ms() + TIMEOUT_MS
+        try:
+            return await self._store.release_strays(
+                self._target.endpoint.seq, term=self._term, under_way=set(self._under_way), after_ms=after_ms
+            )
+        except BaseException:
             self._has_strays = True
             raise
 

@@ -319,18 +319,24 @@ class LeaseKeeper:
             log.error("leases not released", leases=len(names), code=error.code, detail=error.detail)
             self._version = None
         finally:
-            for name in names:
-                self._leaving.pop(name, None)
+            self._left(names)
+
+    def _left(self, names: Iterable[str]) -> None:
+        """These are given up; another hand-over of one of them may have begun since."""
+        for name in names:
+            if self._leaving.get(name) is asyncio.current_task():
+                del self._leaving[name]
 
     async def _give_up_ended(self, names: Sequence[str], worker_id: str) -> None:
         async with self._changing:
-            given_up = await self._store.give_up_leases(names, worker_id)
+            # What was taken over a moment ago may still be under way at the worker that had it.
+            after_ms = self._clock.now_ms() + (0 if self._alone else TIMEOUT_MS)
+            given_up = await self._store.give_up_leases(names, worker_id, after_ms=after_ms)
             self._note(given_up)
             if worker_id == self._worker_id:
                 for name in names:
                     self._held.pop(name, None)
-        for name in names:
-            self._leaving.pop(name, None)
+        self._left(names)
         self._metrics.leases.labels("released").inc(len(given_up))
         log.info("leases released", worker_id=worker_id, leases=len(given_up), held=len(self._held))
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
+from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline import breaker as rules
@@ -223,6 +224,9 @@ class Worker:
                 due_at_ms = await self._store.due_times()
             except StoreError:
                 self.wake(list(self._lanes))  # each says what it cannot do
+            except Exception:  # noqa: BLE001 - an unexpected error must not end the looking
+                log.exception("queues not looked at")
+                self.wake(list(self._lanes))
             else:
                 now_ms = self._clock.now_ms()
                 due = [seq for seq, at_ms in due_at_ms.items() if at_ms <= now_ms and seq in self._lanes]

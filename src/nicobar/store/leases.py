@@ -70,8 +70,9 @@ class Leases(Protocol):
         """
         ...
 
-    async def give_up_leases(self, names: Sequence[str], worker_id: str) -> Sequence[Lease]:
-        """Gives up those that the worker holds, and makes what it was sending for the endpoints due at once. Returns
+    async def give_up_leases(self, names: Sequence[str], worker_id: str, *, after_ms: int) -> Sequence[Lease]:
+        """Gives up those that the worker holds, and makes what it was sending for the endpoints due at once, except
+        what becomes due by `after_ms`: that may be under way at the worker from which it was taken over. Returns
         those that it gave up.
         """
         ...

@@ -116,9 +116,10 @@ class Queue(Protocol):
         """
         ...
 
-    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int]) -> int:
+    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int], after_ms: int) -> int:
         """Makes deliveries of one endpoint due at once that are being sent, except those of the messages in
-        `under_way`: after a claim or a record whose outcome is not known. Nothing unless the endpoint's lease has
+        `under_way`: after a claim or a record whose outcome is not known. Those that become due by `after_ms` stay:
+        they may be under way at the worker from which they were taken over. Nothing unless the endpoint's lease has
         this term. Returns how many there were.
         """
         ...

@@ -52,10 +52,10 @@ class LeaseTables(Tables):
 
         return await self._by_some(names, take)
 
-    async def give_up_leases(self, names: Sequence[str], worker_id: str) -> Sequence[Lease]:
+    async def give_up_leases(self, names: Sequence[str], worker_id: str, *, after_ms: int) -> Sequence[Lease]:
         def give_up(session: Session, some: Sequence[str]) -> list[Lease]:
             given_up = _change(session, "give_up_lease", some, worker_id, holder="")
-            session.run("release_deliveries", {"endpoint_seqs": _endpoints(given_up)})
+            session.run("release_deliveries", {"endpoint_seqs": _endpoints(given_up), "after_ms": after_ms})
             return given_up
 
         return await self._by_some(names, give_up)

@@ -27,11 +27,11 @@ class QueueTables(Tables):
             endpoint_seq, term=term, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
         )
 
-    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int]) -> int:
+    async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int], after_ms: int) -> int:
         def release(session: Session) -> int:
             session.lock(endpoint_seq)
             of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
-            return session.run("release_strays", of | {"message_seqs": list(under_way)})
+            return session.run("release_strays", of | {"message_seqs": list(under_way), "after_ms": after_ms})
 
         return await self._database.write(release)
 
