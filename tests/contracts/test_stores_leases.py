@@ -116,6 +116,19 @@ async def test_what_a_dead_worker_was_sending_waits_and_the_rest_does_not(store)
     assert (again.message.id, again.tries) == (sent.message.id, 0)
 
 
+async def test_a_second_take_over_makes_nothing_wait_longer(store):
+    await take(store, "a", ONE)
+    await store.append(message(1))
+    assert await claim(store, term=1, lease_ms=600_000)
+    await end(store, "a")
+    await take(store, "b", ONE, at_ms=1_000)
+    # The second one ends before it could send again.
+    await end(store, "b")
+    await store.add_worker("c", alone=False)
+    await take(store, "c", ONE, at_ms=2_000)
+    assert await store.due_times() == {1: 1_000}
+
+
 async def test_results_of_a_former_holder_change_no_delivery(store):
     await take(store, "a", ONE)
     await store.append(message(1))
