@@ -53,6 +53,7 @@ async def test_another_worker_process_takes_over_from_one_that_ends(tmp_path, da
                 directory = tmp_path / name
                 directory.mkdir()
                 process = Started(directory, ("serve", "--role", "worker"), variables)
+                stack.callback(process.stdout.close)
                 await asyncio.to_thread(wait_until_running, process)
                 stack.callback(process.wait)
                 stack.callback(process.send_signal, signal.SIGKILL)
