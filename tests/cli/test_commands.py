@@ -68,7 +68,7 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
     """The one line of an error."""
     assert result.returncode == 1, result
     assert "Traceback" not in result.stderr
-    (line,) = result.stderr.strip().splitlines()
+    (line,) = [line for line in result.stderr.strip().splitlines() if not line.startswith("{")]  # without the log
     assert line.startswith("Error: ")
     return line
 
