@@ -116,8 +116,10 @@ class Copier:
             self._check_going_here(move)
             raise UserError(
                 "switch_under_way",
-                f"A switch from {self._source.name} to {self._target.name} has begun.",
+                "A switch from %(source)s to %(target)s has begun.",
                 "Complete it with --switch, or end it with --cancel.",
+                source=self._source.name,
+                target=self._target.name,
             )
         self._prepare_target()
         self._listener.begin(Phase.COPYING)
@@ -161,8 +163,9 @@ class Copier:
             if self._source.contents.move(to_change=True) != closed:
                 raise UserError(
                     "switch_interrupted",
-                    f"Another run has changed the state of {self._source.name}.",
+                    "Another run has changed the state of %(source)s.",
                     "Run one copy at a time, then run the command again.",
+                    source=self._source.name,
                 )
             # From here on only the copy is used.
             self._source.contents.put_move(msgspec.structs.replace(closed, state=MoveState.MOVED))
@@ -184,8 +187,10 @@ class Copier:
             if self._clock.steady_ms() > until_ms:
                 raise UserError(
                     "switch_timeout",
-                    f"{under_way} deliveries were still being sent after {MAX_DRAIN_MS // 60_000} minutes.",
+                    "%(deliveries)s deliveries were still being sent after %(minutes)s minutes.",
                     "The old database is in use again. Check its workers' logs, then run the command again.",
+                    deliveries=under_way,
+                    minutes=MAX_DRAIN_MS // 60_000,
                 )
             self._sleep_ms(DRAIN_POLL_MS)
 
@@ -228,8 +233,9 @@ class Copier:
             if move is None or move.state is not MoveState.FILLING:
                 raise UserError(
                     "copied_already",
-                    f"Another run has completed the copy to {self._target.name}.",
+                    "Another run has completed the copy to %(target)s.",
                     "Use that database.",
+                    target=self._target.name,
                 )
             yield
 
@@ -348,8 +354,10 @@ class Copier:
         if move.place != self._target.name:
             raise UserError(
                 "moving_elsewhere",
-                f"The data of {self._source.name} is being moved to {move.place}, or was moved there.",
+                "The data of %(source)s is being moved to %(target)s, or was moved there.",
                 "Use that database, or end a switch that is not complete with --cancel.",
+                source=self._source.name,
+                target=move.place,
             )
 
 
@@ -360,8 +368,9 @@ def cancel_switch(source: End) -> None:
     if move is None or move.state not in {MoveState.DRAINING, MoveState.CLOSED}:
         raise UserError(
             "no_switch",
-            f"No switch of {source.name} is under way.",
+            "No switch of %(source)s is under way.",
             "A completed switch cannot be canceled: copy the data back into a new database instead.",
+            source=source.name,
         )
     source.contents.accept_again()
 
