@@ -92,7 +92,7 @@ async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar
         await page.wait_for_url(f"**/webhooks/{endpoint.id}")
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         breaker = Breaker(state=BreakerState.OPEN, reason=plain("503 five times"), probe_at_ms=2_000_000_000_000)
-        await nicobar.runtime.store.keep_breaker(endpoint.seq, breaker)
+        await nicobar.keep_breaker(endpoint, breaker)
         await page.goto(f"{nicobar.url}/")
         await expect(items.first).to_contain_text("destination failing")
         await expect(items.first).to_contain_text("503 five times")

@@ -83,9 +83,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
     await accept(nicobar, address, "evt_1", Customer(key=EVIL, name=EVIL))
     other, _ = await furnish(nicobar, HANDLER, name="2" + EVIL, base_url="http://127.0.0.1:9")
     await accept(nicobar, address, "evt_2", Customer(key=EVIL, name=EVIL))
-    await nicobar.runtime.store.keep_breaker(
-        other.seq, Breaker(state=BreakerState.OPEN, reason=plain(EVIL), probe_at_ms=1)
-    )
+    await nicobar.keep_breaker(other, Breaker(state=BreakerState.OPEN, reason=plain(EVIL), probe_at_ms=1))
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)

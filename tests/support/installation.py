@@ -14,12 +14,13 @@ from playwright.async_api import Browser, Locator, Page, Response
 
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
-from nicobar.model import Customer, Endpoint, Setting
+from nicobar.model import Breaker, Customer, Endpoint, Setting
 from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import Settings
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutSource
+from nicobar.store.leases import endpoint_lease
 from nicobar.use_cases.endpoints import pause_reason
 from nicobar.web.serving import Server
 from support.browser import serious_findings
@@ -69,6 +70,14 @@ class Installation:
         body = fresh(TYPES[event_type], self.runtime.clock.now_ms(), customer)
         assert await self.send(address, body, event_id) == 202
         return await self.next_recorded()
+
+    async def keep_breaker(self, endpoint: Endpoint, breaker: Breaker) -> None:
+        """Stores the breaker as the worker does that holds the endpoint's lease; waits until it has it."""
+        store, name = self.runtime.store, endpoint_lease(endpoint.seq)
+        async with asyncio.timeout(PATIENCE_S):
+            while not (terms := [lease.term for lease in await store.leases() if lease.name == name]):
+                await asyncio.sleep(0)
+        await store.keep_breaker(endpoint.seq, breaker, term=terms[0])
 
     async def pause(self, endpoint: Endpoint, reason: str | None, *, by_hand: bool = True) -> None:
         """Without a reason, the endpoint resumes. A pause that is not manual is a hold."""

@@ -27,8 +27,8 @@ NOW_MS = 1_700_000_000_000
 SINGLE = {"catalogue", "clean_ups", "installation"}
 ROWS = 7
 PAIRS = ["sqlite to postgres", "postgres to sqlite", "file to file", "postgres to postgres"]
-# A run has some 300 steps, and each kill costs two runs: together the pairs are killed at some 17 of them.
-STRIDE = 72
+# A run has some 300 steps, and each kill costs two runs: together the pairs are killed at about nine of them.
+STRIDE = 144
 
 
 class Killed(BaseException):
@@ -334,7 +334,7 @@ def test_batches_are_bounded(ends, monkeypatch, bound):
 def test_a_run_killed_at_any_step_continues(ends, monkeypatch, request):
     monkeypatch.setattr(copying, "BATCH_MAX_ROWS", 4)
     # Each pair of databases is killed at other steps.
-    first = 1 + 18 * PAIRS.index(request.node.callspec.params["ends"])
+    first = 1 + 36 * PAIRS.index(request.node.callspec.params["ends"])
     for last in itertools.count(first, STRIDE):
         try:
             with copier(ends, wrap=mortal_until(last)) as it:
