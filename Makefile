@@ -37,7 +37,7 @@ $(READY): $(RUNTIME) constraints.txt
 demo: $(RUNTIME) ## Deliver sample events to the Customer.io emulator on this machine; no account needed (ARGS=--once exits when done)
 	@$(BIN)/nicobar demo $(ARGS)
 
-check: $(READY) ## Lint, spelling, types, imports, unit and contract tests (under a minute on 2 cores; no root, browser or Node)
+check: $(READY) ## Lint, spelling, types, imports, unit and contract tests (about a minute on 2 cores; no root, browser or Node)
 	@$(MAKE) --no-print-directory -j4 lint spelling types imports unit
 
 test: $(READY) $(CLIENTS) $(ASSETS) chromium pgbouncer lint spelling types imports ## Run everything that CI runs

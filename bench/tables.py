@@ -19,7 +19,7 @@ TABLES = ("messages", "deliveries", "attempts", "tallies")
 ENDPOINTS = 10
 GROUP = 500
 FORGOTTEN = 200_000
-# As nobody has tuned it, but for the memory; autovacuum looks more often, since hours pass within minutes here.
+# Not tuned, but for the memory; autovacuum looks more often, since hours pass within minutes here.
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",

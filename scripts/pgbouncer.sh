@@ -11,7 +11,7 @@ if command -v apt-get >/dev/null 2>&1 && { [ -z "$as_root" ] || [ "${TEST_INSTAL
   apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20"
   $apt update >/dev/null 2>&1
   if $apt install -y --no-install-recommends pgbouncer >/dev/null 2>&1; then
-    # The package starts a service, which nobody asked for: the tests start their own.
+    # The package starts a service, which is not needed: the tests start their own.
     command -v systemctl >/dev/null 2>&1 && $as_root systemctl disable --now pgbouncer >/dev/null 2>&1
     exit 0
   fi

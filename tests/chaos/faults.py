@@ -21,7 +21,7 @@ MAX_QUIET_S = 0.6
 MAX_TIMES = 3
 MAX_SLOW_MS = 800
 LOOK_S = 0.05
-# A held request that nobody sends is taken back after this time.
+# A held request that is never sent is taken back after this time.
 HOLD_S = 2.0
 
 

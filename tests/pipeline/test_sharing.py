@@ -12,7 +12,7 @@ WORKERS = ["a", "b", "c", "d", "e"]
 
 
 class Table:
-    """The leases as the database has them: a lease is given only if nobody who runs has it."""
+    """The leases as the database has them: a lease is given only if no running worker has it."""
 
     def __init__(self, worker_ids, holders) -> None:
         self.worker_ids = worker_ids
@@ -20,7 +20,7 @@ class Table:
 
     def follow(self, worker: str, plan: Plan) -> None:
         for name in plan.give_up:
-            assert self.holders[name] == worker, "nobody gives up what another one has"
+            assert self.holders[name] == worker, "no worker gives up what another one has"
             del self.holders[name]
         for name in plan.take:
             if self.holders.get(name) not in self.worker_ids:

@@ -27,14 +27,6 @@ NOW_MS = 1_700_000_000_000
 
 
 @pytest.fixture
-def url():
-    """A database with our tables."""
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
-
-
-@pytest.fixture
 def empty_url():
     made = postgres.cluster().create_database()
     yield made

@@ -23,14 +23,6 @@ from support import postgres
 
 
 @pytest.fixture
-def url():
-    """A database with our tables."""
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
-
-
-@pytest.fixture
 async def store(url):
     """With an endpoint."""
     made = PostgresStore(url)

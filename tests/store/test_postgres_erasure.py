@@ -15,19 +15,11 @@ from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.connection import PostgresSession, connect, transaction
 from nicobar.store.postgres.hot import append_many
 from nicobar.store.tables.retention import expunge
-from support import postgres
 
 # Long enough that a write without a lock would be over.
 WAITING_S = 0.1
 REPLAY = {"message_seqs": [1], "endpoint_seq": 1, "now_ms": 100, "new_ids": False}
 REPLAY |= {"edition": 0, "replay_key": "", "task_seq": None}
-
-
-@pytest.fixture
-def url():
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
 
 
 @pytest.fixture

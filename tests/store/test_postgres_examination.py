@@ -16,13 +16,6 @@ from support.clock import MovingClock
 
 
 @pytest.fixture
-def url():
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
-
-
-@pytest.fixture
 def role(url):
     """The URL for a user with no rights of its own."""
     server, database = postgres.cluster(), url.removeprefix("postgresql:///").partition("?")[0]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 
 import psycopg
-import pytest
 
 from nicobar.clock import SystemClock
 from nicobar.store.postgres import hints as module
@@ -14,14 +13,6 @@ from nicobar.store.postgres.hints import PostgresHints
 from support import postgres
 from support.patience import PATIENCE_S
 from support.pgbouncer import pgbouncer
-
-
-@pytest.fixture
-def url():
-    """A database with our tables."""
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
 
 
 @contextlib.asynccontextmanager

@@ -35,7 +35,7 @@ EMPTY = "DELETE FROM messages; DELETE FROM event_ids; DELETE FROM deliveries; DE
 
 
 def _nothing(_statement: str) -> None:
-    """Nobody interrupts."""
+    """No other transaction interrupts."""
 
 
 class InterruptedSession(PostgresSession):

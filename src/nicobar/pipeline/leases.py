@@ -2,7 +2,7 @@
 and gives them up.
 
 Nothing depends on clocks of different machines. A worker is dead once its beat has not changed for `DEAD_MS` by the
-clock of whoever looks; whoever then removes it does so only if the beat is still the same, and only leases of removed
+clock of the worker that looks; that worker removes it only if the beat is still the same, and only leases of removed
 workers are free. A worker whose own beat was not confirmed for `MAX_UNCONFIRMED_MS` sends nothing.
 """
 
@@ -57,7 +57,7 @@ class Holder(Protocol):
         ...
 
     def drop(self, names: Iterable[str]) -> None:
-        """Ends at once what is done under these: somebody else may do it already."""
+        """Ends at once what is done under these: another worker may do it already."""
         ...
 
 

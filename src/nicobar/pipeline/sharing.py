@@ -20,7 +20,7 @@ def share_out(
     worker_id: str, worker_ids: Collection[str], holders: Mapping[str, str], names: Collection[str]
 ) -> Plan:
     """What this worker, one of those that run, does about these leases. `holders` are workers by lease, as far as
-    somebody has one. A lease whose holder does not run is free.
+    a worker has one. A lease whose holder does not run is free.
     """
     held: dict[str, list[str]] = {worker: [] for worker in sorted(worker_ids)}
     free: list[str] = []

@@ -21,8 +21,8 @@ def endpoint_of(name: str) -> int | None:
 
 
 class Lease(Record):
-    """`holder` is a worker's id, empty where nobody has the lease. A holder that is no worker any more does not hold
-    it. `term` rises with each change of the holder, so it stands for one holder only.
+    """`holder` is a worker's id, empty where no worker has the lease. A holder that is no longer a worker does not
+    hold it. `term` rises with each change of the holder, so it stands for one holder only.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Leases(Protocol):
         ...
 
     async def take_leases(self, names: Sequence[str], worker_id: str, *, sent_again_at_ms: int) -> Sequence[Lease]:
-        """Takes those that nobody holds. What another worker was sending for an endpoint becomes due at
+        """Takes those that no worker holds. What another worker was sending for an endpoint becomes due at
         `sent_again_at_ms`, and its results change nothing any more. Takes nothing for a worker that was removed.
         """
         ...

@@ -233,7 +233,7 @@ def begin(
     appends: bool = False,
 ) -> PostgresSession:
     """`lock_ms`: how long a statement may wait for a lock, where that is shorter. `appends`: it stores messages,
-    before which whoever reads forward stops until it ends.
+    before which a reader that goes forward stops until it ends.
     """
     kind = "ISOLATION LEVEL REPEATABLE READ, READ ONLY" if reading else "ISOLATION LEVEL READ COMMITTED, READ WRITE"
     statement_ms = timeout_ms - min(FREE_MS, timeout_ms // 4)

@@ -39,8 +39,8 @@ def existing(row: Row | None) -> Row:
 
 def complete_seq(session: Session) -> int:
     """The number up to which no message can appear any more. Numbers are given before the commit, so that a message
-    may appear behind one with a higher number. Whoever reads in the order of the numbers and does not return reads
-    only up to here, by a later statement of a transaction that writes, or in a later transaction that reads.
+    may appear behind one with a higher number. A reader that follows the numbers and does not return reads only
+    up to here, by a later statement of a transaction that writes, or in a later transaction that reads.
     """
     return int(existing(session.row("complete_seq"))[0])
 

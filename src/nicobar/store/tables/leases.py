@@ -77,7 +77,7 @@ class LeaseTables(Tables):
 
 
 def _change(session: Session, query: str, names: Sequence[str], worker_id: str, *, holder: str) -> list[Lease]:
-    # What is locked first is then seen as whoever had the lock before has left it.
+    # What is locked first is then seen as the transaction that had the lock before left it.
     session.rows("lock_leases", {"names": list(names)})
     changed = []
     for name in names:

@@ -1,2 +1,2 @@
--- Adds a lease that nobody has, if it does not exist.
+-- Adds a lease that no worker has, if it does not exist.
 INSERT INTO leases (name, holder, term) VALUES (:name, '', 0) ON CONFLICT (name) DO NOTHING

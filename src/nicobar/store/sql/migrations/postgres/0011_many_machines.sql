@@ -67,7 +67,7 @@ CREATE INDEX facts_of_customer ON facts (app_id, customer_key, key) WHERE custom
 -- beat: rises while the worker runs; a worker whose beat stands still is removed by another one.
 CREATE TABLE workers (id text COLLATE "C" PRIMARY KEY, beat bigint NOT NULL) WITH (fillfactor = 50);
 
--- holder: a worker, '' where nobody has the lease; a holder that is no longer a worker does not hold it.
+-- holder: a worker, '' where no worker has the lease; a holder that is no longer a worker does not hold it.
 -- term: rises with each change of the holder.
 CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, holder text COLLATE "C" NOT NULL, term bigint NOT NULL);
 
@@ -169,7 +169,7 @@ BEGIN
 END
 $$;
 
--- From here on nobody else writes deliveries until the migration is done: what is counted below is all.
+-- From here on no other transaction writes deliveries until the migration is done: what is counted below is all.
 CREATE TRIGGER deliveries_added AFTER INSERT ON deliveries REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION count_added_deliveries();
 CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries REFERENCING OLD TABLE AS removed
