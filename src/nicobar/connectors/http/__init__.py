@@ -31,7 +31,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
-from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
+from nicobar.crypto import WebhookKey
 from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.reasons import reason
@@ -146,7 +146,7 @@ class HttpDestination:
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
         self._origin = origin_of(url)
-        self._keys = [(webhook_secret_key(secret.secret), secret.until_ms) for secret in secrets]
+        self._keys = [(WebhookKey(secret.secret), secret.until_ms) for secret in secrets]
         self._headers = headers
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
@@ -182,7 +182,7 @@ class HttpDestination:
             # Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets.
             is_own = origin_of(call.url) == self._origin
             signatures = [
-                f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
+                key.sign(event_id, timestamp, body)
                 for key, until_ms in self._keys
                 if until_ms is None or origin.now_ms < until_ms
             ]
