@@ -103,13 +103,16 @@ def is_password(password: str, kept: str) -> bool:
 
 
 def webhook_secret_key(secret: str) -> bytes:
-    """The HMAC key of a Standard Webhooks secret: `whsec_` and base64, of either alphabet.
+    """The HMAC key of a Standard Webhooks secret, `whsec_` and base64. Without the prefix only the standard alphabet
+    counts, since a key of another service, such as `sk_live_…`, would pass for URL-safe base64.
 
     Raises UserError, without the secret in it, when it has another form. The specification asks for 24 to 64
     bytes; shorter ones down to 16 are in use and accepted.
     """
-    key = read_base64(secret.strip().removeprefix(WEBHOOK_SECRET_PREFIX)) or b""
-    if len(key) < MIN_WEBHOOK_KEY_BYTES:
+    text = secret.strip()
+    bare = text.removeprefix(WEBHOOK_SECRET_PREFIX)
+    key = read_base64(bare) or b""
+    if len(key) < MIN_WEBHOOK_KEY_BYTES or (bare == text and ("_" in text or "-" in text)):
         raise UserError(
             "secret_malformed",
             "Invalid signing secret: must be %(webhook_secret_prefix)s and base64 of at least "
@@ -214,8 +217,8 @@ def _private_key(secret: str) -> Ed25519PrivateKey:
     if key is None or public not in {b"", key.public_key().public_bytes_raw()}:
         raise UserError(
             "secret_malformed",
-            "Invalid private key: must be %(prefix)s and base64 of an ed25519 key.",
-            "Use 32 bytes, or these followed by the public key. Leave it out to generate one.",
+            "Invalid ed25519 key: must be %(prefix)s and base64.",
+            "Use the 32 bytes of the key, or these followed by the 32 bytes of its public key.",
             prefix=PRIVATE_KEY_PREFIX,
         )
     return key

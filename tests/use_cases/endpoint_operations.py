@@ -353,7 +353,29 @@ OPERATIONS = (
         "rotate an endpoint's secret",
         (AuditAction.ENDPOINT_ROTATE_SECRET,),
         enabled,
-        {Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "<new>", "gracePeriodSeconds": 0})},
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "<new>"}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", secret="<new>"),
+        },
+    ),
+    Operation(
+        "change an endpoint's signature scheme",
+        (AuditAction.ENDPOINT_ROTATE_SECRET,),
+        enabled,
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"signature": "ed25519"}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", signature="ed25519"),
+        },
+    ),
+    Operation(
+        "rotate an endpoint's secret to a malformed one",
+        (),
+        enabled,
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "whsk_" + "A" * 40}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", secret="whsk_" + "A" * 40),
+        },
+        error="Invalid ed25519 key",
     ),
     Operation(
         "set an endpoint's headers",

@@ -79,7 +79,7 @@ class SourceKind(Protocol):
 
     @property
     def id_headers(self) -> tuple[str, ...]:
-        """The headers that may have the event id, for the list of rejected requests; none if the id is in the body."""
+        """Headers that may have the event id, for the list of rejected requests; none if the id is in the body."""
         ...
 
     @property

@@ -10,7 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
-from nicobar.crypto import Vault, new_webhook_secret
+from nicobar.connectors.signing_secrets import SignatureScheme, new_secret
+from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
 from nicobar.model import Details, Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
@@ -42,7 +43,7 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 class EndpointSpec(Record):
     """The specification of a new endpoint. `name` defaults to the uid or the id. `references` names the
     environment variables that credentials came from. `code` is the transformation's; None for none, and by default
-    the connector's default code. A required secret that only signs is generated where none is given.
+    the connector's default code. A required secret that only signs is generated where none is given, for `signature`.
     """
 
     connector: str
@@ -60,6 +61,7 @@ class EndpointSpec(Record):
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
     code: str | UnsetType | None = UNSET
+    signature: SignatureScheme = SignatureScheme.HMAC
 
 
 class EndpointPatch(Record):
@@ -95,7 +97,7 @@ def unchanged(endpoint: Endpoint) -> PutEndpoint:
 
 def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, now_ms: int) -> PutEndpoint:
     """The endpoint of a spec. Raises UserError for settings or credentials that its connector rejects."""
-    credentials = _with_signing_secrets(spec.connector, spec.credentials)
+    credentials = _with_signing_secrets(spec.connector, spec.credentials, spec.signature)
     connector(spec.connector).open(spec.settings, credentials, spec.headers)
     return PutEndpoint(
         id=endpoint_id,
@@ -201,14 +203,16 @@ def _stored(vault: Vault, endpoint: Endpoint, *, may_be_lost: bool) -> tuple[dic
         return {}, {}
 
 
-def _with_signing_secrets(kind: str, credentials: Mapping[str, str]) -> dict[str, str]:
+def _with_signing_secrets(
+    kind: str, credentials: Mapping[str, str], scheme: SignatureScheme = SignatureScheme.HMAC
+) -> dict[str, str]:
     """The credentials, with a new secret in place of a required one that only signs."""
     missing = [
         field.name
         for field in connector(kind).fields
         if field.kind is FieldKind.SECRET and field.signs and field.required and field.name not in credentials
     ]
-    return {**credentials, **{name: new_webhook_secret() for name in missing}}
+    return {**credentials, **{name: new_secret(scheme) for name in missing}}
 
 
 def _present(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -21,8 +21,8 @@ class StandardWebhooks(StandardWebhooksSigning):
     setup = (
         SetupStep(text="Add this URL to the sender's webhook settings.", shows=SetupPart.ADDRESS),
         SetupStep(
-            text="Paste the sender's signing secret as the sender shows it: whsec_ followed by base64, other text, or "
-            "a public key that starts with whpk_.",
+            text="Paste the sender's signing secret as the sender shows it: whsec_ followed by base64, other text, "
+            "or a public key that starts with whpk_.",
             shows=SetupPart.SECRET,
         ),
         SetupStep(

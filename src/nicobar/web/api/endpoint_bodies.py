@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import CONNECTORS, connector
-from nicobar.connectors.signing_secrets import signing_field
+from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.crypto import Vault
 from nicobar.errors import Conflict, UserError
 from nicobar.model import Endpoint, Record, Setting
@@ -48,10 +48,15 @@ Url = Annotated[
 Secret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{32,100}$",
-        description="Signing secret: `whsec_` and base64. Generated if omitted.",
+        pattern=r"^(whsec_|whsk_|whsk1_|whpk_|whpk1_)?[a-zA-Z0-9+/=]{32,100}$",
+        description="Signing secret: `whsec_` and base64 for HMAC, or a private key `whsk_` and base64 for ed25519. "
+        "Generated if omitted.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
+]
+Signature = Annotated[
+    SignatureScheme,
+    Meta(description="Signature scheme of a generated secret: `hmac` (`v1`) or `ed25519` (`v1a`)."),
 ]
 EventTypes = Annotated[
     list[EventTypeName],
@@ -106,7 +111,8 @@ def with_newer_names(given: N) -> N:
 
 class EndpointIn(OlderNames):
     """The endpoint to create. `connector` defaults to `http`, which requires `url`. If the connector has default
-    code, the endpoint's transformation starts with it.
+    code, the endpoint's transformation starts with it. `signature` applies if `secret` is omitted, and defaults to
+    `hmac`.
     """
 
     url: Url | None = None
@@ -121,6 +127,7 @@ class EndpointIn(OlderNames):
     headers: Headers | None = None
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
+    signature: Signature | None = None
 
 
 class EndpointUpsertIn(OlderNames):
@@ -184,6 +191,7 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
         headers=wanted.headers or {},
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
+        signature=wanted.signature or SignatureScheme.HMAC,
     )
 
 

@@ -34,7 +34,9 @@ def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
                 if text:
                     credentials[field.name] = text
             case FieldKind.SWITCH:
-                settings[field.name] = f"field_{field.name}" in form
+                # One that is off by default is left out while it is off, as in the API and in files.
+                if f"field_{field.name}" in form or field.default is not False:
+                    settings[field.name] = f"field_{field.name}" in form
             case _:
                 if text:
                     settings[field.name] = text
