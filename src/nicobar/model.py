@@ -375,7 +375,8 @@ class RequestRecord(Record):
 
 
 class Attempt(Record):
-    """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one.
+    """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one;
+    `response_headers` are its headers, bounded and with credentials masked.
     `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt.
     """
 
@@ -388,6 +389,7 @@ class Attempt(Record):
     requests: tuple[RequestRecord, ...] = ()
     status: int | None = None
     response: str = ""
+    response_headers: dict[str, str] = {}
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None

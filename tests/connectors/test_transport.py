@@ -65,6 +65,12 @@ async def test_response_is_read_and_request_is_sent_unchanged():
     assert b"x-plan: pro" in seen
 
 
+async def test_equal_response_headers_are_joined():
+    result, _ = await ask(b"HTTP/1.1 200 OK\r\nVia: a\r\nvia: b\r\ncontent-length: 0\r\n\r\n")
+    assert isinstance(result, Response)
+    assert result.headers["via"] == "a, b"
+
+
 async def test_responses_are_requested_uncompressed():
     _, (seen,) = await ask(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", headers={"Accept-Encoding": "gzip"})
     assert [line for line in seen.lower().splitlines() if b"accept-encoding" in line] == [

@@ -14,7 +14,7 @@ MAX_SECRETS = 4
 
 
 class SignatureScheme(StrEnum):
-    """How requests are signed: with a shared secret, or with a private key whose public key verifies."""
+    """How requests are signed: with a secret that the receiver has too, or with a private key."""
 
     HMAC = "hmac"
     ED25519 = "ed25519"

@@ -96,7 +96,10 @@ class HttpTransport:
                 body, truncated = await _read(answer.content)
                 return Response(
                     status=answer.status,
-                    headers={name.lower(): value for name, value in answer.headers.items()},
+                    headers={
+                        name: ", ".join(answer.headers.getall(name))
+                        for name in dict.fromkeys(map(str.lower, answer.headers))
+                    },
                     body=body,
                     duration_ms=_since_ms(started_ns),
                     truncated=truncated,

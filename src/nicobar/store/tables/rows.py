@@ -59,7 +59,9 @@ MESSAGE_COLUMNS = 17
 
 def expunged(attempt: Attempt) -> Attempt:
     """What is left of an attempt once its message was expunged."""
-    return msgspec.structs.replace(attempt, reason=EXPUNGED, requests=(), response="", console=(), verdicts=())
+    return msgspec.structs.replace(
+        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=()
+    )
 
 
 def delivery(row: Sequence[object]) -> Delivery:
