@@ -22,7 +22,8 @@ from nicobar.reasons import Reason, reason
 
 TIMEOUT_MS = 15_000
 MAX_ANSWER_BYTES = 1024 * 1024
-MAX_CONNECTIONS = 100
+# Of all endpoints together. A request that waits for a connection would spend its time limit waiting.
+MAX_CONNECTIONS = 4_096
 
 
 # As `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address.

@@ -60,6 +60,7 @@ class EndpointSpec(Record):
     headers: Headers = {}
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
+    retry_after_ms: tuple[int, ...] | None = None
     code: str | UnsetType | None = UNSET
     signature: SignatureScheme = SignatureScheme.HMAC
 
@@ -83,6 +84,7 @@ class EndpointPatch(Record):
     headers: dict[HeaderName, HeaderValue | None] | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
     max_messages_per_s: MessagesPerS | UnsetType | None = UNSET
+    retry_after_ms: tuple[int, ...] | UnsetType | None = UNSET
 
     @property
     def connects(self) -> bool:
@@ -113,6 +115,7 @@ def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, 
         sealed_headers=seal_headers(vault, endpoint_id, dict(spec.headers)),
         disabled=spec.disabled,
         max_messages_per_s=spec.max_messages_per_s,
+        retry_after_ms=spec.retry_after_ms,
         uid=spec.uid,
         details=Details(
             description=spec.description,
@@ -129,7 +132,16 @@ def changed(endpoint: Endpoint, patch: EndpointPatch, *, vault: Vault, now_ms: i
     """
     fields = {
         name: value
-        for name in ("name", "uid", "event_types", "channels", "variables", "disabled", "max_messages_per_s")
+        for name in (
+            "name",
+            "uid",
+            "event_types",
+            "channels",
+            "variables",
+            "disabled",
+            "max_messages_per_s",
+            "retry_after_ms",
+        )
         if (value := getattr(patch, name)) is not UNSET
     }
     for name in ("event_types", "channels"):

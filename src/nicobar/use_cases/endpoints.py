@@ -17,6 +17,7 @@ from nicobar.errors import Conflict, Refusal, UserError
 from nicobar.model import Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.reasons import Reason, plain, reason
+from nicobar.retry_schedule import check_schedule
 from nicobar.sources.registry import application_kinds
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutEndpoint, RemoveEndpoint, Snapshot
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
@@ -41,6 +42,7 @@ def creation(
 ) -> tuple[PutEndpoint, Act]:
     """A new endpoint and the act that creates it, with `extra` changes. Raises UserError."""
     check_bounds(spec)
+    check_schedule(spec.retry_after_ms or ())
     _check_free(snapshot, app_id, name=spec.name, uid=spec.uid)
     check_address(services.settings.allowed, spec.connector, spec.settings)
     now_ms = services.clock.now_ms()
@@ -58,6 +60,8 @@ def update_acts(
 ) -> tuple[PutEndpoint, list[Act]]:
     """The endpoint after a patch, and the acts that change it: none where nothing changes. Raises UserError."""
     check_bounds(patch)
+    if patch.retry_after_ms is not UNSET:
+        check_schedule(patch.retry_after_ms or ())
     _check_free(
         snapshot,
         endpoint.app_id,

@@ -28,6 +28,7 @@ from nicobar.use_cases.bounds import (
     MessagesPerS,
 )
 from nicobar.use_cases.endpoint_records import EndpointSpec
+from nicobar.web.api.durations import RetrySchedule, changed_delays, delays_of
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.shapes import Channel, Description, EventTypeName, Metadata, Shape, Uid, Unsupported, given_names
 
@@ -127,13 +128,14 @@ class EndpointIn(OlderNames):
     headers: Headers | None = None
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
+    retry_schedule: RetrySchedule | None = None
     signature: Signature | None = None
 
 
 class EndpointUpsertIn(OlderNames):
-    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers if
-    omitted. A URL with a different host requires `headers` and credentials in the same request; `{}` removes the
-    headers.
+    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers and
+    the retry schedule if omitted. A URL with a different host requires `headers` and credentials in the same request;
+    `{}` removes the headers.
     """
 
     url: Url | None = None
@@ -147,6 +149,7 @@ class EndpointUpsertIn(OlderNames):
     headers: Headers | None = None
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
+    retry_schedule: RetrySchedule | UnsetType | None = UNSET
 
 
 class EndpointPatch(OlderNames):
@@ -165,6 +168,7 @@ class EndpointPatch(OlderNames):
     headers: Headers | UnsetType = UNSET
     name: EndpointName | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
+    retry_schedule: RetrySchedule | UnsetType | None = UNSET
     secret: Unsupported = None
 
 
@@ -191,6 +195,7 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
         headers=wanted.headers or {},
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
+        retry_after_ms=delays_of(wanted.retry_schedule),
         signature=wanted.signature or SignatureScheme.HMAC,
     )
 
@@ -206,6 +211,7 @@ def patch_of(vault: Vault, endpoint: Endpoint, wanted: EndpointUpsertIn | Endpoi
         channels=_names(wanted.channels),
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
+        retry_after_ms=changed_delays(wanted.retry_schedule),
     )
     if wanted.headers is not UNSET and wanted.headers is not None:
         headers = replacing(endpoint_headers(vault, endpoint), wanted.headers)

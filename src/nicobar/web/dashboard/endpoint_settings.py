@@ -12,6 +12,8 @@ from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.model import Endpoint, Record, Setting
 from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.pipeline.retry import RETRY_AFTER_MS
+from nicobar.retry_schedule import schedule_text
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch
@@ -26,6 +28,7 @@ from nicobar.web.dashboard.forms import (
     read_fields,
     read_headers,
     read_rate,
+    read_retries,
     read_variables,
     shown_headers,
     value_of,
@@ -46,6 +49,7 @@ class Form(Record):
     settings: dict[str, Setting]
     chosen: tuple[str, ...]
     rate: str
+    retries: str
     variables: str
     headers: dict[str, str | None]
 
@@ -73,6 +77,7 @@ async def _stored_page(
         settings=endpoint.settings,
         chosen=endpoint.event_types,
         rate=_rate(endpoint),
+        retries=_retries(endpoint),
         variables=write_variables(endpoint.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, endpoint)),
     )
@@ -103,6 +108,7 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
         settings=given.settings,
         chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
         rate=visitor.form.get("rate", "").strip(),
+        retries=visitor.form.get("retries", "").strip(),
         variables=visitor.form.get("variables", ""),
         headers=shown_headers(read_headers(visitor.every, {})),
     )
@@ -125,7 +131,12 @@ def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: 
         variables=read_variables(form.variables),
         headers=removed | headers,
         max_messages_per_s=UNSET if form.rate == _rate(endpoint) else read_rate(form.rate),
+        retry_after_ms=read_retries(form.retries),
     )
+
+
+def _retries(endpoint: Endpoint) -> str:
+    return "" if endpoint.retry_after_ms is None else schedule_text(endpoint.retry_after_ms)
 
 
 def _rate(endpoint: Endpoint) -> str:
@@ -190,6 +201,8 @@ async def _settings_page(
 ) -> Response[bytes]:
     of_kind = connector(endpoint.connector)
     known_types = (await context.samples()).types
+    settings = context.services.settings
+    default_retries = RETRY_AFTER_MS if settings.retry_after_ms is None else settings.retry_after_ms
     return page(
         visitor,
         "endpoint_settings.html",
@@ -203,6 +216,7 @@ async def _settings_page(
         families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
+        default_retries=schedule_text(default_retries),
         signing=_signing(context, endpoint),
         made=made,
         problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
