@@ -298,7 +298,9 @@ async def _start_delivery(
     on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
     store, clock = runtime.store, runtime.clock
-    transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
+    transport = await stack.enter_async_context(
+        HttpTransport(allowed=runtime.settings.allowed, proxy=runtime.settings.proxy)
+    )
     replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
 
@@ -358,7 +360,7 @@ async def _start_web(
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     runtime.keep_running(stack, "rejected requests", refusals.run)
-    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,
