@@ -131,7 +131,7 @@ async def test_families_work_without_javascript_and_an_empty_choice_is_rejected(
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(f"{endpoint}/settings")
         assert not await page.get_by_text("Headers", exact=True).count(), "Customer.io takes none"
         await page.get_by_label("Selected event types").check()

@@ -80,7 +80,7 @@ async def test_event_types_are_found_by_search_recipe_and_shortcut(nicobar):
         await page.goto(f"{nicobar.url}/catalogue?q={EVIL.replace('%', '%25').replace('#', '')}")
         assert not await page.locator("main img, main script").count()
         assert (await page.request.get(f"{nicobar.url}/catalogue/none.such")).status == 404
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(f"{nicobar.url}/catalogue/refund.failed")
         await page.get_by_role("link", name="Test with Customer.io").click()
         await expect(page).to_have_url(f"{endpoint}/testing?sample_type=refund.failed")

@@ -87,7 +87,7 @@ async def test_failures_are_previewed_and_replayed_with_optional_new_ids(nicobar
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
-        endpoint, address = await make_endpoint(page, nicobar, CODE)
+        endpoint, address = await make_endpoint(nicobar, CODE)
         evil = Customer(key=EVIL, email="evil@northpine.example", name=EVIL)
         assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.FAILED
         await mend(nicobar, page, endpoint)
@@ -132,7 +132,7 @@ async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(f"{endpoint}/replays")
         await page.get_by_label("custom range").check()
         await page.get_by_role("button", name="Preview replay").click()
@@ -166,7 +166,7 @@ async def test_the_pages_are_accessible_and_responsive(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, reduced_motion="reduce")
         await set_password(page, nicobar)
-        endpoint, address = await make_endpoint(page, nicobar, CODE)
+        endpoint, address = await make_endpoint(nicobar, CODE)
         await deliver(nicobar, address, "refund.failed", "evt_2")
         await page.locator("button[value=ko]").click()
         await page.goto(f"{endpoint}/replays?kind=bulk&since=2026-01-01T00:00&event_type=refund.failed")

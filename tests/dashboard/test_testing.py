@@ -63,7 +63,7 @@ async def test_a_received_message_is_sent_as_a_test_after_confirmation(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Testing").click()
         await page.get_by_text("the published code, version 1").wait_for()
@@ -124,7 +124,7 @@ async def test_drafts_are_compared_and_pasted_events_sent_without_javascript(nic
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_role("button", name="Edit transformation").click()
         draft = page.url.removesuffix("/code")
@@ -158,7 +158,7 @@ async def test_the_pages_are_accessible_and_responsive(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, reduced_motion="reduce")
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, CODE)
+        endpoint, _ = await make_endpoint(nicobar, CODE)
         await page.goto(endpoint)
         await page.get_by_role("button", name="Edit transformation").click()
         draft = page.url.removesuffix("/code")

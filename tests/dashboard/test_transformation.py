@@ -55,7 +55,7 @@ async def test_a_draft_is_compared_published_and_a_version_restored(nicobar):
     async with browser() as it:
         page, problems = await open_page(it)
         await set_password(page, nicobar)
-        endpoint, _ = await make_endpoint(page, nicobar, FIRST)
+        endpoint, _ = await make_endpoint(nicobar, FIRST)
         await page.goto(endpoint)
         await page.get_by_label("Endpoint").get_by_role("link", name="Transformation").click()
         await expect(page.locator(".numbered")).to_contain_text(EVIL)
@@ -99,7 +99,7 @@ async def test_a_dry_run_compares_with_sent_requests_without_javascript(nicobar)
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
-        endpoint, address = await make_endpoint(page, nicobar, FIRST)
+        endpoint, address = await make_endpoint(nicobar, FIRST)
         evil = Customer(key=EVIL, email="ada@northpine.example", name=EVIL)
         assert await deliver(nicobar, address, "refund.failed", "evt_2", evil) is DeliveryState.SUCCESS
         assert await deliver(nicobar, address, "payment.processing", "evt_3") is DeliveryState.CANCELED
@@ -131,7 +131,7 @@ async def test_the_pages_are_accessible_and_responsive(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, reduced_motion="reduce")
         await set_password(page, nicobar)
-        endpoint, address = await make_endpoint(page, nicobar, FIRST)
+        endpoint, address = await make_endpoint(nicobar, FIRST)
         await page.locator("button[value=ko]").click()
         await page.goto(f"{endpoint}/transformation")
         findings += await examine(page, "transformation")
