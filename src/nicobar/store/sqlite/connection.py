@@ -46,11 +46,13 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         cached_statements=CACHED_STATEMENTS,
     )
     try:
+        # Has an effect on an empty file only; `nicobar compact` converts others.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # What was expunged is overwritten, where that costs no further page.
-        connection.execute("PRAGMA secure_delete = FAST")
+        # What was deleted is overwritten, also in pages that are not used any more.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:

@@ -22,6 +22,7 @@ from nicobar.store.sqlite.connection import DatabaseFiles, SqliteSession, connec
 from nicobar.store.sqlite.errors import Errors
 from nicobar.store.sqlite.hot import Claim, append_many, claim_many, record_many
 from nicobar.store.sqlite.probe import Probe
+from nicobar.store.sqlite.space import clear_log, give_back_each
 
 MAX_READERS = 4
 
@@ -74,6 +75,12 @@ class SqliteDatabase:
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._commits.submit(record_many, finished)
+
+    async def give_back_space(self, *, max_pages: int) -> int:
+        return await self._commits.submit(give_back_each, max_pages)
+
+    async def clear_log(self) -> bool:
+        return await self._run(self._surveyor, clear_log)
 
     async def probe(self) -> None:
         await self._run(self._prober, self._probe.look)
