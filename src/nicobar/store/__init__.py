@@ -1,6 +1,6 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users and drafts
-(of the dashboard). Every store passes the same contract suite, `tests/contracts`.
+catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
+and drafts (of the dashboard). Every store passes the same contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(
-    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, Protocol
-):
+class Store(Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, Protocol):
     """A database with all of these protocols."""
 
     async def check(self) -> None:

@@ -57,7 +57,9 @@ def save_key(key: bytes, target: Path) -> None:
         sync_directory(target.parent)
     except OSError as error:
         raise UserError(
-            "not_writable", f"Cannot write the key {target}: {error.strerror}.", fix_for(error, "Choose another path.")
+            "not_writable",
+            f"Cannot write the key {target}: {error.strerror}.",
+            fix_for(error, "Choose another path."),
         ) from error
 
 

@@ -74,9 +74,13 @@ class Location(Protocol):
 
     def restoring(self, backup: Path, *, force: bool, now_ms: int) -> AbstractContextManager[PreparedRestore]:
         """A checked copy of the backup, to be prepared within the block; then it becomes the database, unless the
-        block fails. `force` sets an existing database aside. Raises UserError where another process uses the database,
-        or where the server's own tools do it; StoreUnusable for a damaged backup.
+        block fails. `force` sets an existing database aside. Raises UserError where another process uses the
+        database, or where the server's own tools do it; StoreUnusable for a damaged backup.
         """
+        ...
+
+    def check_unused(self) -> None:
+        """Raises UserError where another process has the database open, as far as the database can tell."""
         ...
 
     def compact(self) -> Compacted:

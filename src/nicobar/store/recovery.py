@@ -9,8 +9,8 @@ class Recovery(Protocol):
     """`give_back_space` and `clear_log` do nothing for a server's database, which does this itself."""
 
     async def renew_terms(self) -> None:
-        """After a restore: removes all workers and frees every lease, with a term above any that a worker may have had
-        since the backup. What they were sending becomes due when a lease is taken.
+        """After a restore: removes all workers and frees every lease, with a term above any that a worker may have
+        had since the backup. What they were sending becomes due when a lease is taken.
         """
         ...
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nicobar.audit import AuditAction
+from nicobar.clock import Clock
+from nicobar.errors import UserError
 from nicobar.model import Endpoint, Record
 from nicobar.reasons import reason
 from nicobar.store import PauseEndpoint, Store
@@ -19,6 +23,13 @@ class Held(Record):
     oldest_ms: int | None
 
 
+class Restored(Record):
+    """`newest_event_ms` is when the newest message was accepted: later ones are missing. None without messages."""
+
+    held: tuple[Held, ...]
+    newest_event_ms: int | None
+
+
 class Resumed(Record):
     """The names of the endpoints that were resumed, and the endpoints that a user paused, which stay paused."""
 
@@ -26,7 +37,19 @@ class Resumed(Record):
     still_paused: tuple[Endpoint, ...]
 
 
-async def hold_restored(edit: Edit) -> list[Held]:
+async def check_no_worker(store: Store, clock: Clock, *, wait_ms: int) -> None:
+    """Raises UserError where a worker delivers from the database: its beat changes."""
+    before = await store.beat("")
+    if before.by_worker:
+        await clock.wait(asyncio.Event(), wait_ms)
+        after = await store.beat("")
+        if any(before.by_worker.get(name) != beat for name, beat in after.by_worker.items()):
+            raise UserError(
+                "worker_running", "A worker delivers from this database.", "Stop every Nicobar process first."
+            )
+
+
+async def hold_restored(edit: Edit) -> Restored:
     """Puts every endpoint on hold, except those that a user has paused, and ends what workers had under way when the
     backup was made. Repeating it changes nothing.
     """
@@ -45,8 +68,7 @@ async def hold_restored(edit: Edit) -> list[Held]:
                 oldest_ms=waiting.oldest_accepted_at_ms if waiting else None,
             )
         )
-    return held
-
+    return Restored(held=tuple(held), newest_event_ms=await store.newest_accepted_at_ms())
 
 
 async def resume_all(edit: Edit) -> Resumed:

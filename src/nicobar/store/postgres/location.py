@@ -68,9 +68,16 @@ class PostgresLocation:
         raise dump_it(self._name, target)
 
     def restoring(
-        self, backup: Path, *, force: bool, now_ms: int  # noqa: ARG002
+        self,
+        backup: Path,
+        *,
+        force: bool,  # noqa: ARG002
+        now_ms: int,  # noqa: ARG002
     ) -> AbstractContextManager[PreparedRestore]:
         raise restore_it(self._name, backup)
+
+    def check_unused(self) -> None:
+        """Its workers say in the database that they run."""
 
     def compact(self) -> Compacted:
         raise compact_it()

@@ -20,7 +20,7 @@ from nicobar.store.sqlite.backup import back_up
 from nicobar.store.sqlite.compact import compact
 from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
-from nicobar.store.sqlite.restore import restoring
+from nicobar.store.sqlite.restore import check_unused, restoring
 
 
 class SqliteLocation:
@@ -76,6 +76,9 @@ class SqliteLocation:
     def restoring(self, backup: Path, *, force: bool, now_ms: int) -> Iterator[PreparedRestore]:
         with restoring(self._path, backup, self.worker_place, force=force, now_ms=now_ms) as prepared:
             yield prepared
+
+    def check_unused(self) -> None:
+        check_unused(self._path, self.worker_place)
 
     def compact(self) -> Compacted:
         return compact(self._path)

@@ -49,14 +49,19 @@ def restoring(
             f"There is a database already: {path}.",
             "Stop Nicobar and add --force: the existing database is renamed and kept.",
         )
-    with _alone(path, worker_place):
-        pass
+    check_unused(path, worker_place)
     with beside(path, "restoring") as made, _meaning(backup):
         prepared = _prepare(backup, made)
         yield msgspec.structs.replace(prepared, aside=aside)
         with opening(path.parent), _alone(path, worker_place) as old:
             _set_aside(path, aside, old)
             put_in_place(made, path)
+
+
+def check_unused(path: Path, worker_place: WorkerPlace) -> None:
+    """Raises UserError where another process uses the database."""
+    with _alone(path, worker_place):
+        pass
 
 
 def _prepare(backup: Path, made: Path) -> PreparedRestore:

@@ -23,11 +23,11 @@ def _give_back(connection: sqlite3.Connection, max_pages: int) -> int:
     if not gives_back(connection):
         return 0
     pages, free, _ = connection.execute(SQL["page_counts"]).fetchone()
-    count = min(max_pages, free - (pages - free) // KEPT_PART)
+    count = max(0, min(max_pages, int(free) - int(pages - free) // KEPT_PART))
     for _ in range(count):
         # Python runs a statement without columns to its first page only.
         connection.execute("PRAGMA incremental_vacuum(1)").close()
-    return max(count, 0)
+    return count
 
 
 def gives_back(connection: sqlite3.Connection) -> bool:
