@@ -1,6 +1,6 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts
-(of the dashboard). Every store passes the same contract suite, `tests/contracts`.
+catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
+and drafts (of the dashboard). Every store passes the same contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.recovery import Recovery
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -58,7 +59,7 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
+class Store(Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, Protocol):
     """A database with all of these protocols."""
 
     async def check(self) -> None:
@@ -113,6 +114,7 @@ __all__ = [
     "PutSource",
     "PutToken",
     "Queue",
+    "Recovery",
     "RemoveApplication",
     "RemoveDraft",
     "RemoveEndpoint",
