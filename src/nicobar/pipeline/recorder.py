@@ -12,7 +12,8 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.work import Work

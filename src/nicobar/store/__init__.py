@@ -1,6 +1,6 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
 catalogue (configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts
-(of the dashboard). Every store passes the same contract suite, `tests/contracts`.
+(of the dashboard), and which alerts were sent. Every store passes the same contract suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Protocol
 
 from nicobar.model import PasswordLink, User, UserRole
 from nicobar.store.access import Access, KeptAnswer
+from nicobar.store.alerts import AlertLog
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
@@ -19,12 +20,14 @@ from nicobar.store.catalogue import (
     EnableTransformation,
     EndSessions,
     PauseEndpoint,
+    PutAlertTarget,
     PutApplication,
     PutEndpoint,
     PutEventType,
     PutLink,
     PutSource,
     PutToken,
+    RemoveAlertTarget,
     RemoveApplication,
     RemoveDraft,
     RemoveEndpoint,
@@ -58,7 +61,7 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
+class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, AlertLog, Protocol):
     """A database with all of these protocols."""
 
     async def check(self) -> None:
@@ -81,6 +84,7 @@ class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users
 __all__ = [
     "Access",
     "AddTransformation",
+    "AlertLog",
     "Appended",
     "Audited",
     "Backlog",
@@ -106,6 +110,7 @@ __all__ = [
     "NewTask",
     "PasswordLink",
     "PauseEndpoint",
+    "PutAlertTarget",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
@@ -113,6 +118,7 @@ __all__ = [
     "PutSource",
     "PutToken",
     "Queue",
+    "RemoveAlertTarget",
     "RemoveApplication",
     "RemoveDraft",
     "RemoveEndpoint",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from nicobar.pipeline.alerts import AlertType
+from nicobar.pipeline.alert_types import AlertType
 from nicobar.settings import shown
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
