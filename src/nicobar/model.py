@@ -226,6 +226,7 @@ class AlertTarget(Record):
     kind: TargetKind
     alert_types: tuple[str, ...] = ()
     references: dict[str, str] = {}
+    has_secret: bool = False
     created_at_ms: int = 0
     updated_at_ms: int = 0
 

@@ -120,10 +120,20 @@ class Alerts:
             self.outbox.post(MAIL_ID, alert, self._mailer(self._mail, self._mail.recipients))
         await self._send_message(alert, alert_id)
 
-    def is_told(self, alert_type: AlertType, subject_id: str) -> bool:
-        """Whether this process has sent such an alert in this hour, whatever its cause."""
-        hour, count = self._causes.get((alert_type, subject_id), (0, 0))
-        return count > 0 and hour == self._clock.now_ms() // HOUR_MS
+    async def tell_sent_again(self, endpoint: Endpoint, message_seqs: Sequence[int]) -> None:
+        """Tells that a delivery which had failed was sent, if one of these had: of many, one in an hour."""
+        hour = self._clock.now_ms() // HOUR_MS
+        if self._causes.get((AlertType.ATTEMPT_RECOVERED, endpoint.id), (None, 0))[0] == hour:
+            return
+        try:
+            message_id = await self._within_limit(self._store.failed_before(endpoint.seq, message_seqs))
+        except StoreError as error:
+            log.error("earlier attempts not read", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+            return
+        if message_id is not None:
+            why = reason("attempt_recovered", "A delivery that had failed was sent after all.")
+            about = Alert(type=AlertType.ATTEMPT_RECOVERED, endpoint=endpoint, reason=why, message_id=message_id)
+            await self.tell(about)
 
     @property
     def has_mail(self) -> bool:

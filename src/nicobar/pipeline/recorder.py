@@ -62,6 +62,9 @@ class Recorder:
             for work, result in settled
         ]
         await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        again = [work for work, result, _ in kept if result.state is DeliveryState.SUCCESS and work.claimed.manual]
+        if again:
+            await self._alerts.tell_sent_again(target.endpoint, [work.claimed.message.seq for work in again])
         for work, result, attempt in kept:
             if attempt is None:
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import AlertResult
@@ -21,6 +21,12 @@ class AlertLog(Protocol):
 
     async def alert_results(self) -> Mapping[str, AlertResult]:
         """How the latest alert to each target ended, by the target's id."""
+        ...
+
+    async def failed_before(self, endpoint_seq: int, message_seqs: Sequence[int]) -> str | None:
+        """The id of the first of these messages whose delivery to the endpoint had failed permanently; None if there
+        is none.
+        """
         ...
 
     async def waiting_since(self, *, now_ms: int) -> Mapping[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -28,6 +28,11 @@ class AlertTables(Tables):
 
     async def alert_results(self) -> Mapping[str, AlertResult]:
         return {target_id: _RESULT.decode(content) for target_id, content in await self._rows("alert_results")}
+
+    async def failed_before(self, endpoint_seq: int, message_seqs: Sequence[int]) -> str | None:
+        of = {"endpoint_seq": endpoint_seq, "message_seqs": list(message_seqs)}
+        row = await self._row("failed_before", of)
+        return None if row is None else str(row[0])
 
     async def waiting_since(self, *, now_ms: int) -> Mapping[int, int]:
         rows = await self._rows("waiting_since", {"now_ms": now_ms})
