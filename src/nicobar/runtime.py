@@ -67,7 +67,7 @@ class Runtime:
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock)
+        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
         self.alerts = Alerts(
             store=store,
             configuration=self.configuration,

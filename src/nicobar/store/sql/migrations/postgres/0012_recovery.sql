@@ -21,3 +21,8 @@ CREATE TABLE alert_results (target_id text COLLATE "C" PRIMARY KEY, content text
 
 -- The alerts that a process has taken on: their type, cause and hour. No other process sends them, nor a later one.
 CREATE TABLE taken_alerts (id text COLLATE "C" PRIMARY KEY, at_ms bigint NOT NULL);
+
+-- === Retry schedules ===
+
+-- retry_after_ms: the delay before each retry, a JSON array of milliseconds; NULL for the schedule of the settings.
+ALTER TABLE endpoints ADD COLUMN retry_after_ms text;
