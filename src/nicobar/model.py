@@ -209,6 +209,39 @@ class PasswordLink(Record):
     expires_at_ms: int
 
 
+class TargetKind(StrEnum):
+    """How an alert is sent: by email, or as a POST in the receiver's own form."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    SLACK = "slack"
+    PAGERDUTY = "pagerduty"
+
+
+class AlertTarget(Record):
+    """Where alerts are sent. `sealed` is an encrypted JSON object of the address and its secret, `references` the
+    environment variables they came from. `alert_types` are the types that are sent there; empty means all.
+    """
+
+    id: str
+    name: str
+    sealed: bytes
+    kind: TargetKind
+    alert_types: tuple[str, ...] = ()
+    references: dict[str, str] = {}
+    has_secret: bool = False
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
+class AlertResult(Record):
+    """How the latest alert to a target ended; `error` is empty if it was sent."""
+
+    at_ms: int
+    alert_type: str
+    error: str = ""
+
+
 # --- events and deliveries ---
 
 

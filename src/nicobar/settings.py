@@ -169,7 +169,19 @@ class Settings(Record):
         Meta(description="SMTP server for alert emails: smtp://[user:password@]host[:port] or smtps://…. Optional."),
     ] = ""
     alert_mail_from: Annotated[str, Meta(description="Sender address of alert emails.")] = ""
-    alert_mail_to: Annotated[str, Meta(description="Recipients of alert emails, separated by commas.")] = ""
+    alert_mail_to: Annotated[
+        str,
+        Meta(description="Recipients of alert emails, separated by commas. Optional: alert targets have their own."),
+    ] = ""
+    alert_backlog_minutes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_080,
+            description="Minutes after which an event that is still waiting raises an alert; 0: only at 24 and 60 "
+            "hours.",
+        ),
+    ] = 60
     allowed_addresses: Annotated[
         str,
         Meta(
@@ -219,12 +231,12 @@ class Settings(Record):
     def alert_recipients(self) -> tuple[str, ...]:
         """Raises SettingsError where only some of the email settings are set."""
         recipients = tuple(item.strip() for item in self.alert_mail_to.split(",") if item.strip())
-        given = (self.alert_smtp_url, self.alert_mail_from, recipients)
-        if any(given) and not all(given):
+        server = (self.alert_smtp_url, self.alert_mail_from)
+        if any((*server, recipients)) and not all(server):
             raise SettingsError(
                 "setting_invalid",
-                "Incomplete email settings: alerts need alert_smtp_url, alert_mail_from and alert_mail_to.",
-                "Set all three or none.",
+                "Incomplete email settings: alerts need alert_smtp_url and alert_mail_from.",
+                "Set both, and alert_mail_to or an alert target of the kind email.",
             )
         url = urlsplit(self.alert_smtp_url)
         if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):

@@ -250,7 +250,7 @@ async def working(
     pool = await SANDBOX.get()
     if isinstance(sandbox, Sometimes):
         sandbox.behind = pool
-    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+    alerts = Alerts(store=store, configuration=configuration, vault=VAULT, clock=clock, ids=ids, metrics=metrics)
 
     def leases_say() -> bool:
         return worker.leases.may_send()

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from nicobar.audit import AuditAction
 from nicobar.reasons import plain
 from nicobar.store import Change, PauseEndpoint
+from nicobar.use_cases.restore import RESTORED
 from support.parity import NAME, Interface, Operation, Said, World, api, command, file, form
 
 PATH = "/api/v1/app/default/endpoint"
@@ -56,6 +57,11 @@ def paused(world: World) -> list[Change]:
         endpoint,
         PauseEndpoint(endpoint_id=endpoint.id, reason=plain("moving house"), by_hand=True),
     ]
+
+
+def restored(world: World) -> list[Change]:
+    endpoint = world.endpoint()
+    return [world.source(), endpoint, PauseEndpoint(endpoint_id=endpoint.id, reason=RESTORED, by_hand=True)]
 
 
 def with_headers(world: World) -> list[Change]:
@@ -340,6 +346,16 @@ OPERATIONS = (
             Interface.API: api("POST", f"{ONE}/resume"),
             Interface.DASHBOARD: form(f"{PAGE}/resume"),
             Interface.COMMAND: command("resume", NAME),
+        },
+    ),
+    Operation(
+        "resume the endpoint that a restore has put on hold",
+        (AuditAction.ENDPOINT_RESUME,),
+        restored,
+        {
+            Interface.API: api("POST", f"{ONE}/resume"),
+            Interface.DASHBOARD: form(f"{PAGE}/resume"),
+            Interface.COMMAND: command("resume", "--all"),
         },
     ),
     Operation(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from nicobar.model import (
+    AlertTarget,
     Application,
     Attempt,
     Delivery,
@@ -21,6 +22,16 @@ from nicobar.model import (
     UserRole,
 )
 from nicobar.reasons import Reason
+
+
+class PutAlertTarget(Record, tag=True):
+    """Adds the target of alerts, or replaces the one with its id."""
+
+    target: AlertTarget
+
+
+class RemoveAlertTarget(Record, tag=True):
+    target_id: str
 
 
 class PutApplication(Record, tag=True):
@@ -193,7 +204,9 @@ class Audited(Record, tag=True):
 
 
 Change = (
-    PutApplication
+    PutAlertTarget
+    | RemoveAlertTarget
+    | PutApplication
     | RemoveApplication
     | PutSource
     | RemoveSource
@@ -240,6 +253,7 @@ class Snapshot(Record):
     sources: tuple[Source, ...]
     endpoints: tuple[Endpoint, ...]
     event_types: tuple[EventType, ...]
+    alert_targets: tuple[AlertTarget, ...] = ()
 
 
 class Catalogue(Protocol):

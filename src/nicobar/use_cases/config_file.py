@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,10 @@ from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
 from nicobar.suggestions import suggestion
 from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.alert_targets import deletion
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.bounds import MessagesPerS
+from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, plan_target, written_target
 from nicobar.use_cases.destination_check import moved
 from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
@@ -35,12 +38,6 @@ from nicobar.value_errors import place, requirement, unknown_field
 
 # The actor in the audit log of changes by a file.
 ACTOR = "apply"
-
-
-class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A secret, by the environment variable that holds it."""
-
-    env: str
 
 
 class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +71,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[SourceEntry, ...] = ()
     endpoints: tuple[EndpointEntry, ...] = ()
     event_types: tuple[EventTypeEntry, ...] = ()
+    alert_targets: tuple[AlertTargetEntry, ...] = ()
 
 
 # The fields of the file and of its entries, by place.
@@ -82,6 +80,7 @@ _FIELDS = {
     "sources": SourceEntry.__struct_fields__,
     "endpoints": EndpointEntry.__struct_fields__,
     "event_types": EventTypeEntry.__struct_fields__,
+    "alert_targets": AlertTargetEntry.__struct_fields__,
 }
 
 
@@ -119,7 +118,7 @@ def read_document(path: Path) -> Document:
             f"{path} is invalid: {place(error) or 'the file'} {requirement(error)}.",
             _fix(error),
         ) from error
-    for entries in (document.sources, document.endpoints, document.event_types):
+    for entries in (document.sources, document.endpoints, document.event_types, document.alert_targets):
         names = [entry.name for entry in entries]
         for name in names:
             if not name:
@@ -133,7 +132,7 @@ def read_document(path: Path) -> Document:
 
 def _fix(error: msgspec.ValidationError) -> str:
     path = place(error)
-    if "secrets" in path or "credentials" in path:
+    if "secret" in path or "credentials" in path:
         return 'Write secrets as { env = "NAME" }.'
     fields = _FIELDS.get(path.partition("[")[0], ())
     return suggestion(unknown_field(error) or "", fields, "The reference lists all fields.")
@@ -178,6 +177,7 @@ class Planner:
         for endpoint in document.endpoints:
             with _about(f"endpoint {endpoint.name}"):
                 await self._endpoint(endpoint, known_endpoints.pop(endpoint.name, None))
+        self._alert_targets(document.alert_targets, prune=prune)
         if prune:
             for old_source in known_sources.values():
                 self._add(f"source {old_source.name}: deleted", sources.deletion(old_source))
@@ -228,6 +228,20 @@ class Planner:
         _, acts = sources.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             self._add(f"source {entry.name}: changed", *acts)
+
+    def _alert_targets(self, entries: Sequence[AlertTargetEntry], *, prune: bool) -> None:
+        """A file without any leaves those of the dashboard, also with `prune`."""
+        for entry in entries:
+            about = f"alert target {entry.name}"
+            with _about(about):
+                read = partial(self._secret, of=about)
+                sentence, acts = plan_target(self._services, self._snapshot, entry, read)
+            if acts:
+                self._add(sentence, *acts)
+        listed = {entry.name for entry in entries}
+        for target in self._snapshot.alert_targets:
+            if listed and prune and target.name not in listed:
+                self._add(f"alert target {target.name}: deleted", deletion(target))
 
     async def _endpoint(self, entry: EndpointEntry, stored: Endpoint | None) -> None:
         credentials = {
@@ -402,6 +416,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             if source.app_id == app_id
         ],
         "endpoints": list(entries),
+        "alert_targets": [written_target(target, _variable) for target in snapshot.alert_targets],
     }
     written = {path: tomli_w.dumps({name: value for name, value in document.items() if value}), **handlers}
     for file in written:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nicobar.use_cases.services import Services
 from nicobar.web.api import (
+    alert_targets,
     applications,
     attempts,
     audit,
@@ -82,6 +83,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *failures.OPERATIONS,
     *message_dry_runs.OPERATIONS,
     *audit.OPERATIONS,
+    *alert_targets.OPERATIONS,
 )
 _SERVED = (*create_document(OPERATIONS), *OPERATIONS)
 _OPEN_PATHS = frozenset(operation.path for operation in _SERVED if operation.needs is Needs.NOTHING)
