@@ -241,7 +241,7 @@ async def run(
     async with AsyncExitStack() as stack:
         opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
         store, vault = await stack.enter_async_context(opening_store)
-        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock, transport=transport)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
