@@ -42,7 +42,7 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.queue import NO_SHARES, Appended, Backlog, Claimed, Finished, NewMessage, Queue, Shares
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -79,6 +79,7 @@ class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users
 
 
 __all__ = [
+    "NO_SHARES",
     "Access",
     "AddTransformation",
     "Appended",
@@ -127,6 +128,7 @@ __all__ = [
     "Retention",
     "SetPassword",
     "SetRole",
+    "Shares",
     "Snapshot",
     "Step",
     "Store",

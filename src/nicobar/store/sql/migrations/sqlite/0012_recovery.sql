@@ -5,3 +5,9 @@
 
 -- leaving: 1 for a worker that stops: it takes no share of the endpoints, and still sends what is under way.
 ALTER TABLE workers ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0;
+
+-- === New deliveries ===
+
+-- Those that are due and were not attempted yet, which get a share of each claim beside a backlog.
+CREATE INDEX deliveries_new ON deliveries (endpoint_seq, due_at_ms, message_seq)
+    WHERE due_at_ms IS NOT NULL AND state = 'pending' AND tries = 0 AND reason IS NULL AND NOT manual;
