@@ -24,8 +24,8 @@ TESTS = Path(__file__).parents[1]
 LOOK_S = 0.01
 # prctl(2): makes a process the parent of those below it whose own parent is gone.
 _PR_SET_CHILD_SUBREAPER = 36
-# proc(5): the session in what follows a process's name.
-_SESSION = 3
+# proc(5): the parent and the session in what follows a process's name.
+PARENT, _SESSION = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Life:
     def __init__(self, process: Process, number: int, port: int, files: Files) -> None:
         self.process = process
         self.number = number
+        self.url = f"http://127.0.0.1:{port}"
         self._port = port
         self._files = files
 
@@ -123,6 +124,10 @@ class Life:
             self.process.kill()
         await self.process.wait()
 
+    def children(self) -> list[int]:
+        """The processes that it started: they run handlers."""
+        return list(processes(PARENT, self.process.pid))
+
     async def stop(self) -> None:
         """In order, as an operator would."""
         with contextlib.suppress(ProcessLookupError):
@@ -153,7 +158,7 @@ class Life:
     def bury_orphans(self) -> int:
         """Waits for what the dead server had started; ends what lives on, and returns how many those were."""
         survivors = 0
-        for pid in _session(self.process.pid):
+        for pid in processes(_SESSION, self.process.pid):
             handle = os.pidfd_open(pid)
             try:
                 if not _ends(handle):
@@ -176,12 +181,12 @@ def _whole_lines(path: Path) -> list[bytes]:
     return path.read_bytes().rpartition(b"\n")[0].splitlines()
 
 
-def _session(number: int) -> Iterator[int]:
-    """The processes of this session."""
+def processes(place: int, number: int) -> Iterator[int]:
+    """Those whose statistics have this number in this place."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         # A process may end while we look.
         with contextlib.suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[_SESSION]) == number:
+            if int(path.read_text().rpartition(")")[2].split()[place]) == number:
                 yield int(path.parent.name)
 
 

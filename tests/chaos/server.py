@@ -7,7 +7,8 @@ each seam is wrapped from outside.
 
 The waits that a run cannot afford are shortened: `SHORTENED` is the one place for them. Retries come after 50 to
 300 ms in place of 5 s to 10 h, and there are many of them, so that no delivery is given up while faults are on; a
-breaker that opened finds out after 50 to 300 ms in place of 10 s to 5 min.
+breaker that opened finds out after 50 to 300 ms in place of 10 s to 5 min. What a clock that was set makes wait too
+long waits for 1 s in place of a day.
 """
 
 from __future__ import annotations
@@ -27,7 +28,17 @@ from typing import Any
 import click
 import msgspec
 
-from chaos.plan import NOTE_VARIABLE, QUICK_VARIABLE, REQUESTS_VARIABLE, Moment, Plan, Point
+from chaos.clocks import Reader
+from chaos.plan import (
+    CLOCK_VARIABLE,
+    NO_SANDBOX_VARIABLE,
+    NOTE_VARIABLE,
+    QUICK_VARIABLE,
+    REQUESTS_VARIABLE,
+    Moment,
+    Plan,
+    Point,
+)
 from chaos.takeovers import Sending
 
 # Constants by module, in an order in which a module comes before those that import from it. An unknown name is an
@@ -38,6 +49,8 @@ SHORTENED: Mapping[str, Mapping[str, object]] = {
     "nicobar.pipeline.deliver": {"SANDBOX_AGAIN_MS": 100},
     "nicobar.pipeline.recorder": {"RECORD_AGAIN_MS": 100},
     "nicobar.pipeline.lane": {"AFTER_ERROR_MS": 100},
+    "nicobar.pipeline.sender": {"SET_ASIDE_MS": 300},
+    "nicobar.pipeline.worker": {"MAX_WAIT_MS": 1_000},
 }
 # Where several processes deliver: how long it takes until another one takes over, and what waits for that.
 SHORTENED_TOO: Mapping[str, Mapping[str, object]] = {
@@ -240,6 +253,24 @@ def _wrap_transactions(fuse: Fuse) -> None:
     connection.Connection.execute = watched
 
 
+def _set_clock(path: Path) -> None:
+    """The machine's clock is wrong by what the file says."""
+    from nicobar.clock import SystemClock  # noqa: PLC0415 - as above
+
+    right, reader = SystemClock.now_ms, Reader(path)
+
+    def now_ms(self: SystemClock) -> int:
+        return right(self) + reader.ahead_ms()
+
+    setattr(SystemClock, "now_ms", now_ms)  # noqa: B010 - a method is not assigned to
+
+
+def _take_away_sandbox() -> None:
+    from nicobar.sandbox import pool  # noqa: PLC0415 - as above
+
+    pool.CHILD = ("/nonexistent/child",)
+
+
 def main() -> None:
     shorten(quick=QUICK_VARIABLE in os.environ)
     from nicobar.cli import main as nicobar  # noqa: PLC0415 - after `shorten`
@@ -251,6 +282,11 @@ def main() -> None:
         return
     plan = msgspec.json.decode(line, type=Plan | None)
     wrap(Fuse(plan, Path(os.environ.pop(NOTE_VARIABLE))), Path(os.environ.pop(REQUESTS_VARIABLE)))
+    clock = os.environ.pop(CLOCK_VARIABLE, None)
+    if clock is not None:
+        _set_clock(Path(clock))
+    if NO_SANDBOX_VARIABLE in os.environ:
+        _take_away_sandbox()
     nicobar()
 
 
