@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from chaos.disk import Disk
 from chaos.faults import Weather
@@ -51,14 +52,26 @@ class Arena:
     tally: Tally
     is_over: Callable[[], bool]
 
-    async def load_server(self, flags: Sequence[str], environment: dict[str, str], *, role: Role, port: int) -> Life:
-        """Ready to be started."""
-        life = await Life.load(
+    def plan_server(
+        self,
+        flags: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        role: Role,
+        port: int,
+        clock: Path | None = None,
+        no_sandbox: bool = False,
+    ) -> Life:
+        """To be started."""
+        life = Life.planned(
+            self.site.nursery,
             [*FLAGS, *([] if role is Role.ALL else [f"--role={role}"]), *flags],
             environment,
             port=port,
             directory=self.site.directory,
             number=next(self.tally.numbers),
+            clock=clock,
+            no_sandbox=no_sandbox,
         )
         self.tally.lives.append(life)
         return life

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chaos import plan
 from chaos.arena import Arena
-from chaos.plan import NO_SANDBOX_VARIABLE, Point
+from chaos.plan import Point
 from chaos.site import free_port
 from chaos.witness import READINESS, Sign, part
 from nicobar.settings import Role
@@ -29,7 +29,7 @@ async def _damaged(arena: Arena, chance: random.Random) -> None:
     """A copy of the database whose pages, all but the first two, are overwritten."""
     directory = arena.site.directory / f"damaged-{chance.getrandbits(32):08x}"
     await asyncio.to_thread(_damage_copy, arena.site.database, directory)
-    await _shows(arena, plan.DAMAGED, [f"--data-dir={directory}"], {}, (part("store"),))
+    await _shows(arena, plan.DAMAGED, [f"--data-dir={directory}"], (part("store"),))
     shutil.rmtree(directory)
 
 
@@ -50,7 +50,7 @@ async def _log_missing(arena: Arena, chance: random.Random) -> None:
     directory = arena.site.directory / f"no-log-{chance.getrandbits(32):08x}"
     log = f"{arena.site.database.name}-wal"
     shutil.copytree(arena.site.database.parent, directory, ignore=shutil.ignore_patterns(log, "*-shm"))
-    await _shows(arena, plan.LOG_MISSING, [f"--data-dir={directory}"], {}, (part("store"), part("log")))
+    await _shows(arena, plan.LOG_MISSING, [f"--data-dir={directory}"], (part("store"), part("log")))
     shutil.rmtree(directory)
 
 
@@ -69,15 +69,15 @@ async def _second_worker(arena: Arena, chance: random.Random) -> None:
 
 
 async def _no_sandbox(arena: Arena, chance: random.Random) -> None:
-    await _shows(arena, plan.NO_SANDBOX, arena.site.flags(), {NO_SANDBOX_VARIABLE: "1"}, (part("sandbox"),))
+    await _shows(arena, plan.NO_SANDBOX, arena.site.flags(), (part("sandbox"),))
 
 
-async def _shows(
-    arena: Arena, point: Point, flags: list[str], environment: dict[str, str], signs: tuple[Sign, ...]
-) -> None:
+async def _shows(arena: Arena, point: Point, flags: list[str], signs: tuple[Sign, ...]) -> None:
     """The server starts and shows one of the signs, or does not start."""
     port = free_port()
-    life = await arena.load_server(flags, arena.site.environment() | environment, role=Role.WEB, port=port)
+    life = arena.plan_server(
+        flags, arena.site.environment(), role=Role.WEB, port=port, no_sandbox=point == plan.NO_SANDBOX
+    )
     await life.go(None)
     await life.listening()
     if life.dead:
@@ -90,7 +90,7 @@ async def _shows(
 
 async def _is_refused(arena: Arena, point: Point, flags: list[str], environment: dict[str, str], role: Role) -> None:
     """The server ends by itself, with an error."""
-    life = await arena.load_server(flags, arena.site.environment() | environment, role=role, port=free_port())
+    life = arena.plan_server(flags, arena.site.environment() | environment, role=role, port=free_port())
     await life.go(None)
     if await life.dies_within(PATIENCE_S):
         _note_end(arena, point, life.process.returncode)

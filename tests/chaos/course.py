@@ -47,13 +47,13 @@ MAX_SHOWN = 10
 class Chaos:
     """One run in a site."""
 
-    def __init__(self, wanted: Wanted, scene: Scene, site: Site, cluster: Cluster | None) -> None:
+    def __init__(self, wanted: Wanted, scene: Scene, site: Site, disk: Disk, cluster: Cluster | None) -> None:
         self._wanted = wanted
         self._scene = scene
         self._site = site
         self._cluster = cluster
         self._chance = random.Random(f"{wanted.seed}/plan")
-        self._disk = Disk(site.data, site.directory)
+        self._disk = disk
         self._left_out: list[str] = []
         # How often each point is to happen, by role; the slots of a role share its deck.
         self._planned = self._plan(wanted.kills)
@@ -63,10 +63,10 @@ class Chaos:
 
     def _plan(self, kills: int) -> dict[Role | None, dict[Point, int]]:
         without: set[Point] = set()
-        if not self._disk.can_fail:
+        if not self._scene.many and not self._disk.can_fail:
             without |= {*plan.BY_DISK, plan.NEARLY_FULL}
             self._left_out.append("faults of the disk: no C compiler (cc) was found")
-        if not can_restore():
+        if not self._scene.many and not can_restore():
             without.add(plan.RESTORED)
             self._left_out.append("a restored backup: there is no command for it")
         found: dict[Role | None, tuple[Point, ...]] = {
@@ -150,7 +150,7 @@ class Chaos:
             kills={name(role, point): self._tally.kills[role, point] for role, point in self._happened()},
             postponed=self._tally.postponed,
             turned_away=self._tally.turned_away,
-            faults=dict(sum((each.met for each in weather), Counter(troubles.met))),
+            faults=dict(sum((each.met for each in weather), Counter())),
             operations=dict(operations.done),
             events=sum(len(item.events) for item in load.sent),
             acknowledged=load.acknowledged,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import resource
 import signal
 import time
 from collections import deque
@@ -28,12 +27,15 @@ if TYPE_CHECKING:
 LOOK_S = 0.1
 STORE = (part("store"),)
 READ_ONLY_S = 1.5
-# Until the server has ended its processes and started again after one of them could not write.
+# A server that was stopped or frozen answers again within this time.
 RECOVERING_S = 60.0
 _CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
 _SET_READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on"
 _RESET_READ_ONLY = "ALTER SYSTEM RESET default_transaction_read_only"
 _RELOAD = "SELECT pg_reload_conf()"
+_TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+_REFUSE = """CREATE OR REPLACE FUNCTION chaos_full() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"""
 
 
 class DatabaseFaults:
@@ -43,6 +45,7 @@ class DatabaseFaults:
         self, cluster: Cluster, deck: deque[Point], arena: Arena, chance: random.Random, *, others: int
     ) -> None:
         self._cluster = cluster
+        self._database = arena.site.database_url.removeprefix("postgresql:///").partition("?")[0]
         self._deck = deck
         self._arena = arena
         self._chance = chance
@@ -62,13 +65,17 @@ class DatabaseFaults:
                 await _MAKE[point](self)
             tally.kills[None, point] += 1
 
+    async def _shows(self, point: Point) -> None:
+        tally = self._arena.tally
+        await self._arena.witness.sees(point.name, STORE, refused=lambda: tally.turned_away)
+
     async def _wait(self) -> None:
         await asyncio.sleep(self._chance.uniform(0, self._arena.scene.max_outage_s))
 
     async def stop(self) -> None:
         await asyncio.to_thread(self._cluster.quit)
         try:
-            await self._arena.witness.sees(plan.DB_STOPPED.name, STORE)
+            await self._shows(plan.DB_STOPPED)
             await self._wait()
         finally:
             await asyncio.to_thread(self._cluster.start)
@@ -80,7 +87,7 @@ class DatabaseFaults:
 
     async def freeze(self) -> None:
         with _stopped(self._cluster.postmaster):
-            await self._arena.witness.sees(plan.DB_FROZEN.name, STORE)
+            await self._shows(plan.DB_FROZEN)
             await self._wait()
 
     async def cut(self) -> None:
@@ -89,37 +96,45 @@ class DatabaseFaults:
     async def make_read_only(self) -> None:
         """Either it changes nothing, or it has to be seen."""
         load = self._arena.load
-        await self._ask(_SET_READ_ONLY, _RELOAD)
+        await self._ask(_SET_READ_ONLY)
+        await self._ask(_RELOAD)
         try:
             before = load.acknowledged
             await asyncio.sleep(READ_ONLY_S)
-            if load.acknowledged == before and not load.enough.is_set():
-                await self._arena.witness.sees(plan.DB_READ_ONLY.name, STORE, unless=load.enough.is_set)
+            await self._arena.witness.sees(
+                plan.DB_READ_ONLY.name, STORE, unless=lambda: load.acknowledged > before or load.enough.is_set()
+            )
         finally:
-            await self._ask(_RESET_READ_ONLY, _RELOAD)
+            await self._ask(_RESET_READ_ONLY)
+            await self._ask(_RELOAD)
 
     async def refuse_writes(self) -> None:
-        """None of its processes can write to a file any more, as on a full disk. It ends them all, and recovers."""
-        for pid in processes(PARENT, self._cluster.postmaster):
-            with suppress(ProcessLookupError):
-                _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
-        await self._ask("CREATE TEMPORARY TABLE recovered ()")
+        """Whatever writes gets the error of a full disk."""
+        tables = [str(table) for (table,) in await self._ask(_TABLES)]
+        await self._ask(_REFUSE)
+        for table in tables:
+            await self._ask(
+                f"CREATE TRIGGER chaos_full BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION chaos_full()"
+            )
+        try:
+            await self._shows(plan.DB_FULL)
+            await self._wait()
+        finally:
+            for table in tables:
+                await self._ask(f"DROP TRIGGER IF EXISTS chaos_full ON {table}")
 
-    async def _ask(self, *statements: str) -> None:
+    async def _ask(self, statement: str) -> list[tuple[object, ...]]:
         """As soon as the server answers."""
         import psycopg  # noqa: PLC0415 - only here
 
         until_s = time.monotonic() + RECOVERING_S
-        for statement in statements:
-            while True:
-                try:
-                    await asyncio.to_thread(self._cluster.ask, statement)
-                    break
-                except psycopg.OperationalError as error:
-                    if time.monotonic() > until_s:
-                        raise click.ClickException(f"The database's server does not come back: {error}") from error
-                    await asyncio.sleep(LOOK_S)
+        while True:
+            try:
+                return await asyncio.to_thread(self._cluster.ask, statement, self._database)
+            except psycopg.OperationalError as error:
+                if time.monotonic() > until_s:
+                    raise click.ClickException(f"The database's server does not answer: {error}") from error
+                await asyncio.sleep(LOOK_S)
 
 
 _MAKE: Mapping[Point, Callable[[DatabaseFaults], Awaitable[None]]] = {
@@ -128,7 +143,7 @@ _MAKE: Mapping[Point, Callable[[DatabaseFaults], Awaitable[None]]] = {
     plan.DB_FROZEN: DatabaseFaults.freeze,
     plan.DB_CUT: DatabaseFaults.cut,
     plan.DB_READ_ONLY: DatabaseFaults.make_read_only,
-    plan.DB_WRITES_FAIL: DatabaseFaults.refuse_writes,
+    plan.DB_FULL: DatabaseFaults.refuse_writes,
 }
 
 

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -82,14 +82,17 @@ class Weather:
             self.quiet_at_s = time.monotonic() + hold_ms / 1000
 
     @contextlib.asynccontextmanager
-    async def lasting(self, kind: str, fault: Fault) -> AsyncIterator[None]:
-        """All requests meet this fault until the end of the block."""
+    async def lasting(self, kind: str, fault: Fault) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+        """All requests meet this fault until the end of the block, which can ask how many they were."""
         async with self._changing:
             await self._put([msgspec.structs.replace(fault, times=FOREVER)], [(kind, FOREVER)])
             try:
-                yield
+                yield self._met_forever
             finally:
                 await self._put([], [])
+
+    async def _met_forever(self) -> int:
+        return FOREVER - sum(await self._left())
 
     def _deal(self) -> list[str]:
         """The next two kinds; each comes as often as the others."""

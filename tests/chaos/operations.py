@@ -138,7 +138,7 @@ class Operations:
         name = self._site.names[place]
         await self._site.mistake(place)
         signs = (gauge("nicobar_endpoint_paused", name), alert("endpoint.paused"))
-        await self._witness.sees(MISTAKE, signs, unless=self._load.enough.is_set)
+        await self._witness.sees(MISTAKE, signs, unless=self._load.enough.is_set, silent=False)
         await self._site.mistake(None)
 
     async def _replay(self, place: int, which: str, before: timedelta, **filters: object) -> Any:

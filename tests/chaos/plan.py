@@ -1,6 +1,4 @@
-"""Where a server can be told to die, and what else goes wrong. The harness plans; for deaths inside of a server the
-launcher `chaos.server` obeys.
-"""
+"""Where a server can be told to die, and what else goes wrong. The harness plans, the launcher obeys."""
 
 from __future__ import annotations
 
@@ -11,13 +9,8 @@ from enum import StrEnum
 from nicobar.model import Record
 from nicobar.settings import Role
 
-# The environment variables for the launcher: the file where it notes where it died, the file where it notes its
-# requests, whether leases are shortened too, the file with its clock's error, and whether no handler can run.
-NOTE_VARIABLE = "CHAOS_NOTE"
-REQUESTS_VARIABLE = "CHAOS_REQUESTS"
+# The launcher's environment variable: leases are shortened too.
 QUICK_VARIABLE = "CHAOS_QUICK"
-CLOCK_VARIABLE = "CHAOS_CLOCK"
-NO_SANDBOX_VARIABLE = "CHAOS_NO_SANDBOX"
 
 
 class Moment(StrEnum):
@@ -48,6 +41,30 @@ class Plan(Record):
 
     point: Point
     time: int
+
+
+class Wiring(Record):
+    """What is changed in a server: where and when it dies, the file where it notes that, and the one where it notes
+    its requests; the file with its clock's error; and whether handlers can run.
+    """
+
+    plan: Plan | None
+    note: str
+    requests: str
+    clock: str | None
+    no_sandbox: bool
+
+
+class Birth(Record):
+    """A process for the launcher to start: the arguments of `nicobar`, its whole environment, and the files for what
+    it prints.
+    """
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    out: str
+    errors: str
+    server: Wiring | None = None
 
 
 RECEIVING = tuple(
@@ -121,8 +138,8 @@ DB_RESTARTED = _fault("database restarted")
 DB_FROZEN = _fault("database frozen")
 DB_CUT = _fault("all connections cut")
 DB_READ_ONLY = _fault("database read-only by default")
-DB_WRITES_FAIL = _fault("database cannot write")
-BY_DATABASE = (DB_STOPPED, DB_RESTARTED, DB_FROZEN, DB_CUT, DB_READ_ONLY, DB_WRITES_FAIL)
+DB_FULL = _fault("database's disk full")
+BY_DATABASE = (DB_STOPPED, DB_RESTARTED, DB_FROZEN, DB_CUT, DB_READ_ONLY, DB_FULL)
 # Many webhooks arrive at once when a server is back; deliveries are sent in few, large requests.
 _MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
 _MAX_TIME_ELSEWHERE = 6

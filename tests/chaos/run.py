@@ -26,7 +26,8 @@ import msgspec
 
 from chaos.course import Chaos
 from chaos.destinations import destinations
-from chaos.lives import adopt_orphans
+from chaos.disk import Disk
+from chaos.nursery import adopt_orphans, nursery
 from chaos.report import Report, Wanted, show
 from chaos.scene import POSTGRESQL, QUICK, SQLITE
 from chaos.site import Site
@@ -46,10 +47,13 @@ async def run(wanted: Wanted, directory: Path) -> Report:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, own.cancel)
     scene = (QUICK if wanted.quick else POSTGRESQL) if wanted.postgresql else SQLITE
-    async with destinations(scene.endpoints, directory) as urls:
+    disk = Disk(directory / "data", directory)
+    async with (
+        nursery(disk.environment, directory / "nursery.log", quick=scene.quick) as born,
+        destinations(scene.endpoints, directory) as urls,
+    ):
         with _cluster(wanted) as cluster:
-            site = Site(directory, urls, cluster, quick=scene.quick)
-            return await Chaos(wanted, scene, site, cluster).run()
+            return await Chaos(wanted, scene, Site(directory, born, urls, cluster), disk, cluster).run()
 
 
 @contextmanager

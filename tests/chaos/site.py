@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import secrets
+import signal
 import socket
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import click
 
 from chaos.editions import EDITIONS, LAST_EDITION, handler
-from chaos.plan import QUICK_VARIABLE
+from chaos.nursery import Nursery
+from chaos.plan import Birth
 from nicobar.crypto import new_webhook_secret
 
 if TYPE_CHECKING:
     # Its libraries are loaded only where they are used.
     from support.postgres import Cluster
 
-NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 AGAIN_S = 0.2
 _PORTS = range(20_000, 30_000)
 _SOURCE = """
@@ -51,8 +51,11 @@ class Site:
     that nobody does.
     """
 
-    def __init__(self, directory: Path, destinations: Sequence[str], cluster: Cluster | None, *, quick: bool) -> None:
+    def __init__(
+        self, directory: Path, nursery: Nursery, destinations: Sequence[str], cluster: Cluster | None
+    ) -> None:
         self.directory = directory
+        self.nursery = nursery
         self.destinations = destinations
         self.outages = Outages()
         self.keys = [new_webhook_secret()]
@@ -61,7 +64,7 @@ class Site:
         self.database = self.data / "nicobar.db"
         self.names = [f"customerio-{number}" for number in range(len(destinations))]
         self.database_url = cluster.create_database() if cluster else ""
-        self._quick = quick
+        self._numbers = itertools.count()
         self._secret_key = secrets.token_hex(32)
         self._edition = 0
         self._parts = EDITIONS[0]
@@ -115,8 +118,6 @@ class Site:
         own["NICOBAR_ALLOWED_ADDRESSES"] = ",".join(url.removeprefix("http://") for url in self.destinations)
         if self.database_url:
             own["NICOBAR_SECRET_KEY"] = self._secret_key
-        if self._quick:
-            own[QUICK_VARIABLE] = "1"
         return {**{name: value for name, value in os.environ.items() if not name.startswith("NICOBAR_")}, **own}
 
     async def apply(self, *flags: str, keys: Sequence[str] = ()) -> str:
@@ -142,25 +143,27 @@ class Site:
         """What the command prints; it is repeated while the database is away."""
         while True:
             started_s = time.monotonic()
-            process = await asyncio.create_subprocess_exec(
-                NICOBAR,
-                *command,
-                *self.flags(),
-                env=self.environment() | variables,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=PIPE,
+            number = next(self._numbers)
+            out, errors = (self.directory / f"command-{number}.{name}" for name in ("out", "log"))
+            process = await self.nursery.bear(
+                Birth(
+                    arguments=(*command, *self.flags()),
+                    environment=self.environment() | variables,
+                    out=str(out),
+                    errors=str(errors),
+                )
             )
             try:
-                out, wrong = await process.communicate()
+                await process.wait()
             except asyncio.CancelledError:
-                process.kill()
+                process.send_signal(signal.SIGKILL)
                 await process.wait()
                 raise
             if process.returncode == 0:
-                return out.decode()
-            if b"Traceback" in wrong or not self.outages.since(started_s):
-                raise click.ClickException(f"nicobar {' '.join(command)} failed: {wrong.decode()}")
+                return out.read_text()
+            wrong = errors.read_text()
+            if "Traceback" in wrong or not self.outages.since(started_s):
+                raise click.ClickException(f"nicobar {' '.join(command)} failed: {wrong}")
             await asyncio.sleep(AGAIN_S)
 
 

@@ -13,7 +13,7 @@ import click
 from chaos.arena import Arena
 from chaos.clocks import Clock
 from chaos.lives import Life
-from chaos.plan import ANYWHERE, CLOCK_VARIABLE, FREEZE, HELD, START, STOP, Moment, Point, planned
+from chaos.plan import ANYWHERE, FREEZE, HELD, START, STOP, Moment, Point, planned
 from chaos.takeovers import Loss
 from chaos.trials import TRIALS, Stage
 from nicobar.settings import Role
@@ -21,6 +21,8 @@ from nicobar.settings import Role
 MAX_START_S = 0.1
 MAX_STOP_S = 0.2
 LOOK_S = 0.1
+# A server that the database turned away is started again after this time, as by a supervisor.
+AGAIN_S = 1.0
 # A server whose request is held dies within this time.
 HELD_S = 3.0
 # How much a server has to live through before it is killed.
@@ -42,41 +44,37 @@ class Slot:
 
     async def run(self) -> Life:
         """Until each point has had its turns or the run is over; returns the last server, which goes on."""
-        life = await self._load()
         while self._deck and not self._arena.is_over():
-            point = self._deck.popleft()
-            # The next one loads while this one works.
-            following = await self._load()
+            life, point = self._new_life(), self._deck.popleft()
             started_s = time.monotonic()
             point, died_at = await self._live(life, point)
-            if self._was_turned_away(life, started_s):
+            if await self._was_turned_away(life, started_s):
                 self._deck.appendleft(point)
             else:
                 self._count_end(life, point, died_at)
             self._tally.orphans += await asyncio.to_thread(life.bury_orphans)
-            life = following
-        return await self._last(life)
+        return await self._last()
 
-    async def _last(self, life: Life) -> Life:
-        started_s = time.monotonic()
-        await life.go(None)
-        await life.listening()
-        while self._was_turned_away(life, started_s):
-            started_s = time.monotonic()
-            life = await self._load()
+    async def _last(self) -> Life:
+        while True:
+            life, started_s = self._new_life(), time.monotonic()
             await life.go(None)
             await life.listening()
-        self._open(life)
-        return life
+            if not await self._was_turned_away(life, started_s):
+                self._open(life)
+                return life
 
-    async def _load(self) -> Life:
-        environment = self._arena.site.environment() | {CLOCK_VARIABLE: str(self._clock.path)}
-        environment |= self._arena.disk.environment
-        return await self._arena.load_server(self._arena.site.flags(), environment, role=self._role, port=self._port)
+    def _new_life(self) -> Life:
+        site = self._arena.site
+        return self._arena.plan_server(
+            site.flags(), site.environment(), role=self._role, port=self._port, clock=self._clock.path
+        )
 
-    def _was_turned_away(self, life: Life, started_s: float) -> bool:
+    async def _was_turned_away(self, life: Life, started_s: float) -> bool:
         away = life.process.returncode == 1 and self._arena.site.outages.since(started_s)
-        self._tally.turned_away += away
+        if away:
+            self._tally.turned_away += 1
+            await asyncio.sleep(AGAIN_S)
         return away
 
     def _count_end(self, life: Life, point: Point, died_at: Point) -> None:
@@ -158,7 +156,7 @@ class Slot:
             case _ if point == STOP:
                 if not await life.dies_within(self._chance.uniform(0, scene.calm_s / 2)):
                     self._lose(life, "stopped")
-                    life.process.terminate()
+                    life.process.send_signal(signal.SIGTERM)
                     await life.dies_within(self._chance.uniform(0, MAX_STOP_S))
                     await life.kill()
                     return STOP

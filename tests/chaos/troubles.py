@@ -7,8 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from chaos.faults import PAGE, Weather
 from chaos.load import Load
@@ -26,6 +25,8 @@ TROUBLES: Mapping[str, Fault] = {
     "destination answers 200 with a page": Fault(status=200, body=PAGE),
 }
 MAX_PAUSE_S = 8.0
+# While nothing delivers, a destination is not asked; then nothing can show.
+MIN_REQUESTS = 10
 
 
 def signs_of(fault: Fault, endpoint: str) -> Sequence[Sign]:
@@ -36,7 +37,7 @@ def signs_of(fault: Fault, endpoint: str) -> Sequence[Sign]:
 
 
 class Troubles:
-    """One after the other, each kind as often as the others. `met` counts them."""
+    """One after the other, each kind as often as the others."""
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class Troubles:
         self._witness = witness
         self._places = places
         self._chance = random.Random(f"{seed}/troubles")
-        self.met: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Until there is enough load."""
@@ -68,8 +68,15 @@ class Troubles:
             kind = deck.pop()
             place = self._chance.choice(self._places)
             fault = TROUBLES[kind]
-            async with self._weather[place].lasting(kind, fault):
-                await self._witness.sees(
-                    kind, signs_of(fault, self._site.names[place]), unless=self._load.enough.is_set
-                )
-            self.met[kind] += 1
+            async with self._weather[place].lasting(kind, fault) as requests:
+                await self._show(kind, signs_of(fault, self._site.names[place]), requests)
+
+    async def _show(self, kind: str, signs: Sequence[Sign], requests: Callable[[], Awaitable[int]]) -> None:
+        """Until it is seen, or was asked often enough to be."""
+        while not self._load.enough.is_set():
+            before = await requests()
+            if await self._witness.sees(kind, signs, unless=self._load.enough.is_set, silent=False):
+                return
+            if await requests() - before >= MIN_REQUESTS:
+                self._witness.seen.note(kind, None)
+                return

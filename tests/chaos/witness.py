@@ -100,14 +100,21 @@ class Witness:
         *,
         urls: Sequence[str] | None = None,
         unless: Callable[[], bool] = lambda: False,
+        refused: Callable[[], int] = lambda: 0,
+        silent: bool = True,
     ) -> bool:
-        """Returns once a process shows one of the signs, or after a while. The result is noted. `urls` are the
-        processes, by default all that run. `unless` ends it without a result.
+        """Returns once a process shows one of the signs, or after a while. What was seen is noted. `urls` are the
+        processes, by default all that run. `refused` counts servers that did not start because of the fault, which
+        shows, too. `unless` ends it without a result. With `silent`, what was not seen is noted as well.
         """
         first: dict[str, Mapping[str, float]] = {}
         until_s = time.monotonic() + MAX_UNSEEN_S
+        refused_before = refused()
         by = None
         while by is None and time.monotonic() < until_s:
+            if refused() > refused_before:
+                by = READINESS
+                break
             views = await asyncio.gather(*(self._look(url, first) for url in urls or tuple(self.urls)))
             found = {sign.by for sign in signs for view in views if sign.shows(view)}
             by = next((kind for kind in (READINESS, METRIC, ALERT) if kind in found), None)
@@ -115,7 +122,8 @@ class Witness:
                 if unless():
                     return False
                 await asyncio.sleep(LOOK_S)
-        self.seen.note(fault, by)
+        if by is not None or silent:
+            self.seen.note(fault, by)
         return by is not None
 
     async def is_ready(self, url: str) -> bool:
