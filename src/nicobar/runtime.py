@@ -155,6 +155,8 @@ class Runtime:
         except StoreError as error:
             log.error("cannot read backlog", code=error.code, detail=error.detail)
             return
+        self.metrics.backlog.clear()
+        self.metrics.oldest_age.clear()
         for seq, name in names.items():
             item = backlog.get(seq)
             age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def delete(path) -> None:
 
 def replace(path) -> None:
     shutil.copy(path, f"{path}.other")
-    os.rename(f"{path}.other", path)
+    Path(f"{path}.other").rename(path)
 
 
 def empty(path) -> None:
@@ -46,10 +47,10 @@ def overwrite(path) -> None:
     """As cp does: the file is still the same one."""
     with closing(sqlite3.connect(f"{path}.other")) as other:
         other.execute("CREATE TABLE t (a)")
-    with open(f"{path}.other", "rb") as source, path.open("r+b") as target:
+    with Path(f"{path}.other").open("rb") as source, path.open("r+b") as target:
         target.truncate()
         shutil.copyfileobj(source, target)
-    os.truncate(path, os.stat(f"{path}.other").st_size)
+    os.truncate(path, Path(f"{path}.other").stat().st_size)
 
 
 @pytest.mark.parametrize("harm", [delete, replace, empty, cut, overwrite])

@@ -46,7 +46,7 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.queue import NO_SHARES, Appended, Backlog, Claimed, Finished, NewMessage, Queue, Shares
 from nicobar.store.recovery import Recovery
 from nicobar.store.replays import (
     FailureGroup,
@@ -86,6 +86,7 @@ class Store(
 
 
 __all__ = [
+    "NO_SHARES",
     "Access",
     "AddTransformation",
     "AlertLog",
@@ -138,6 +139,7 @@ __all__ = [
     "Retention",
     "SetPassword",
     "SetRole",
+    "Shares",
     "Snapshot",
     "Step",
     "Store",
