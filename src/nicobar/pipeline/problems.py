@@ -99,9 +99,7 @@ _DAMAGED = reason(
     "The database is damaged.",
     "Stop Nicobar and restore a backup; `nicobar doctor` lists the damage.",
 )
-_OLD = reason(
-    "backlog_old", "Events are waiting for too long.", "See why in the queue of the dashboard. Events get too old."
-)
+_OLD = reason("backlog_old", "Events are waiting for too long.", "The queue in the dashboard shows the cause.")
 _NOT_OLD = reason("backlog_recovered", "No event is waiting for too long.")
 _ENDPOINT_USABLE = reason("endpoint_usable", "The endpoint can be used again. Its deliveries are sent.")
 _SOURCE_USABLE = reason("source_usable", "The source can be used again. Its events are accepted.")

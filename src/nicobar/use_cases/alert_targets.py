@@ -182,8 +182,8 @@ def _checked(kind: TargetKind, given: Address) -> Address:
             if not _PAGERDUTY_KEY.fullmatch(given.secret):
                 raise UserError(
                     "secret_invalid",
-                    "Invalid integration key: must have 32 letters and digits.",
-                    "Copy it from an integration of the type Events API v2.",
+                    "Invalid routing key: must have 32 letters and digits.",
+                    "Copy it from a PagerDuty service that uses Events API v2.",
                 )
             given = msgspec.structs.replace(given, address=given.address or PAGERDUTY_URL)
         case TargetKind.WEBHOOK:

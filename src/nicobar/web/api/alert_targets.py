@@ -41,7 +41,7 @@ AlertTypes = Annotated[list[AlertType], Meta(max_length=len(AlertType))]
 
 class AlertTargetIn(Shape):
     """The target to create. `address` is an email address or a URL; PagerDuty's own by default. `secret` signs the
-    requests of a webhook (`whsec_…`, optional) or is the integration key of PagerDuty. `alertTypes` defaults to all.
+    requests of a webhook (`whsec_…`, optional) or is the routing key of PagerDuty. `alertTypes` defaults to all.
     """
 
     name: TargetName
