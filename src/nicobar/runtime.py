@@ -67,7 +67,7 @@ class Runtime:
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock)
+        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
         self.alerts = Alerts(
             store=store,
             configuration=self.configuration,
@@ -155,6 +155,8 @@ class Runtime:
         except StoreError as error:
             log.error("cannot read backlog", code=error.code, detail=error.detail)
             return
+        self.metrics.backlog.clear()
+        self.metrics.oldest_age.clear()
         for seq, name in names.items():
             item = backlog.get(seq)
             age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0

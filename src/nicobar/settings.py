@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.errors import SettingsError
+from nicobar.errors import SettingsError, UserError
 from nicobar.model import Record
+from nicobar.retry_schedule import read_schedule
 from nicobar.suggestions import suggestion
 from nicobar.value_errors import requirement
 
@@ -153,6 +154,13 @@ class Settings(Record):
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
     ] = 90
+    retry_schedule: Annotated[
+        str,
+        Meta(
+            description="Delays before the retries of a delivery, separated by commas, or none. Endpoints and event "
+            "types may have their own. Defaults to 5s, 5m, 30m, 2h, 5h, 10h, 10h."
+        ),
+    ] = ""
     alert_endpoint: Annotated[
         str, Meta(description="Name or id of the endpoint that receives operational messages. Optional.")
     ] = ""
@@ -231,6 +239,16 @@ class Settings(Record):
                 "Percent-encode special characters in the password.",
             )
         return recipients
+
+    @property
+    def retry_after_ms(self) -> tuple[int, ...] | None:
+        """The delay before each retry; None for the default. Raises SettingsError."""
+        if not self.retry_schedule.strip():
+            return None
+        try:
+            return read_schedule(self.retry_schedule)
+        except UserError as error:
+            raise SettingsError("setting_invalid", f"Invalid retry_schedule. {error.detail}", error.fix) from error
 
     @property
     def allowed(self) -> AllowedAddresses:
@@ -339,6 +357,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.database,
         settings.direct_database,
         settings.alert_recipients,
+        settings.retry_after_ms,
         settings.allowed,
         settings.trusted_networks,
     )

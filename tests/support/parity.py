@@ -323,7 +323,13 @@ def _target_state(vault, target: AlertTarget) -> dict[str, object]:
 
 
 def _named(secret: str) -> str:
-    return "generated" if secret.startswith("whsec_") and secret not in {SECRET, NEW_SECRET} else secret
+    """A secret with those that are random, and the expiry of previous ones, left out."""
+    parts = [part.partition("@")[0] for part in secret.split()]
+    known = {SECRET, NEW_SECRET}
+    return " ".join(
+        f"generated {part[:5]}" if part.startswith(("whsec_", "whsk_")) and part not in known else part
+        for part in parts
+    )
 
 
 def _without_varying(state: dict[str, object]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nicobar.connectors import Request
-from nicobar.crypto import Vault, standard_webhooks_signature, webhook_secret_key
+from nicobar.crypto import Vault, WebhookKey
 from nicobar.errors import StoreUnusable
 from nicobar.model import AlertTarget, Json, Record, TargetKind
 from nicobar.pipeline.alert_types import ENDS, Alert, AlertType
@@ -72,8 +72,7 @@ def alert_request(kind: TargetKind, to: Address, alert: Alert, alert_id: str, no
         timestamp = str(now_ms // 1000)
         headers |= {"webhook-id": alert_id, "webhook-timestamp": timestamp}
         if to.secret:
-            key = webhook_secret_key(to.secret)
-            headers["webhook-signature"] = f"v1,{standard_webhooks_signature(key, alert_id, timestamp, encoded)}"
+            headers["webhook-signature"] = WebhookKey(to.secret).sign(alert_id, timestamp, encoded)
     return Request(method="POST", url=to.address, headers=headers, body=encoded)
 
 

@@ -106,6 +106,7 @@ class Recorder:
             requests=tuple(work.requests),
             status=work.status,
             response=work.response,
+            response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
             verdicts=work.ready.verdicts if work.ready else (),
             next_try_at_ms=result.due_at_ms,

@@ -1,6 +1,7 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts
-(of the dashboard), and which alerts were sent. Every store passes the same contract suite, `tests/contracts`.
+catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
+and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
+`tests/contracts`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.queue import NO_SHARES, Appended, Backlog, Claimed, Finished, NewMessage, Queue, Shares
+from nicobar.store.recovery import Recovery
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -61,7 +63,9 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, AlertLog, Protocol):
+class Store(
+    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Protocol
+):
     """A database with all of these protocols."""
 
     async def check(self) -> None:
@@ -82,6 +86,7 @@ class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users
 
 
 __all__ = [
+    "NO_SHARES",
     "Access",
     "AddTransformation",
     "AlertLog",
@@ -118,6 +123,7 @@ __all__ = [
     "PutSource",
     "PutToken",
     "Queue",
+    "Recovery",
     "RemoveAlertTarget",
     "RemoveApplication",
     "RemoveDraft",
@@ -133,6 +139,7 @@ __all__ = [
     "Retention",
     "SetPassword",
     "SetRole",
+    "Shares",
     "Snapshot",
     "Step",
     "Store",

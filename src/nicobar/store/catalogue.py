@@ -76,6 +76,7 @@ class PutEndpoint(Record, tag=True):
     sealed_headers: bytes = b""
     uid: str | None = None
     details: Details = Details()
+    retry_after_ms: tuple[int, ...] | None = None
 
 
 class RemoveEndpoint(Record, tag=True):

@@ -32,7 +32,7 @@ DEFAULT_APPLICATION = "default"
 # The migration since which a database knows that its data is moving.
 MOVES_MIGRATION = 11
 # A key of which no database knows yet.
-_NEW_SUFFIX = ".new"
+NEW_SUFFIX = ".new"
 
 
 class Installation(Record):
@@ -60,7 +60,7 @@ class KeyHolder:
         self, *, key_path: Path, secret_key: str, database: str, new_installation: bool, now_ms: int
     ) -> None:
         self._key_path = key_path
-        self._new_path = key_path.with_name(key_path.name + _NEW_SUFFIX)
+        self._new_path = key_path.with_name(key_path.name + NEW_SUFFIX)
         self._secret_key = secret_key
         self._database = database
         self._new_installation = new_installation
@@ -82,7 +82,7 @@ class KeyHolder:
         if key is not None and is_new:
             self._check_new()
         if key is None:
-            key = _read_file(self._new_path)
+            key = read_key_file(self._new_path)
             if key is not None and not _fits(Vault(key), known, sealed):
                 key = None
         elif not _fits(Vault(key), known, sealed):
@@ -103,11 +103,11 @@ class KeyHolder:
         if self._known_key() is None:
             with self._creating():
                 self._new_path.rename(self._key_path)
-                _sync_directory(self._key_path.parent)
+                sync_directory(self._key_path.parent)
         return self._vault
 
     def _known_key(self) -> bytes | None:
-        return read_key(self._secret_key) if self._secret_key else _read_file(self._key_path)
+        return find_key(self._key_path, self._secret_key)
 
     def _check_new(self) -> None:
         if not self._new_installation:
@@ -163,7 +163,7 @@ class KeyHolder:
             except OSError:
                 Path(name).unlink()
                 raise
-            _sync_directory(self._key_path.parent)
+            sync_directory(self._key_path.parent)
         return key
 
     @contextlib.contextmanager
@@ -237,6 +237,11 @@ def write_move(session: Session, move: Move | None) -> None:
 def new_application(now_ms: int) -> dict[str, str]:
     """The one application of a new database."""
     return {"id": IdFactory(lambda: now_ms).new("app"), "uid": DEFAULT_APPLICATION}
+
+
+def find_key(key_path: Path, secret_key: str) -> bytes | None:
+    """The key of this machine, None where there is none. Raises StoreUnusable for a file without a key."""
+    return read_key(secret_key) if secret_key else read_key_file(key_path)
 
 
 @contextlib.contextmanager
@@ -317,7 +322,7 @@ def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) ->
     return not sealed
 
 
-def _read_file(path: Path) -> bytes | None:
+def read_key_file(path: Path) -> bytes | None:
     """The key in the file, None where there is no file. Raises StoreUnusable for a file without a key."""
     try:
         text = path.read_text("ascii").strip()
@@ -341,7 +346,8 @@ def _read_file(path: Path) -> bytes | None:
     return key
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Makes sure that names of the directory survive a power failure."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

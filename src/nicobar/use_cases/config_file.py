@@ -19,6 +19,7 @@ from nicobar.connectors.registry import connector
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.model import Endpoint, EventType, Json, Record, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.retry_schedule import delay_text, read_delays
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
 from nicobar.suggestions import suggestion
@@ -30,6 +31,7 @@ from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, p
 from nicobar.use_cases.destination_check import moved
 from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
+from nicobar.use_cases.event_types import find_built_in
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
 from nicobar.value_errors import place, requirement, unknown_field
@@ -53,6 +55,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_types: tuple[str, ...] = ()
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
+    retry_schedule: tuple[str, ...] | None = None
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
     variables: dict[str, str] = {}
@@ -61,6 +64,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EventTypeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     description: str = ""
+    retry_schedule: tuple[str, ...] | None = None
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +169,8 @@ class Planner:
         }
         known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
         for event_type in document.event_types:
-            self._event_type(event_type, known_types.get(event_type.name))
+            with _about(f"event type {event_type.name}"):
+                self._event_type(event_type, known_types.get(event_type.name))
         for source in document.sources:
             with _about(f"source {source.name}"):
                 self._source(source, known_sources.pop(source.name, None))
@@ -188,16 +193,21 @@ class Planner:
         self._acts += acts
 
     def _event_type(self, entry: EventTypeEntry, stored: EventType | None) -> None:
-        if stored is not None and (stored.description, stored.archived) == (entry.description, False):
-            return
-        base = stored or EventType(name=entry.name, created_at_ms=self._now_ms)
+        base = stored or find_built_in(entry.name) or EventType(name=entry.name)
         wanted = msgspec.structs.replace(
-            base, description=entry.description, archived=False, updated_at_ms=self._now_ms
+            base,
+            description=entry.description or ("" if stored else base.description),
+            archived=False,
+            retry_after_ms=_delays(entry.retry_schedule),
+            created_at_ms=base.created_at_ms or self._now_ms,
+            updated_at_ms=base.updated_at_ms,
         )
+        if wanted == stored:
+            return
         act = Act(
             action=AuditAction.EVENT_TYPE_UPDATE if stored else AuditAction.EVENT_TYPE_CREATE,
             subject=entry.name,
-            changes=(PutEventType(event_type=wanted),),
+            changes=(PutEventType(event_type=msgspec.structs.replace(wanted, updated_at_ms=self._now_ms)),),
             app_id=None,
         )
         self._add(f"event type {entry.name}: {'changed' if stored else 'added'}", act)
@@ -316,6 +326,7 @@ def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None
         variables=entry.variables,
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
+        retry_after_ms=_delays(entry.retry_schedule),
         code=UNSET if code is None else code,
     )
 
@@ -333,7 +344,18 @@ def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collect
         variables=entry.variables,
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
+        retry_after_ms=_delays(entry.retry_schedule),
     )
+
+
+def _delays(texts: Sequence[str] | None) -> tuple[int, ...] | None:
+    """A retry schedule; None for the default. Raises UserError."""
+    return None if texts is None else read_delays(texts)
+
+
+def _schedule(delays_ms: Sequence[int] | None) -> list[Json] | None:
+    """A retry schedule as a file has it."""
+    return None if delays_ms is None else [delay_text(delay_ms) for delay_ms in delays_ms]
 
 
 @contextmanager
@@ -366,14 +388,23 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "event_types": list(endpoint.event_types),
             "disabled": endpoint.disabled,
             "max_messages_per_s": endpoint.max_messages_per_s,
+            "retry_schedule": _schedule(endpoint.retry_after_ms),
             "settings": dict(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": dict(endpoint.variables),
         }
-        entries.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
+        entries.append(
+            {
+                name: value
+                for name, value in entry.items()
+                if value not in ([], {}, False, None) or (name == "retry_schedule" and value == [])
+            }
+        )
     document: dict[str, Json] = {
         "event_types": [
-            {"name": event_type.name, "description": event_type.description} for event_type in snapshot.event_types
+            {"name": event_type.name, "description": event_type.description}
+            | ({} if (schedule := _schedule(event_type.retry_after_ms)) is None else {"retry_schedule": schedule})
+            for event_type in snapshot.event_types
         ],
         "sources": [
             {

@@ -214,6 +214,8 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
     del values["channels"], values["details"]
     for name in ("settings", "credential_references", "event_types", "variables"):
         values[name] = json_text(values[name])
+    if change.retry_after_ms is not None:
+        values["retry_after_ms"] = json_text(change.retry_after_ms)
     return values | {"content": json_text(content)}
 
 

@@ -11,6 +11,7 @@ from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.queue import QueueTables
+from nicobar.store.tables.recovery import RecoveryTables
 from nicobar.store.tables.replays import ReplayTables
 from nicobar.store.tables.retention import RetentionTables
 from nicobar.store.tables.users import UserTables
@@ -23,6 +24,7 @@ class TableStore(
     AccessTables,
     ReplayTables,
     RetentionTables,
+    RecoveryTables,
     HistoryTables,
     UserTables,
     DraftTables,

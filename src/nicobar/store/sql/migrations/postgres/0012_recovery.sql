@@ -21,3 +21,14 @@ CREATE TABLE alert_results (target_id text COLLATE "C" PRIMARY KEY, content text
 
 -- The alerts that a process has taken on: their type, cause and hour. No other process sends them, nor a later one.
 CREATE TABLE taken_alerts (id text COLLATE "C" PRIMARY KEY, at_ms bigint NOT NULL);
+
+-- === Retry schedules ===
+
+-- retry_after_ms: the delay before each retry, a JSON array of milliseconds; NULL for the schedule of the settings.
+ALTER TABLE endpoints ADD COLUMN retry_after_ms text;
+
+-- === New deliveries ===
+
+-- Those that are due and were not attempted yet, which get a share of each claim beside a backlog.
+CREATE INDEX deliveries_new ON deliveries (endpoint_seq, due_at_ms, message_seq)
+    WHERE due_at_ms IS NOT NULL AND position <> 0 AND state = 'pending' AND tries = 0 AND reason IS NULL AND NOT manual;
