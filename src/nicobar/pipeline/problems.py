@@ -94,6 +94,8 @@ _KINDS = (
         parts=("claims", "tasks", "catalogue"),
     ),
 )
+# These fail along with the store, which has its own alert.
+_READING = ("claims", "catalogue")
 _DAMAGED = reason(
     "store_damaged",
     "The database is damaged.",
@@ -168,8 +170,11 @@ class Problems:
         """Looks once. Raises StoreError if the backlog cannot be read; the other alerts were sent then."""
         report = await self._readiness.report(delivery=True)
         await self._follow_damage()
+        is_store_bad = any(part.name == "store" and part.state is State.FAILED for part in report.parts)
+        ignored = _READING if is_store_bad else ()
         for kind in _KINDS:
-            await self._follow_parts(kind, [part for part in report.parts if part.name in kind.parts])
+            parts = [part for part in report.parts if part.name in kind.parts and part.name not in ignored]
+            await self._follow_parts(kind, parts)
         await self._follow_sources()
         await self._follow_endpoints()
         is_stored = not self._courses[AlertType.STORE_FAILING].is_told

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.audit import AuditAction
 from nicobar.connectors.fields import address_error, is_plain_url
-from nicobar.crypto import webhook_secret_key
+from nicobar.crypto import WebhookKey
 from nicobar.errors import Conflict, Refusal, StoreUnusable, UserError
 from nicobar.model import AlertResult, AlertTarget, Record, TargetKind
 from nicobar.pipeline.alert_targets import Address, open_address, seal_address
@@ -192,7 +192,7 @@ def _checked(kind: TargetKind, given: Address) -> Address:
             given = msgspec.structs.replace(given, address=given.address or PAGERDUTY_URL)
         case TargetKind.WEBHOOK:
             if given.secret:
-                webhook_secret_key(given.secret)
+                WebhookKey(given.secret)
         case TargetKind.SLACK:
             given = msgspec.structs.replace(given, secret="")
     if not is_plain_url(given.address):
