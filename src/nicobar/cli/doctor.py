@@ -93,7 +93,7 @@ async def _examine(settings: Settings) -> bool:
             good = good and finding.level is not Level.BAD
         async with (
             open_services(settings) as it,
-            HttpTransport(allowed=settings.allowed) as transport,
+            HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
             SandboxPool(children=1) as sandbox,
         ):
             await _examine_installation(look, settings, it, _Watch(transport), sandbox)
