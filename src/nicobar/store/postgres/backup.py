@@ -28,6 +28,6 @@ def restore_it(name: str, backup: Path) -> UserError:
 def compact_it() -> UserError:
     return UserError(
         "compact_by_server",
-        "PostgreSQL reuses the space of deleted rows by itself.",
+        "PostgreSQL reuses the space of deleted rows automatically.",
         "To make the files smaller, run VACUUM FULL while Nicobar is stopped, or pg_repack.",
     )
