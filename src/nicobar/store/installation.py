@@ -20,6 +20,7 @@ from nicobar.crypto import Vault, new_key, read_key
 from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
+from nicobar.open_files import AT_LIMIT, RAISE_LIMIT
 from nicobar.store.copy import Move, MoveState
 from nicobar.store.migrations import Plan
 from nicobar.store.session import Session
@@ -301,6 +302,8 @@ def fix_for(error: OSError, otherwise: str) -> str:
     """What to do about an error of the file system; `otherwise` where its number does not tell."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "Free space on the disk."
+    if error.errno in AT_LIMIT:
+        return RAISE_LIMIT
     if error.errno == errno.EROFS:
         return "The file system is read-only. Mount it for writing, or choose another directory."
     return otherwise

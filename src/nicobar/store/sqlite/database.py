@@ -16,11 +16,11 @@ from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.group_commit import GroupCommit
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
 from nicobar.store.sqlite.connection import SQL, DatabaseFiles, SqliteSession, connect
 from nicobar.store.sqlite.errors import Errors
-from nicobar.store.sqlite.hot import Claim, append_many, claim_many, record_many
+from nicobar.store.sqlite.hot import append_many, claim_many, record_many
 from nicobar.store.sqlite.probe import Probe
 from nicobar.store.sqlite.space import clear_log, give_back_each
 
@@ -68,10 +68,8 @@ class SqliteDatabase:
         self._latest_append.note(None)
         return appended
 
-    async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-    ) -> list[Claimed]:
-        return await self._commits.submit(claim_many, Claim(endpoint_seq, term, now_ms, limit, max_bytes, lease_ms))
+    async def claim(self, asked: Claim) -> list[Claimed]:
+        return await self._commits.submit(claim_many, asked)
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._commits.submit(record_many, finished)

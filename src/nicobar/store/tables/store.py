@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicobar.store.condition import Condition
 from nicobar.store.session import Database
 from nicobar.store.tables.access import AccessTables
+from nicobar.store.tables.alerts import AlertTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.history import HistoryTables
@@ -27,6 +28,7 @@ class TableStore(
     HistoryTables,
     UserTables,
     DraftTables,
+    AlertTables,
 ):
     """`Store` over a database."""
 
