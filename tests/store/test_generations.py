@@ -21,7 +21,7 @@ from nicobar.store.migrations import Applied, Migration, load_migrations, plan
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.migrate import apply_migrations as migrate_postgres
 from nicobar.store.sqlite import SqliteStore
-from nicobar.store.sqlite.migrate import APPLICATION_ID
+from nicobar.store.sqlite.connection import APPLICATION_ID
 from nicobar.store.sqlite.migrate import apply_migrations as migrate_sqlite
 from support import postgres
 from support.store import NOW_MS

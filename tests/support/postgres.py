@@ -137,6 +137,10 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
 
+    def program(self, name: str) -> str:
+        """The path of a program of this server's version."""
+        return str(self._programs / name)
+
     def create_database(self, *, template: str = "template0") -> str:
         """The URL of a new, empty database, or of a copy of another one."""
         name = f"test_{next(self._numbers)}"
