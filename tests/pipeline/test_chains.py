@@ -13,7 +13,7 @@ from nicobar.pipeline.batching import merge
 from nicobar.pipeline.lane import NewShares
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
-from nicobar.store import AddTransformation, Shares
+from nicobar.store import AddTransformation
 from support.worker import OK, status, working, world
 
 IDENTIFY = """function handler(webhook) {

@@ -28,6 +28,8 @@ WORK = [
     "backlog",
     "backlog_of_endpoint",
     "bound_times",
+    "failed_before",
+    "waiting_since",
     "cancel_some",
     "claimable_deliveries",
     "failure_groups",

@@ -120,7 +120,7 @@ class Deliverer:
                 work.ready = Ready(
                     requested=result.requested, calls=(), console=result.console, verdicts=result.verdicts
                 )
-                work.stopped = self._stopped(work, result, now_ms)
+                work.stopped = self._stopped(target, work, result, now_ms)
             else:
                 work.ready = result
         return await self._send_all(target, await self._record_stopped(target, works), gate)
@@ -155,7 +155,8 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
         item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([internal_error(error)], claimed.tries, await self.watch.now_ms(), self.jitter())
+        item.outcomes.append(internal_error(error))
+        settled = self._settled(target, item, await self.watch.now_ms())
         await self._recorder.record(target, [(item, settled)])
 
     async def put_behind(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
@@ -164,9 +165,16 @@ class Deliverer:
         works = [Work(claimed=claimed, started_at_ms=now_ms) for claimed in page]
         await self._recorder.record(target, [(work, BEHIND) for work in works])
 
-    def _stopped(self, work: Work, result: Stopped, now_ms: int) -> Settled:
+    def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
+        """The next state of a delivery after its outcomes, by the schedule that applies to it now."""
+        claimed = work.claimed
+        schedule = self._configuration.retry_after_ms(target.endpoint, claimed.message.event_type)
+        return settle(work.outcomes, claimed.tries, now_ms, self.jitter(), on_hold=on_hold, schedule=schedule)
+
+    def _stopped(self, target: OpenEndpoint, work: Work, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            return settle([Deferred(reason=result.reason)], work.claimed.tries, now_ms, self.jitter())
+            work.outcomes.append(Deferred(reason=result.reason))
+            return self._settled(target, work, now_ms)
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
@@ -210,7 +218,7 @@ class Deliverer:
         def result(work: Work) -> Settled | None:
             if work.stopped is not None or not work.outcomes:
                 return work.stopped
-            return settle(work.outcomes, work.claimed.tries, now_ms, self.jitter(), on_hold=on_hold)
+            return self._settled(target, work, now_ms, on_hold=on_hold)
 
         settled = in_order((work, result(work)) for work in works)
         if any(result.code == HELD for _, result in settled):
