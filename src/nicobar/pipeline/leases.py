@@ -78,6 +78,8 @@ class LeaseKeeper:
         self._confirmed_at_ms = 0
         # The last beat of each worker that runs, and when it was first seen.
         self._seen: dict[str, tuple[int, int]] = {}
+        # Those of them that stop.
+        self._stopping: frozenset[str] = frozenset()
         self._leases: dict[str, Lease] = {}
         # The version of `_leases`, None where they have to be read again.
         self._version: int | None = None
@@ -118,6 +120,8 @@ class LeaseKeeper:
     async def stop(self, timeout_ms: int) -> None:
         """Gives up everything, each lease once nothing is under way under it, and all after `timeout_ms`."""
         self._is_stopping = True
+        # Others share out what is given up from now on. Where this fails, the next beat says it.
+        await self._try(self._beat())
         if self._acting is not None:
             await asyncio.wait([self._acting], timeout=timeout_ms / 1000)
         self._leave(self._held.keys())
@@ -173,13 +177,13 @@ class LeaseKeeper:
         return False
 
     async def _beat(self) -> None:
-        """Says that this worker runs, and looks who else does."""
-        if self._worker_id is None:
+        """Says that this worker runs, and whether it stops; looks who else does."""
+        if self._worker_id is None and not self._is_stopping:
             await self._join()
         if self._alone or self._worker_id is None:
             return
         asked_at_ms = self._clock.steady_ms()
-        beats = await self._store.beat(self._worker_id)
+        beats = await self._store.beat(self._worker_id, leaving=self._is_stopping)
         if self._worker_id not in beats.by_worker:
             self._end_after_removal()
             return
@@ -191,6 +195,7 @@ class LeaseKeeper:
         for worker, beat in beats.by_worker.items():
             known = seen.get(worker)
             self._seen[worker] = known if known is not None and known[0] == beat else (beat, read_at_ms)
+        self._stopping = beats.leaving
         if beats.version != self._version:
             self._version = None
 
@@ -220,6 +225,8 @@ class LeaseKeeper:
             return
         await self._remove_silent(worker_id)
         await self._read_leases(worker_id)
+        if self._is_stopping:
+            return  # it has no share any more
         plan, late = self._plan(worker_id)
         self._leave(plan.give_up)
         if plan.take:
@@ -260,13 +267,15 @@ class LeaseKeeper:
     def _plan(self, worker_id: str) -> tuple[Plan, set[str]]:
         """What to take and to give up, and what of it goes beyond the share."""
         worker_ids = frozenset([*self._seen, worker_id])
-        if worker_ids != self._kept_among:
-            self._kept, self._kept_among = set(), worker_ids
+        leaving = worker_ids & self._stopping
+        sharing = worker_ids - leaving
+        if sharing != self._kept_among:
+            self._kept, self._kept_among = set(), sharing
         endpoints = {endpoint_lease(seq): usable for seq, usable in self._holder.endpoints().items()}
         tasks = self._holder.task_leases()
         usable = {name for name, is_usable in endpoints.items() if is_usable} | set(tasks)
         holders = {lease.name: lease.holder for lease in self._leases.values()}
-        plans = [share_out(worker_id, worker_ids, holders, names) for names in (endpoints, tasks)]
+        plans = [share_out(worker_id, sharing, holders, names, leaving) for names in (endpoints, tasks)]
         now_ms = self._clock.steady_ms()
         free = [name for name in (*endpoints, *tasks) if holders.get(name) not in worker_ids]
         self._free_since_ms = {name: self._free_since_ms.get(name, now_ms) for name in free}

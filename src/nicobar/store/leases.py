@@ -31,9 +31,12 @@ class Lease(Record):
 
 
 class Beats(Record):
-    """The beats of all workers by their ids, and a number that changes with every change of a lease."""
+    """The beats of all workers by their ids, those of them that are about to end, and a number that changes with
+    every change of a lease.
+    """
 
     by_worker: Mapping[str, int]
+    leaving: frozenset[str]
     version: int
 
 
@@ -46,8 +49,8 @@ class Leases(Protocol):
         """With `alone` it is certain that no other worker runs: all others are removed."""
         ...
 
-    async def beat(self, worker_id: str) -> Beats:
-        """Says that the worker runs. The result lacks it if it was removed."""
+    async def beat(self, worker_id: str, *, leaving: bool = False) -> Beats:
+        """Says that the worker runs, and whether it is about to end. The result lacks it if it was removed."""
         ...
 
     async def remove_silent_worker(self, worker_id: str, *, beat: int) -> bool:
