@@ -75,6 +75,8 @@ class Standby:
             return False
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
+            # A newer version may have changed the tables while this process waited.
+            await asyncio.to_thread(self._location.check_version)
             await self._start_parts(stack, alone)
             self._parts = stack.pop_all()
         return True

@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
+from nicobar.store.migrations import load_migrations
 from nicobar.store.postgres.url import parsed, without_password
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
@@ -35,6 +36,8 @@ IDLE_MS = 10_000
 # A server that works answers within this time, after what its statement may take.
 ANSWER_S = 5.0
 _LOOK_S = 0.1
+# Its number is that of the newest migration. Versions up to 11 have the name alone.
+APPLICATION_NAME = f"nicobar {load_migrations('postgres')[-1].number}"
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
@@ -121,7 +124,7 @@ def connect(url: str) -> Connection:
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="nicobar",
+            application_name=APPLICATION_NAME,
             # A server that is gone without a word is noticed within half a minute.
             keepalives_idle=10,
             keepalives_interval=5,

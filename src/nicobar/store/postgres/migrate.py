@@ -9,8 +9,9 @@ import msgspec
 from psycopg import errors
 
 from nicobar.errors import StoreUnusable
+from nicobar.store import migrations
 from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
-from nicobar.store.migrations import Migrated, read_plan
+from nicobar.store.migrations import Migrated, check_delivering, read_plan
 from nicobar.store.postgres.connection import SURVEY_MS, Connection, PostgresSession, connect, transaction
 from nicobar.store.postgres.errors import unusable
 from nicobar.store.postgres.url import shown
@@ -25,6 +26,8 @@ _LOCK_MS = 2_000
 _AGAIN_S = 1.0
 _MAX_TRIES = 200
 _OWNER = "nicobar"
+# Of this version one process delivers at a time, whatever runs beside it, and others wait for its place.
+_ONE_DELIVERS = 10
 
 
 def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Migrated:
@@ -57,6 +60,8 @@ def _migrate(
     planned = read_plan(session, "postgres")
     if keys is not None:
         check_not_moved(session, planned)
+    if session.row("older_version_delivers") is not None:
+        check_delivering(planned, _ONE_DELIVERS, shown(url))
     session.run("own_migrations")
     for migration in planned.todo:
         connection.execute(migration.sql.encode())
@@ -66,6 +71,16 @@ def _migrate(
     if keys is not None:
         bind(session, keys, is_new=owner is None, may_create=False)
     return planned.done()
+
+
+def check_version(url: str) -> None:
+    """Raises StoreUnusable where this version may not use the database any more, or cannot reach it."""
+    with (
+        unusable(shown(url)),
+        contextlib.closing(connect(url)) as connection,
+        transaction(connection, SURVEY_MS, reading=True) as session,
+    ):
+        migrations.check_version(session, "postgres")
 
 
 def has_tables(url: str) -> bool:

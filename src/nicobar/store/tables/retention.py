@@ -152,11 +152,12 @@ def _look(session: Session, span: _Span, *, emptied_too: bool) -> tuple[list[int
     old, settled_seq, young = 0, span.after_seq, False
     of = {"after_seq": span.after_seq, "until_seq": span.until_seq, "limit": span.limit, "before_ms": span.before_ms}
     rows = session.rows("old_messages", of)
-    for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
-        if accepted_at_ms < span.before_ms:
+    for seq, accepted_at_ms, expunged_at_ms, unfinished, is_named in rows:
+        is_old = accepted_at_ms < span.before_ms
+        if (is_old and not unfinished and (emptied_too or expunged_at_ms is None)) or (is_named and not emptied_too):
+            todo.append(seq)
+        if is_old:
             old += 1
-            if not unfinished and (emptied_too or expunged_at_ms is None):
-                todo.append(seq)
         elif accepted_at_ms <= span.now_ms:
             young = True
         settled_seq = settled_seq if young else seq
