@@ -42,6 +42,8 @@ APPLICATION_NAME = f"nicobar {load_migrations('postgres')[-1].number}"
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
 MAX_ORDERED = 5_000
+# And so often in one transaction, during which nothing of the queue is claimed.
+MAX_ORDERINGS = 10
 
 _NO_VALUES: Values = {}
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
@@ -170,13 +172,16 @@ class PostgresSession:
         with self._connection.transaction():
             yield
 
-    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
-        if endpoint_seqs:
-            of = {"endpoint_seqs": list(endpoint_seqs)}
-            # The lock is a statement of its own: only what begins after it sees what its holder before has done.
-            self.rows("lock_queues", of)
-            while self.run("order_appended", of | {"limit": MAX_ORDERED}) == MAX_ORDERED and order_all:
-                pass
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:
+        if not endpoint_seqs:
+            return True
+        of = {"endpoint_seqs": list(endpoint_seqs)}
+        # The lock is a statement of its own: only what begins after it sees what its holder before has done.
+        self.rows("lock_queues", of)
+        for _ in range(MAX_ORDERINGS if order_all else 1):
+            if self.run("order_appended", of | {"limit": MAX_ORDERED}) < MAX_ORDERED:
+                return True
+        return False
 
 
 class NotBegun(psycopg.Error):
