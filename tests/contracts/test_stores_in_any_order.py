@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from nicobar.model import DeliveryState
 from nicobar.reasons import reason
 from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.leases import endpoint_lease
-from support.store import STORES, ask_sql, open_store
+from support.store import STORES, asking, open_store
 
 FINAL = [DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED]
 CANCELED = reason("canceled_by_hand", "canceled by hand")
@@ -51,6 +52,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
+        self.stack = ExitStack()
         self.runner = asyncio.Runner()
         self.now_ms = 1_000
         self.expected: list[Expected] = []
@@ -68,6 +70,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.store, self.other = self.opened(), self.opened()
         self.ask(self.store.change([self.ask(endpoint(self.store, "ep_1"))]))
         (self.app,) = self.ask(self.store.snapshot()).applications
+        self.rows = self.stack.enter_context(asking(Path(self.directory.name)))
 
     def opened(self):
         return self.ask(open_store(Path(self.directory.name), database=self.database))
@@ -76,6 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.ask(self.store.close())
         self.ask(self.other.close())
         self.runner.close()
+        self.stack.close()
         self.directory.cleanup()
 
     def heads(self) -> list[Expected]:
@@ -291,13 +295,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def the_counters_are_what_there_is(self) -> None:
-        directory = Path(self.directory.name)
         sums = "SELECT endpoint_seq, sum(pending), sum(sending) FROM queue_counts GROUP BY endpoint_seq"
-        kept = {row[0]: row[1:] for row in ask_sql(directory, sums) if any(row[1:])}
+        kept = {row[0]: row[1:] for row in self.rows(sums) if any(row[1:])}
         counted = """SELECT endpoint_seq, count(CASE state WHEN 'pending' THEN 1 END),
             count(CASE state WHEN 'sending' THEN 1 END)
             FROM deliveries WHERE state IN ('pending', 'sending') GROUP BY endpoint_seq"""
-        assert kept == {row[0]: row[1:] for row in ask_sql(directory, counted)}
+        assert kept == {row[0]: row[1:] for row in self.rows(counted)}
 
     @invariant()
     def the_store_knows_what_is_left(self) -> None:
