@@ -46,7 +46,7 @@ class Office:
 @asynccontextmanager
 async def office(password: str):
     def check(_server, _session, _envelope, _mechanism, given):
-        return AuthResult(success=given.password == password.encode())
+        return AuthResult(success=given.password == password.encode(), handled=False)
 
     it = Office()
     server = await asyncio.get_running_loop().create_server(

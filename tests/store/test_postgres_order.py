@@ -402,7 +402,7 @@ def shared_world():
 
 
 @pytest.mark.slow
-@settings(max_examples=max(1, settings.default.max_examples // 2))
+@settings(max_examples=max(1, settings.default.max_examples // 4))
 @given(st.data())
 def test_whatever_is_committed_in_between_every_delivery_is_sent(shared_world, data):
     with pytest.MonkeyPatch.context() as patch:

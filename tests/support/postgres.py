@@ -150,16 +150,16 @@ class Cluster:
         costs ten times as much.
         """
         try:
-            is_clean = self._restore(url)
+            is_clean = self.clean(url, _END_OTHERS)
         except psycopg.OperationalError:  # a test has ended its connections
             self._cleaners.pop(url).close()
-            is_clean = self._restore(url)
+            is_clean = self.clean(url, _END_OTHERS)
         if is_clean:
             self._clean.append(url)
         else:
             self.drop_database(url)
 
-    def _restore(self, url: str) -> bool:
+    def clean(self, url: str, first: str = "SELECT") -> bool:
         """Whether it was only to be cleaned. Over a connection that is kept: a new one has to learn about each table
         first, which takes most of the time.
         """
@@ -167,7 +167,7 @@ class Cluster:
         if url not in self._cleaners:
             self._cleaners[url] = psycopg.connect(url, autocommit=True, application_name="tests")
         connection = self._cleaners[url]
-        connection.execute(_END_OTHERS)
+        connection.execute(first)
         if connection.execute(_STRUCTURE).fetchone() != (clean.structure,):
             return False
         connection.execute(clean.restore)

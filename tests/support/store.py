@@ -57,6 +57,11 @@ def drop_store(directory: Path) -> None:
         postgres.cluster().give_back(_URLS.pop(directory))
 
 
+def clean_store(directory: Path) -> bool:
+    """Deletes what is in the server's database that belongs to the directory; whoever uses it goes on."""
+    return postgres.cluster().clean(_URLS[directory])
+
+
 def run_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
     """Reads or changes the database that belongs to the directory behind the store's back; returns the rows."""
     if directory in _URLS:
