@@ -393,9 +393,9 @@ async def test_what_an_older_process_erases_leaves_no_name(fill, database):
         known = {"customer_email": "a@shop.example", "customer_name": "A"}
         await store.append(msgspec.structs.replace(message(8, event_id="evt_9"), app_id="app_1", **known))
         place.run(ERASE_OF_10)
-        whole = {"before_ms": 0, "now_ms": 9, "limit": 10, "whole": True}
-        assert (await store.expunge_old(after_seq=0, **whole)).done == 1
-        assert (await store.expunge_old(after_seq=0, **whole)).done == 0
+        walk = {"before_ms": 0, "now_ms": 9, "limit": 10, "full": True}
+        assert (await store.expunge_old(after_seq=0, **walk)).done == 1
+        assert (await store.expunge_old(after_seq=0, **walk)).done == 0
         query = "SELECT customer_email, customer_name, expunged_at_ms FROM messages WHERE event_id = 'evt_9'"
         assert place.rows(query) == [(None, None, 5)]
     finally:

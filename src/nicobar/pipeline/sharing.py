@@ -1,5 +1,5 @@
-"""Which leases a worker takes and gives up, so that all are held and none has more than its share. Plain functions;
-every worker decides for itself, and workers that know the same decide alike.
+"""Which leases a worker acquires and releases, so that all are held and none has more than its share. Plain
+functions; every worker decides for itself, and workers that know the same decide alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def share_out(
     leaving: Collection[str] = (),
 ) -> Plan:
     """What this worker, one of those that share, does about these leases. `holders` are workers by lease, as far as
-    a worker has one. Workers that are `leaving` keep what they have until they give it up, and get no share. A lease
+    a worker has one. Workers that are `leaving` keep theirs until they release them, and get no share. A lease
     whose holder does not run is free.
     """
     held: dict[str, list[str]] = {worker: [] for worker in sorted(worker_ids)}
@@ -33,7 +33,7 @@ def share_out(
         holder = holders.get(name, "")
         if holder not in leaving:
             held.get(holder, free).append(name)
-    # What a leaving worker still has is shared when it is free; nothing is given up only to be taken again then.
+    # A lease of a leaving worker is shared once it is free; none is released only to be acquired again then.
     give_up = held[worker_id][_shares(held, len(names))[worker_id] :]
     shares = _shares(held, len(free) + sum(map(len, held.values())))
     for worker, has in held.items():

@@ -58,7 +58,7 @@ class Standby:
                 log.error("delivery not started", code=error.code, detail=error.detail)
             self._failure = error.detail
             return False
-        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery for good
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery
             if self._failure != repr(error):
                 log.exception("delivery not started")
             self._failure = repr(error)

@@ -41,8 +41,8 @@ class Beats(Record):
 
 
 class Leases(Protocol):
-    """Workers and what they hold. A worker that another one has removed holds nothing, and never does again: it comes
-    back under a new id.
+    """Workers and what they hold. A worker that another one has removed holds nothing, and never does again: it
+    returns under a new id.
     """
 
     async def add_worker(self, worker_id: str, *, alone: bool) -> None:
@@ -54,8 +54,8 @@ class Leases(Protocol):
         ...
 
     async def remove_silent_worker(self, worker_id: str, *, beat: int) -> bool:
-        """Removes a worker whose beat is still this one; returns whether it did. From then on others may take what it
-        held.
+        """Removes a worker whose beat is still this one; returns whether it did. From then on others may acquire its
+        leases.
         """
         ...
 
@@ -64,12 +64,12 @@ class Leases(Protocol):
         ...
 
     async def leases(self) -> Sequence[Lease]:
-        """All leases that anybody has ever taken."""
+        """All leases that any worker ever had."""
         ...
 
     async def take_leases(self, names: Sequence[str], worker_id: str, *, sent_again_at_ms: int) -> Sequence[Lease]:
-        """Takes those that no worker holds. What another worker was sending for an endpoint becomes due at
-        `sent_again_at_ms`, and its results change nothing any more. Takes nothing for a worker that was removed.
+        """Acquires those that no worker holds. Deliveries that another worker was sending for an endpoint become due
+        at `sent_again_at_ms`, and its results no longer change anything. Acquires none for a removed worker.
         """
         ...
 

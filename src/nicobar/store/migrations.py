@@ -83,7 +83,7 @@ def load_migrations(database: str) -> tuple[Migration, ...]:
 
 
 def read_plan(session: Session, database: str) -> Plan:
-    """What is to be done with a database that is being opened. Raises StoreUnusable as `plan` does."""
+    """The migrations that a database needs which is being opened. Raises StoreUnusable as `plan` does."""
     session.run("create_migrations")
     (has_oldest,) = existing(session.row("has_oldest"))
     if not has_oldest:
@@ -116,7 +116,7 @@ def _applied(session: Session) -> list[Applied]:
 
 def plan(known: Sequence[Migration], applied: Sequence[Applied]) -> Plan:
     """What is still to be applied. Raises StoreUnusable for a database of a newer version on which this one may not
-    run, and when a migration is not the one that was applied.
+    run, and when a migration differs from the applied one.
     """
     by_number = {migration.number: migration for migration in known}
     version = max(by_number)

@@ -18,7 +18,7 @@ Values: TypeAlias = Mapping[str, object]
 
 
 class Session(Protocol):
-    """One transaction, used by one thread. Queries go by name, values by name; a tuple or list is a list to SQL."""
+    """One transaction, used by one thread. Queries and values have names; a tuple or list is a list to SQL."""
 
     def rows(self, name: str, values: Values = ...) -> list[Row]: ...
 

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
 Nothing outlives a transaction: no session setting, no prepared statement, no lock, no temporary table. So PgBouncer
-may stand between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
+may be between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
 to the server itself.
 """
 
@@ -63,7 +63,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     statement_ms = 0
 
     def keep_time(self) -> None:
-        """Goes before each statement of a transaction: it gets what is left of the time. Raises psycopg.Error where
+        """Goes before each statement of a transaction: it gets the remaining time. Raises psycopg.Error where
         nothing is left.
         """
         left_ms = (self.ends_s - time.monotonic()) * 1000
@@ -77,7 +77,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
         try:
             bounded = _bounded(gen, self.bound_s)
-            # The library's older versions know no timeout.
+            # The library's older versions have no timeout.
             return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
         except _Unanswered:
             self.close()
@@ -117,7 +117,7 @@ SQL = {name: sql.SQL(placeholders(text)) for name, text in load_queries("postgre
 def connect(url: str) -> Connection:
     """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
     parts = parsed(url)
-    # Of several servers, the one that may be written to: after a failover the old one may come back, as a standby.
+    # Of several servers, the primary: after a failover the old one may return as a standby.
     chosen = "read-write" if "," in parts.get("host", "") else "any"
     try:
         connection = Connection.connect(

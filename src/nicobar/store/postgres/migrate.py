@@ -21,26 +21,26 @@ MIN_POSTGRES = 15
 # All migrations of a large database.
 _MIGRATION_MS = 3_600_000
 # A migration waits so long for a table: whatever else wants the table waits behind it. Then it lets the others go
-# first, and tries again.
+# first, and waits again.
 _LOCK_MS = 2_000
 _AGAIN_S = 1.0
-_MAX_TRIES = 200
+_MAX_ATTEMPTS = 200
 _OWNER = "nicobar"
 # Of this version one process delivers at a time, whatever runs beside it, and others wait for its place.
 _ONE_DELIVERS = 10
 
 
 def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Migrated:
-    """Brings the database up to date, and stores which key it belongs to. It leaves it as it was where it raises
-    StoreUnusable. Processes that do so at once wait for one another; those that are at work go on.
+    """Brings the database up to date, and stores which key it belongs to. It changes nothing where it raises
+    StoreUnusable. Processes that do so at once wait for one another; those that are at work continue.
     """
     with unusable(shown(url)), contextlib.closing(connect(url)) as connection:
-        for number in range(_MAX_TRIES):
+        for number in range(_MAX_ATTEMPTS):
             try:
                 with transaction(connection, _MIGRATION_MS) as session:
                     return _migrate(connection, session, url, now_ms, keys)
             except (errors.LockNotAvailable, errors.DeadlockDetected):
-                if number == _MAX_TRIES - 1:
+                if number == _MAX_ATTEMPTS - 1:
                     raise
                 time.sleep(_AGAIN_S)
         raise AssertionError("the last attempt returns or raises")
@@ -74,7 +74,7 @@ def _migrate(
 
 
 def check_version(url: str) -> None:
-    """Raises StoreUnusable where this version may not use the database any more, or cannot reach it."""
+    """Raises StoreUnusable where this version may no longer use the database, or cannot reach it."""
     with (
         unusable(shown(url)),
         contextlib.closing(connect(url)) as connection,
@@ -84,7 +84,7 @@ def check_version(url: str) -> None:
 
 
 def has_tables(url: str) -> bool:
-    """Whether there is anything of ours. Raises StoreUnusable where the database cannot be reached."""
+    """Whether there are Nicobar's tables. Raises StoreUnusable where the database cannot be reached."""
     with (
         unusable(shown(url)),
         contextlib.closing(connect(url)) as connection,

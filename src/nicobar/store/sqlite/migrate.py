@@ -54,7 +54,7 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
 
 
 def check_version(path: Path) -> None:
-    """Raises StoreUnusable where this version may not use the file any more, or cannot open it."""
+    """Raises StoreUnusable where this version may no longer use the file, or cannot open it."""
     with _unusable(path), contextlib.closing(connect(path, create=False)) as connection:
         migrations.check_version(SqliteSession(connection), "sqlite")
 

@@ -69,7 +69,7 @@ class LeaseTables(Tables):
             some = sorted(names[start : start + MAX_LEASES])
 
             def work(session: Session, some: Sequence[str] = some) -> list[Lease]:
-                # A claim looks at the lease under the lock of its queue: it sees the change, or this sees the claim.
+                # A claim reads the lease under the lock of its queue: it sees the change, or this sees the claim.
                 session.lock(*_seqs(some))
                 return change(session, some)
 
