@@ -122,7 +122,7 @@ REPLACED = _fault("database replaced, then put back")
 RESTORED = _fault("killed, and a backup restored")
 # Faults of a server that starts beside the others.
 DAMAGED = _fault("server on a damaged database")
-LOG_MISSING = _fault("server on a database without its log")
+LOG_MISSING = _fault("server on a database whose log was deleted")
 FOREIGN_KEY = _fault("server with another key")
 SECOND_WORKER = _fault("second worker on the database")
 NO_SANDBOX = _fault("server whose sandbox cannot start")
