@@ -96,7 +96,7 @@ async def _shows(arena: Arena, point: Point, flags: list[str], signs: tuple[Sign
         # Whoever starts it sees that.
         arena.witness.seen.note(point.name, READINESS if life.process.returncode == 1 else None)
     else:
-        await arena.witness.sees(point.name, signs, urls=[f"http://127.0.0.1:{port}"])
+        await arena.witness.sees(point.name, signs, url=life.url)
         await life.kill()
     arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
 

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import click
+import msgspec
 
 from chaos import plan
 from chaos.arena import Arena, Tally
 from chaos.database_faults import DatabaseFaults
 from chaos.disk import Disk
 from chaos.faults import Weather
-from chaos.judge import judge, total
+from chaos.judge import evidence, judge, total
 from chaos.lives import Life
 from chaos.load import Load
 from chaos.operations import CANCELABLE, Operations, remade
 from chaos.plan import Point, points, shuffled, times
 from chaos.report import Report, Wanted
-from chaos.restoration import can_restore
 from chaos.scene import Scene
 from chaos.site import Site, free_port
 from chaos.slots import Slot
@@ -66,9 +66,6 @@ class Chaos:
         if not self._scene.many and not self._disk.can_fail:
             without |= {*plan.BY_DISK, plan.NEARLY_FULL}
             self._left_out.append("faults of the disk: no C compiler (cc) was found")
-        if not self._scene.many and not can_restore():
-            without.add(plan.RESTORED)
-            self._left_out.append("a restored backup: there is no command for it")
         found: dict[Role | None, tuple[Point, ...]] = {
             role: points(role, many=self._scene.many, without=without) for role in dict.fromkeys(self._scene.roles)
         }
@@ -143,6 +140,12 @@ class Chaos:
             )
             for place, each in enumerate(contents)
         ]
+        found = [
+            f"endpoint {place}: {line}"
+            for place, (each, verdict) in enumerate(zip(contents, verdicts, strict=True))
+            if any(msgspec.structs.astuple(verdict))
+            for line in evidence(load.sent, each["activities"])
+        ]
         return Report(
             seed=wanted.seed,
             duration_s=round(time.monotonic() - started_s, 1),
@@ -170,6 +173,7 @@ class Chaos:
             seen={fault: dict(by) for fault, by in witness.seen.by.items()},
             silent=tuple(witness.seen.silent),
             surprises=(
+                *found[:MAX_SHOWN],
                 *self._tally.surprises,
                 *load.refusals[:MAX_SHOWN],
                 *[line for life in self._tally.lives for line in life.internal_errors()][:MAX_SHOWN],

@@ -136,9 +136,10 @@ class Operations:
     async def _mistake(self) -> None:
         place = self._chance.randrange(remade(self._scene))
         name = self._site.names[place]
+        before = await self._witness.count()
         await self._site.mistake(place)
         signs = (gauge("nicobar_endpoint_paused", name), alert("endpoint.paused"))
-        await self._witness.sees(MISTAKE, signs, unless=self._load.enough.is_set, silent=False)
+        await self._witness.sees(MISTAKE, signs, since=before, unless=self._load.enough.is_set, silent=False)
         await self._site.mistake(None)
 
     async def _replay(self, place: int, which: str, before: timedelta, **filters: object) -> Any:

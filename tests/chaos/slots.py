@@ -199,11 +199,10 @@ class Slot:
             self._tally.losses.append(Loss(how=how, worker=life.number, at_ns=time.monotonic_ns()))
 
     def _open(self, life: Life) -> None:
-        self._arena.witness.urls.append(life.url)
+        self._arena.witness.open(life.url, life.number)
         if self._role is not Role.WORKER:
             self._arena.load.doors.open(life.url, self._clock)
 
     def _close(self, life: Life) -> None:
-        if life.url in self._arena.witness.urls:
-            self._arena.witness.urls.remove(life.url)
+        self._arena.witness.close(life.url)
         self._arena.load.doors.close(life.url)
