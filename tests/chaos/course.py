@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import click
-import msgspec
 
 from chaos import plan
 from chaos.arena import Arena, Tally
@@ -66,11 +65,14 @@ class Chaos:
         if not self._scene.many and not self._disk.can_fail:
             without |= {*plan.BY_DISK, plan.NEARLY_FULL}
             self._left_out.append("faults of the disk: no C compiler (cc) was found")
+        if self._cluster is not None and not self._cluster.can_dump:
+            without.add(plan.DB_RESTORED)
+            self._left_out.append("a restored dump: pg_dump and pg_restore were not found")
         found: dict[Role | None, tuple[Point, ...]] = {
             role: points(role, many=self._scene.many, without=without) for role in dict.fromkeys(self._scene.roles)
         }
         if self._scene.many:
-            found[None] = plan.BY_DATABASE
+            found[None] = tuple(point for point in plan.BY_DATABASE if point not in without)
         if self._wanted.sample is not None:
             found = {
                 role: tuple(self._chance.sample(all_of, k=min(self._wanted.sample, len(all_of))))
@@ -130,21 +132,18 @@ class Chaos:
         drain_s = time.monotonic() - draining_s
         await self._stop(lives)
         contents = [await self._contents(http, url) for url in urls]
+        promises = [
+            {"may_lose": place == CANCELABLE, "may_reorder": place == remade(self._scene)}
+            for place in range(len(urls))
+        ]
         verdicts = [
-            judge(
-                load.sent,
-                each["activities"],
-                each["people"],
-                may_lose=place == CANCELABLE,
-                may_reorder=place == remade(self._scene),
-            )
-            for place, each in enumerate(contents)
+            judge(load.sent, each["activities"], each["people"], **promised)
+            for each, promised in zip(contents, promises, strict=True)
         ]
         found = [
             f"endpoint {place}: {line}"
-            for place, (each, verdict) in enumerate(zip(contents, verdicts, strict=True))
-            if any(msgspec.structs.astuple(verdict))
-            for line in evidence(load.sent, each["activities"])
+            for place, (each, promised) in enumerate(zip(contents, promises, strict=True))
+            for line in evidence(load.sent, each["activities"], **promised)
         ]
         return Report(
             seed=wanted.seed,
@@ -215,6 +214,7 @@ class Chaos:
             Slot(role, free_port(), self._decks[role], random.Random(f"{self._wanted.seed}/slot {number}"), arena)
             for number, role in enumerate(self._scene.roles)
         ]
+        arena.gate.set()
         others = sum(len(deck) for role, deck in self._decks.items() if role is not None)
         running = asyncio.gather(*(slot.run() for slot in slots))
         try:
@@ -222,7 +222,8 @@ class Chaos:
                 chance = random.Random(f"{self._wanted.seed}/database")
                 faults = DatabaseFaults(self._cluster, self._decks[None], arena, chance, others=others)
                 await faults.run(running.done)
-            return await running
+            await running
+            return [slot.last for slot in slots if slot.last is not None]
         finally:
             running.cancel()
 

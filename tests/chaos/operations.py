@@ -97,7 +97,10 @@ class Operations:
         return kind not in SELDOM or (rounds % SELDOM_EVERY == 0 and self.done[kind] < MAX_SELDOM)
 
     async def finish(self) -> None:
-        """The last edition's calls are all there in the end: what earlier ones delivered is replayed."""
+        """The last edition's calls are all there in the end: what earlier ones delivered is replayed. A server that
+        knew a new endpoint late has accepted events for the former one only.
+        """
+        await self._replay(remade(self._scene), "replay-missing", SINCE)
         await self._settle()
         await self._site.finish()
         for place in range(self._scene.endpoints):
