@@ -64,7 +64,7 @@ def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
 
 def check_version(path: Path) -> None:
     """Raises StoreUnusable where this version may no longer use the file, or cannot open it."""
-    with _unusable(path), contextlib.closing(connect(path, create=False)) as connection:
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         migrations.check_version(SqliteSession(connection), "sqlite")
 
 
