@@ -171,7 +171,7 @@ class Settings(Record):
     alert_mail_from: Annotated[str, Meta(description="Sender address of alert emails.")] = ""
     alert_mail_to: Annotated[
         str,
-        Meta(description="Recipients of alert emails, separated by commas. Optional: alert targets have their own."),
+        Meta(description="Recipients of alert emails, separated by commas. Alert targets have their own."),
     ] = ""
     alert_backlog_minutes: Annotated[
         int,
