@@ -99,8 +99,9 @@ class SqliteSession:
             raise
         self.connection.execute("RELEASE inner")
 
-    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:  # noqa: ARG002
         """There is one writer, and `append` puts in order."""
+        return True
 
 
 def _bound(values: Values) -> Values:

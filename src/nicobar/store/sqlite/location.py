@@ -19,7 +19,7 @@ from nicobar.store.sqlite import SqliteStore
 from nicobar.store.sqlite.backup import back_up
 from nicobar.store.sqlite.compact import compact
 from nicobar.store.sqlite.contents import SqliteContents
-from nicobar.store.sqlite.migrate import apply_migrations, find_damage
+from nicobar.store.sqlite.migrate import apply_migrations, check_version, find_damage, lock_path
 from nicobar.store.sqlite.restore import check_unused, restoring
 from nicobar.store.sqlite.space import examine_space
 
@@ -53,6 +53,9 @@ class SqliteLocation:
 
     def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
         return apply_migrations(self._path, now_ms, keys)
+
+    def check_version(self) -> None:
+        check_version(self._path)
 
     def contents(self) -> SqliteContents:
         return SqliteContents(self._path)
@@ -89,7 +92,7 @@ class SqliteLocation:
         """By a lock on a file beside the database itself, whatever links lead to it; the system lets go of it however
         the process ends.
         """
-        path = Path(f"{self._path.resolve()}.lock")
+        path = lock_path(self._path)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from nicobar.errors import StoreUnusable
+from nicobar.store import migrations
 from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
-from nicobar.store.migrations import Migrated, read_plan
+from nicobar.store.migrations import Migrated, check_delivering, read_plan
 from nicobar.store.sqlite.connection import APPLICATION_ID, SQL, SqliteSession, connect
 from nicobar.store.sqlite.errors import FIXES, is_damage, primary_code
 from nicobar.store.sqlite.lineage import check_log, renew_mark
@@ -44,6 +46,9 @@ def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
         planned = read_plan(session, "sqlite")
         if keys is not None:
             check_not_moved(session, planned)
+        # Whoever delivers knows no more than what was applied.
+        if planned.version and _is_place_taken(path):
+            check_delivering(planned, planned.version, str(path))
         for migration in planned.todo:
             for statement in _statements(migration.sql):
                 connection.execute(statement)
@@ -55,6 +60,29 @@ def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
             bind(session, keys, is_new=not tables, may_create=True)
         connection.execute("COMMIT")
         return planned.done()
+
+
+def check_version(path: Path) -> None:
+    """Raises StoreUnusable where this version may no longer use the file, or cannot open it."""
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
+        migrations.check_version(SqliteSession(connection), "sqlite")
+
+
+def lock_path(path: Path) -> Path:
+    """The file whose lock the process holds that delivers."""
+    return Path(f"{path.resolve()}.lock")
+
+
+def _is_place_taken(path: Path) -> bool:
+    """Whether a process delivers."""
+    try:
+        with lock_path(path).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def is_missing(path: Path) -> bool:
