@@ -10,7 +10,7 @@ from nicobar.open_files import RAISE_LIMIT, is_at_limit
 from nicobar.store.conflicts import conflict, missing_reference
 
 DAMAGED = (
-    "Stop Nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 tool; "
+    "Stop Nicobar and restore a backup (nicobar restore FILE --force), or recover what can be read with the command .recover of the sqlite3 tool; "
     "nicobar doctor lists the damage."
 )
 FIXES = {
