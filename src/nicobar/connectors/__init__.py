@@ -74,7 +74,9 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
-    share a request with others of the same destination. `added` marks a call that no handler returned.
+    share a request with others of the same destination. `added` marks a call that no handler returned. `event_id` is
+    the id by which the destination recognizes the event, empty for none; `once` says that it was made of a natural
+    key, so that other messages may have it.
     """
 
     method: str
@@ -83,6 +85,8 @@ class ReadyCall(Record):
     body: bytes
     batchable: bool
     added: bool = False
+    event_id: str = ""
+    once: bool = False
 
 
 class Prepared(Record):
@@ -244,6 +248,13 @@ class Destination(Protocol):
     @property
     def batch_bounds(self) -> BatchBounds | None:
         """None if every call is a separate request."""
+        ...
+
+    @property
+    def workspaces(self) -> tuple[str, ...]:
+        """The names of the place where events arrive, for ids made of natural keys: the same for each endpoint that
+        sends there, as far as it is known. Empty if the destination has no such ids.
+        """
         ...
 
     @property

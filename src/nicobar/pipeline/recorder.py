@@ -12,6 +12,7 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
+from nicobar.pipeline import already_sent, half_sent
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
@@ -60,7 +61,8 @@ class Recorder:
             (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
             for work, result in settled
         ]
-        await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
+        await self._keep(target, finished)
         for work, result, attempt in kept:
             if attempt is None:
                 continue
@@ -91,14 +93,14 @@ class Recorder:
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
 
     def _attempt(self, target: OpenEndpoint, work: Work, result: Settled, now_ms: int) -> Attempt:
-        version = target.endpoint.transformation
+        current, repeated = target.endpoint.transformation, work.ready.version if work.ready else None
         return Attempt(
             id=self._ids.new("atmpt"),
             started_at_ms=work.started_at_ms,
             duration_ms=max(0, now_ms - work.started_at_ms),
             state=result.state,
             reason=result.reason,
-            transformation_version=version.version if version else None,
+            transformation_version=(current.version if current else None) if repeated is None else repeated,
             requests=tuple(work.requests),
             status=work.status,
             response=work.response,
@@ -108,7 +110,9 @@ class Recorder:
             manual=work.claimed.manual,
         )
 
-    def _finished(self, work: Work, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
+    def _finished(
+        self, target: OpenEndpoint, work: Work, result: Settled, attempt: Attempt | None, now_ms: int
+    ) -> Finished:
         return Finished(
             message_seq=work.claimed.message.seq,
             endpoint_seq=work.claimed.endpoint_seq,
@@ -120,6 +124,9 @@ class Recorder:
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+            accepted_ids=already_sent.accepted_ids(work),
+            half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
+            sent_keys=already_sent.sent_keys(target, work, now_ms),
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

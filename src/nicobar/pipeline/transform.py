@@ -32,13 +32,16 @@ class Subject(Record):
 
 
 class Ready(Record):
-    """Calls to send; never empty. `requested` are the handler's calls before corrections."""
+    """Calls to send; never empty. `requested` are the handler's calls before corrections. `version` is that of the
+    transformation that returned them, None for the endpoint's current one.
+    """
 
     requested: tuple[Call, ...]
     calls: tuple[ReadyCall, ...]
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
+    version: int | None = None
 
 
 class Stopped(Record):
@@ -177,7 +180,22 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
 def _ready(
     target: OpenEndpoint, subject: Subject, requested: tuple[Call, ...], result: Calls | Untouched, now_ms: int
 ) -> Transformed:
-    origin = Origin(
+    prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms))
+    stop = _why_stopped(prepared)
+    if stop is None:
+        return Ready(
+            requested=requested,
+            calls=prepared.calls,
+            console=result.console,
+            verdicts=prepared.verdicts,
+            duration_us=result.duration_us,
+        )
+    return _failed(result, requested, *stop, verdicts=prepared.verdicts)
+
+
+def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int) -> Origin:
+    """What the destination completes the calls of a message from."""
+    return Origin(
         message_id=subject.message.id,
         endpoint_id=target.endpoint.id,
         occurred_at_ms=subject.message.occurred_at_ms,
@@ -190,17 +208,6 @@ def _ready(
         customer=subject.customer,
         body=subject.message.body,
     )
-    prepared = target.destination.prepare(requested, origin)
-    stop = _why_stopped(prepared)
-    if stop is None:
-        return Ready(
-            requested=requested,
-            calls=prepared.calls,
-            console=result.console,
-            verdicts=prepared.verdicts,
-            duration_us=result.duration_us,
-        )
-    return _failed(result, requested, *stop, verdicts=prepared.verdicts)
 
 
 def _failed(

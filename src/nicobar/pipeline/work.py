@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nicobar.connectors import Deferred, Outcome
 from nicobar.model import RequestRecord
-from nicobar.pipeline.transform import Ready
+from nicobar.pipeline.transform import Ready, Subject
 from nicobar.reasons import reason
 from nicobar.store import Claimed
 
@@ -17,6 +17,7 @@ class Work:
 
     claimed: Claimed
     started_at_ms: int
+    subject: Subject | None = None
     ready: Ready | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)

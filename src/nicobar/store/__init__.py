@@ -42,7 +42,7 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue, SentKey
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -125,6 +125,7 @@ __all__ = [
     "Replays",
     "Resent",
     "Retention",
+    "SentKey",
     "SetPassword",
     "SetRole",
     "Snapshot",

@@ -75,6 +75,8 @@ class Corrector:
         self._verdicts = verdicts
         self._ids = EventIds(origin)
         self._place = 0
+        # The ids made of natural keys.
+        self.once_ids: set[str] = set()
 
     def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
         """The v2 object to send."""
@@ -167,6 +169,8 @@ class Corrector:
         if natural_id is not None:
             return {**item, "id": self._ids.from_natural_id(natural_id, identity)}
         derived = self._ids.derive(identity)
+        if once is not None:
+            self.once_ids.add(derived.id)
         if derived.number:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(

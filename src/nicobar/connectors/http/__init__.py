@@ -142,6 +142,7 @@ class HttpDestination:
     batch_bounds: BatchBounds | None = None
     # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
+    workspaces: tuple[str, ...] = ()
 
     def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
         self.url = url
@@ -196,7 +197,11 @@ class HttpDestination:
                 **({"webhook-signature": " ".join(signatures)} if is_own else {}),
                 **({TEST_HEADER: "true"} if origin.test else {}),
             }
-            ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
+            ready.append(
+                ReadyCall(
+                    method=call.method, url=call.url, headers=headers, body=body, batchable=False, event_id=event_id
+                )
+            )
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
     def _identity(self, call: Call) -> Identity:
