@@ -7,7 +7,7 @@ import pytest
 from nicobar.connectors import NoResponse
 from nicobar.model import DeliveryState
 from nicobar.reasons import plain
-from nicobar.store import AddTransformation, Resent
+from nicobar.store import AddTransformation
 from support.store import run_sql
 from support.worker import ENDPOINTS, OK, another_worker, status, the_endpoint, world
 
@@ -93,21 +93,6 @@ async def test_signed_calls_are_repeated_with_a_new_signature(tmp_path):
         assert (items, recorded.attempt.transformation_version) == (first, 1)
         assert again.headers["webhook-id"] == before.headers["webhook-id"]
         assert again.headers["webhook-timestamp"] != before.headers["webhook-timestamp"]
-
-
-async def test_resend_runs_the_current_version(tmp_path):
-    async with world(tmp_path) as it:
-        it.network.answer = lambda _items: status(503)
-        message_id = await it.accept("a")
-        await it.network.next()
-        await it.next_recorded()
-        await publish(it)
-        await retried(it)
-        (endpoint,) = it.snapshot.endpoints
-        resent = await it.store.resend(message_id, endpoint.id, now_ms=it.clock.now_ms(), new_ids=False)
-        assert resent is Resent.QUEUED
-        await it.move(1_000)
-        assert await it.network.next() == ["new", "a"]
 
 
 async def test_unreadable_half_sent_attempt_runs_the_handler(tmp_path):
