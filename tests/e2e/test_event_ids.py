@@ -367,10 +367,15 @@ async def test_api_events_count_once_by_their_event_id(tmp_path, workspace):
         async with installed(tmp_path / name, sends("nicobar.event(w.eventType)"), url) as api:
             for message in (given, nameless, nameless):
                 assert (await api.ask("POST", f"{api.app}/msg", message)).status == 202
-            await delivered(api, 3)
+            keyed = await api.ask("POST", f"{api.app}/msg", nameless, idempotency_key="order-2/paid")
+            assert (keyed.status, keyed.body["eventId"]) == (202, None)
+            token = await api.make_token()
+            again = await api.ask("POST", f"{api.app}/msg", nameless, token=token, idempotency_key="order-2/paid")
+            assert (again.status, again.body["code"]) == (409, "idempotency_key_reused")
+            await delivered(api, 4)
             await replay(api, TaskKind.BULK_REPLAY)
-            await delivered(api, 3)
-    assert names(state) == {"order.paid": 1 + 2 + 2}
+            await delivered(api, 4)
+    assert names(state) == {"order.paid": 1 + 2 + 2 + 1}
 
 
 async def test_two_applications_never_share_an_event_id(tmp_path, workspace):

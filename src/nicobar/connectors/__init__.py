@@ -51,7 +51,8 @@ class Origin(Record):
     `identity.py`. `replay_key` identifies the replay or resend that requested new ids, empty for none. It is None for
     a delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
     identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
-    the test nor the real event as a duplicate of the other.
+    the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
+    destination that takes events sends its bytes as they are.
     """
 
     message_id: str
@@ -65,6 +66,7 @@ class Origin(Record):
     app_uid: str = ""
     event_id: str = ""
     replay_key: str | None = ""
+    untouched: bool = False
 
     @property
     def event_key(self) -> str:

@@ -122,9 +122,12 @@ class Deliverer:
         return await self._send_all(target, ready, gate)
 
     def _subject(self, target: OpenEndpoint, claimed: Claimed) -> Subject:
+        message, unreadable = self._configuration.reread(claimed.message)
         return Subject(
-            message=claimed.message,
-            customer=self._configuration.customer(claimed.message),
+            message=message,
+            customer=self._configuration.customer(message),
+            unreadable=unreadable,
+            reread=message is not claimed.message,
             edition=claimed.edition,
             app_uid=self._configuration.app_uid(target.endpoint.app_id),
             replay_key=claimed.replay_key,

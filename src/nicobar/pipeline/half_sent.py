@@ -32,6 +32,7 @@ class HalfSent(Record):
     calls: tuple[ReadyCall, ...]
     requested: tuple[Call, ...]
     verdicts: tuple[Verdict, ...]
+    untouched: bool = False
 
 
 _DECODER = msgspec.msgpack.Decoder(HalfSent)
@@ -55,6 +56,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
         calls=() if signed else ready.calls,
         requested=ready.requested if signed else (),
         verdicts=ready.verdicts,
+        untouched=ready.untouched,
     )
     try:
         content = msgspec.msgpack.encode(half_sent)
@@ -77,8 +79,15 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
     calls, verdicts = half_sent.calls, half_sent.verdicts
     if half_sent.requested:
         as_before = msgspec.structs.replace(subject, app_uid=half_sent.app_uid, customer=half_sent.customer)
-        prepared = target.destination.prepare(half_sent.requested, origin_of(target, as_before, now_ms))
+        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched)
+        prepared = target.destination.prepare(half_sent.requested, origin)
         calls, verdicts = prepared.calls, prepared.verdicts
     if not calls:
         return None
-    return Ready(requested=half_sent.requested, calls=calls, verdicts=verdicts, version=half_sent.version)
+    return Ready(
+        requested=half_sent.requested,
+        calls=calls,
+        verdicts=verdicts,
+        version=half_sent.version,
+        untouched=half_sent.untouched,
+    )

@@ -165,7 +165,7 @@ class HttpDestination:
                     )
                 )
                 continue
-            body = encoded(call.payload)
+            body = origin.body if origin.untouched else encoded(call.payload)
             if body is None:
                 verdicts.append(
                     _invalid(
