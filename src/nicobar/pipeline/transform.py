@@ -11,6 +11,7 @@ from nicobar.connectors import Origin, Prepared, ReadyCall
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.exact_numbers import exact_texts, find_rounded, rounded_in
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
 from nicobar.reasons import Reason, reason
@@ -18,6 +19,7 @@ from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandb
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
+_HELPERS = "docs/reference.md#handlers"
 # The handler's text and numbers as it gets them from a repaired body.
 _REPAIRED = (
     "warning: the event has text with half of a surrogate pair, or a number that is too large. "
@@ -140,6 +142,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         customer_key=subject.customer.key if subject.customer else None,
         variables=endpoint.variables,
         params=message.params,
+        exact=exact_texts(find_rounded(message.body)),
     )
 
 
@@ -208,6 +211,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
                 code="canceled_by_handler",
                 reason=reason("canceled_by_handler", "canceled by the handler"),
                 console=result.console,
+                verdicts=_warned(result),
                 duration_us=result.duration_us,
             )
         case Untouched() if target.connector.has_contract:
@@ -230,6 +234,10 @@ def _ready(
     target: OpenEndpoint, subject: Subject, requested: tuple[Call, ...], result: Calls | Untouched, now_ms: int
 ) -> Transformed:
     untouched = isinstance(result, Untouched)
+    rounded = () if untouched else rounded_in(requested, find_rounded(subject.message.body))
+    if rounded:
+        return _failed(result, requested, "contract", _first_of(rounded), rounded)
+    warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
     stop = _why_stopped(prepared)
     if stop is None:
@@ -237,7 +245,7 @@ def _ready(
             requested=requested,
             calls=prepared.calls,
             console=result.console,
-            verdicts=prepared.verdicts,
+            verdicts=(*prepared.verdicts, *warned),
             duration_us=result.duration_us,
             untouched=untouched,
         )
@@ -277,13 +285,23 @@ def _failed(
 
 
 def _why_stopped(prepared: Prepared) -> tuple[str, Reason] | None:
-    errors = [verdict.reason for verdict in prepared.verdicts if verdict.level is Level.ERROR]
-    if len(errors) > 1:
-        return "contract", reason(
-            "contract", "%(reason)s (and %(count)s more)", reason=errors[0], count=len(errors) - 1
-        )
+    errors = [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
     if errors:
-        return "contract", errors[0]
+        return "contract", _first_of(errors)
     if len(prepared.calls) > MAX_CALLS:
         return "too_many_calls", _too_many(len(prepared.calls))
     return None
+
+
+def _first_of(errors: Sequence[Verdict]) -> Reason:
+    first = errors[0].reason
+    if len(errors) == 1:
+        return first
+    return reason("contract", "%(reason)s (and %(count)s more)", reason=first, count=len(errors) - 1)
+
+
+def _warned(result: Calls | Canceled | Untouched) -> tuple[Verdict, ...]:
+    """What the helpers of `nicobar` could not use, as verdicts."""
+    if isinstance(result, Untouched):
+        return ()
+    return tuple(Verdict(level=Level.WARNING, reason=why, source=_HELPERS) for why in result.warnings)
