@@ -11,7 +11,8 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import IDEMPOTENCY_KEY_PREFIX, Json, Record, Source
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
 from nicobar.pipeline.unreadable import read_event
 from nicobar.reasons import reason
@@ -105,7 +106,9 @@ class Receiver:
             if refusal.status == 401:  # noqa: PLR2004 - the status of an invalid signature
                 await self._note_refused(source.source, refusal)
             raise _of_compressed(refusal, headers) from refusal
-        self._refused_in_a_row.pop(source.source.id, None)
+        if self._refused_in_a_row.pop(source.source.id, 0) >= REFUSED_TO_TELL:
+            why = reason("source_accepting", "The source accepts requests again.")
+            await self._alerts.tell(Alert(type=AlertType.ACCEPTING, source=source.source, reason=why))
         event, unread = read_event(source.kind, headers, body)
         # An event whose type is not known may be for any endpoint.
         endpoint_seqs = (

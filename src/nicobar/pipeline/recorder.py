@@ -13,7 +13,8 @@ from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
 from nicobar.pipeline import already_sent, half_sent
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.work import Work
@@ -63,6 +64,9 @@ class Recorder:
         ]
         finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
         await self._keep(target, finished)
+        again = [work for work, result, _ in kept if result.state is DeliveryState.SUCCESS and work.claimed.manual]
+        if again:
+            await self._alerts.tell_sent_again(target.endpoint, [work.claimed.message.seq for work in again])
         for work, result, attempt in kept:
             if attempt is None:
                 continue
@@ -104,6 +108,7 @@ class Recorder:
             requests=tuple(work.requests),
             status=work.status,
             response=work.response,
+            response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
             verdicts=work.ready.verdicts if work.ready else (),
             next_try_at_ms=result.due_at_ms,
