@@ -1,4 +1,4 @@
-"""Whole numbers beyond 2^53 never reach a destination rounded."""
+"""Integers beyond 2^53 never reach a destination rounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An attempt that ended half sent is repeated as it was, whatever was changed meanwhile."""
+"""An attempt that ended half sent is repeated unchanged, whatever was changed meanwhile."""
 
 from __future__ import annotations
 

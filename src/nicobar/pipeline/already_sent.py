@@ -1,4 +1,4 @@
-"""Events with a natural key that another message has sent: they are left out, and the attempt says which message."""
+"""Events with a natural key that another message has sent: they are omitted, and the attempt says which message."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def _left(ready: Ready, sent: Mapping[str, SentKey]) -> Transformed:
 def _why(key: SentKey) -> Reason:
     return reason(
         CODE,
-        "Already sent: message %(message_id)s has sent the event with this `once` key. It is not sent again.",
-        'To send it again, replay it with "new ids".',
+        "Already sent: message %(message_id)s sent the event with this `once` key, so it is omitted.",
+        'To repeat it, replay this message with new event IDs.',
         message_id=key.message_id,
     )
 

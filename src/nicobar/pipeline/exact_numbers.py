@@ -1,4 +1,4 @@
-"""Whole numbers of an event that JavaScript rounds: those beyond 2^53. A handler that passes one on changes it."""
+"""Integers of an event that JavaScript rounds: those beyond 2^53. A handler that passes one on changes it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _below(path: str, name: str) -> str:
 
 
 def _rounded(digits: str) -> float | None:
-    """What JavaScript makes of the number; None if that is the number itself, or if it is not whole."""
+    """What JavaScript makes of the number; None if that is the number itself, or if it is not an integer."""
     if len(digits) > _MAX_DIGITS:
         return None
     try:
@@ -92,7 +92,7 @@ def _rounded(digits: str) -> float | None:
 
 
 def _as_text(number: float) -> str:
-    """As JavaScript writes a whole number: the shortest digits that read as it, and zeros behind."""
+    """As JavaScript writes an integer: the shortest digits that read as it, and zeros behind."""
     mantissa, _, exponent = repr(number).partition("e")
     if not exponent:
         return mantissa.removesuffix(".0")
@@ -160,7 +160,7 @@ def _places(calls: Sequence[Call]) -> Iterator[tuple[str, Json]]:
 def _verdict(place: str, value: Json, number: RoundedNumber) -> Verdict:
     why = reason(
         RULE,
-        "%(given)s is not the number in the event, which is %(digits)s at %(path)s. JavaScript rounds whole numbers "
+        "%(given)s is not the number in the event, which is %(digits)s at %(path)s. JavaScript rounds integers "
         "beyond 9007199254740992.",
         "Send it as text: nicobar.exact(%(quoted)s).",
         location=place,

@@ -21,8 +21,8 @@ MAX_BYTES = 1024 * 1024
 
 
 class HalfSent(Record):
-    """The calls of an attempt, for the destination at `url`. `calls` are as they were sent, unless they are signed
-    anew each time: then `requested` are the handler's calls.
+    """The calls of an attempt, for the destination at `url`. `calls` are the sent ones, unless each request is signed
+    separately: then `requested` are the handler's calls.
     """
 
     url: str
@@ -45,7 +45,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
     subject, ready = work.subject, work.ready
     if not work.requests or subject is None or ready is None:
         return work.claimed.half_sent
-    # The headers have signatures and secrets, and are made again.
+    # The headers have signatures and secrets, and are created again.
     signed = any(call.headers for call in ready.calls)
     version = target.endpoint.transformation
     half_sent = HalfSent(

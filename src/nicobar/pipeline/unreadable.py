@@ -37,7 +37,7 @@ def read_event(kind: SourceKind, headers: Mapping[str, str], body: bytes) -> tup
 
 
 def reread(kind: SourceKind, message: Message) -> tuple[Message, Reason | None]:
-    """A stored message as it is read now: another version of Nicobar may read more. The reason if it still reads
+    """A stored message, read now: another version of Nicobar may read more. The reason if it still reads
     nothing.
     """
     if message.event_type != UNREADABLE_EVENT_TYPE or message.expunged_at_ms is not None:
@@ -64,7 +64,7 @@ def _not_read(why: Reason) -> Reason:
 
 def repaired(body: bytes) -> bytes | None:
     """JSON that JavaScript reads and other languages do not, as JSON that all read: halves of surrogate pairs become
-    U+FFFD, infinite numbers null. None for other JSON, which needs no repair, and for what is no JSON.
+    U+FFFD, infinite numbers null. None for other JSON, which needs no repair, and for text that is not JSON.
     """
     if is_deeper(body):
         return None

@@ -88,17 +88,17 @@ WARNINGS = {
     for why in (
         reason(
             "money_currency",
-            "nicobar.money: %(given)s is not a currency of ISO 4217, so the amount is left out.",
+            "nicobar.money: %(given)s is not a currency of ISO 4217, so the amount is omitted.",
             "Pass a code such as USD.",
         ),
         reason(
             "money_amount",
-            "nicobar.money: %(given)s is not a whole number, so the amount is left out.",
+            "nicobar.money: %(given)s is not an integer, so the amount is omitted.",
             "Pass minor units, such as cents.",
         ),
         reason(
             "unix_time",
-            "nicobar.unix: %(given)s is not an ISO 8601 date and time, so the time is left out.",
+            "nicobar.unix: %(given)s is not an ISO 8601 date and time, so the time is omitted.",
             "Pass text such as 2026-11-26T21:00:00Z.",
         ),
         reason(

@@ -119,7 +119,7 @@
   };
 
   // --- helpers ---
-  // A value that a helper cannot use: the helper returns nothing, so that the attribute is left out and the rest is sent.
+  // A value that a helper cannot use: the helper returns nothing, so that the attribute is omitted and the rest is sent.
   const warn = (code, given) => {
     if (warnings.length >= bounds.warnings) return;
     let text;

@@ -51,7 +51,7 @@ class ReplayEffect(Record):
 
 
 class EffectServices(NamedTuple):
-    """What is needed of `Services`, for the command line."""
+    """The part of `Services` that this needs, for the command line."""
 
     store: Store
     configuration: Configuration
@@ -61,7 +61,7 @@ class EffectServices(NamedTuple):
 
 
 class _Sent(NamedTuple):
-    """What is known of a message: the ids that were accepted, and the last attempt that sent something."""
+    """Of a message, the ids that were accepted, and the last attempt that sent something."""
 
     ids: frozenset[str]
     attempt: Attempt | None
@@ -219,7 +219,7 @@ def _added(
 
 
 def _equal(found: Attempt | Ready) -> Counter[str]:
-    """How many events are told apart from others by their number, by name."""
+    """How many events differ from others in their number only, by name."""
     return Counter(
         str(verdict.reason.values.get("name", "")) for verdict in found.verdicts if verdict.rule == _EQUAL_EVENTS
     )

@@ -56,8 +56,8 @@ class BulkReplayIn(Shape):
 
 class ReplayEffectOut(Shape):
     """What a replay would send, by running the current handler on at most 10,000 of the messages within 20 seconds:
-    an estimate from `messages` of them if `isEstimate`. `newEvents` are new to the destination, `knownEvents` are
-    already there and ignored. `changed` messages would send something else than they did; in `renumbered` ones, the
+    an estimate from `messages` of them if `isEstimate`. `newEvents` are new to the destination, which ignores
+    `knownEvents`. `changed` messages would send something else than they did; in `renumbered` ones, the
     number of equal events without a `key` has changed, so that events may be lost or sent twice; `failing` ones would
     send nothing because of an error.
     """

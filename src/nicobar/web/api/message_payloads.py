@@ -84,7 +84,7 @@ async def get_raw_payload(
     summary="List other payloads of message",
 )
 async def list_revisions(*, application: Application, services: Services, msg_id: MessageKey) -> MessageRevisionsOut:
-    """Returns the payloads that the source sent again under the message's event ID, and why its own cannot be
+    """Returns the other payloads that the source sent with the message's event ID, and why its own cannot be
     read.
     """
     found = await message_of(services, application, msg_id)
