@@ -82,7 +82,8 @@ class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
     share a request with others of the same destination. `added` marks a call that no handler returned. `event_id` is
     the id by which the destination recognizes the event, empty for none; `once` says that it was made of a natural
-    key, so that other messages may have it.
+    key, so that other messages may have it. `merged` is the verdict on a call that was merged from several (see
+    `merged_with`).
     """
 
     method: str
@@ -93,6 +94,11 @@ class ReadyCall(Record):
     added: bool = False
     event_id: str = ""
     once: bool = False
+    merged: Verdict | None = None
+
+    def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
+        """One call with the effect of this one and a later one that follows it directly; None if there is none."""
+        return None
 
 
 class Prepared(Record):
@@ -224,10 +230,13 @@ Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
-    """The maximum size of one request."""
+    """The maximum size of one request. `keeps_order` says that calls about one person take effect in their order, so
+    that several deliveries of a customer may share a request.
+    """
 
     max_items: int
     max_bytes: int
+    keeps_order: bool = False
 
 
 class Transport(Protocol):

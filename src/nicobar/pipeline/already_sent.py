@@ -62,7 +62,7 @@ def _why(key: SentKey) -> Reason:
     return reason(
         CODE,
         "Already sent: message %(message_id)s sent the event with this `once` key, so it is omitted.",
-        'To repeat it, replay this message with new event IDs.',
+        "To repeat it, replay this message with new event IDs.",
         message_id=key.message_id,
     )
 

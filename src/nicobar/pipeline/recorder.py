@@ -110,7 +110,7 @@ class Recorder:
             response=work.response,
             response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
-            verdicts=work.ready.verdicts if work.ready else (),
+            verdicts=(*work.ready.verdicts, *work.verdicts) if work.ready else (),
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
         )
@@ -132,6 +132,7 @@ class Recorder:
             accepted_ids=already_sent.accepted_ids(work),
             half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
             sent_keys=already_sent.sent_keys(target, work, now_ms),
+            left=bool(work.requests),
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

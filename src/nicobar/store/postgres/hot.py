@@ -164,7 +164,7 @@ def _add_attempts(
     left = {seq for (seq,) in session.rows("left_messages", {"seqs": late})} if late else set()
 
     def kept(item: Finished, attempt: Attempt) -> Attempt:
-        # What was expunged under way must not come back with its attempt.
+        # Data erased under way must not return with its attempt.
         held = (item.message_seq, item.endpoint_seq) in moved or item.message_seq in left
         return attempt if held else expunged(attempt)
 

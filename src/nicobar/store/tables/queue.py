@@ -133,7 +133,7 @@ def check_lease(session: Session, endpoint_seq: int, term: int) -> None:
 
 
 def give_back(session: Session, message_seqs: Sequence[int], endpoint_seq: int) -> int:
-    """Turns deliveries back into what a replay has found, those that were not tried since; returns how many."""
+    """Turns deliveries back into what a replay has found, those without an attempt since; returns how many."""
     values = {"message_seqs": list(message_seqs), "endpoint_seq": endpoint_seq}
     return session.run("give_back", values) + session.run("unmake_deliveries", values)
 
@@ -166,7 +166,10 @@ def _keep_revision(session: Session, message_id: str, new: NewMessage) -> None:
 
 def keep_sent_keys(session: Session, finished: Iterable[Finished]) -> None:
     """The first of each key stays. In one order everywhere, so that two transactions never wait for each other."""
-    keys = {(key.workspace, key.event_id): key for item in finished for key in item.sent_keys}
+    keys: dict[tuple[str, str], SentKey] = {}
+    for item in finished:
+        for key in item.sent_keys:
+            keys.setdefault((key.workspace, key.event_id), key)
     if keys:
         session.run("keep_sent_key", [msgspec.structs.asdict(key) for _, key in sorted(keys.items(), key=_place)])
 
