@@ -9,6 +9,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yarl
 from standardwebhooks.webhooks import Webhook
 
 from nicobar.crypto import new_webhook_secret
@@ -182,6 +183,14 @@ async def test_a_rejected_request_is_logged_without_body_and_signature(tmp_path)
         (401, "missing_header", "evt_bare"),
     ]
     assert all(str(item.reason) for item in kept)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "/"), ("/", ""), ("//", "//")])
+async def test_slashes_around_a_source_url_are_ignored(nicobar, before, after):
+    url = nicobar.url.replace("/in/", f"{before}/in/") + after
+    headers = DODO.sign("evt_1", BODY, nicobar.secrets[0], nicobar.runtime.clock.now_ms())
+    async with nicobar.http.post(yarl.URL(url, encoded=True), data=BODY, headers=headers) as answer:
+        assert answer.status == 202
 
 
 async def test_other_methods_are_405(nicobar):

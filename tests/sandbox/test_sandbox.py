@@ -245,6 +245,23 @@ async def test_value_that_a_helper_cannot_use_is_left_out(pool, call):
     assert [why.code for why in result.warnings] == [UNUSABLE[call]]
 
 
+LOCAL = {
+    "(49.9).toLocaleString('en-US', {style: 'currency', currency: 'USD'})": 1,
+    "new Date(0).toLocaleDateString('en-US', {month: 'long'})": 1,
+    "'a'.localeCompare('b', 'de')": 1,
+    "'I'.toLocaleLowerCase('tr')": 1,
+    "(49.9).toLocaleString()": 0,
+    "'a'.localeCompare('b')": 0,
+}
+
+
+@pytest.mark.parametrize("expression", LOCAL)
+async def test_ignored_languages_are_warned_about(pool, expression):
+    (result,) = await pool.run([job(f"function handler(w) {{ w.payload = {{a: {expression}}}; return w; }}")])
+    assert [why.code for why in result.warnings] == ["locale_ignored"] * LOCAL[expression]
+    assert "a" in result.calls[0].payload
+
+
 async def test_warnings_of_helpers_are_bounded(pool):
     many = "for (let i = 0; i < 99; i++) nicobar.unix(`${i}x`.repeat(999));"
     code = f"function handler(w) {{ {many} w.payload = 1; return w; }}"

@@ -102,6 +102,11 @@ WARNINGS = {
             "Pass text such as 2026-11-26T21:00:00Z.",
         ),
         reason(
+            "locale_ignored",
+            "%(given)s ignores the language and the options: handlers have no languages.",
+            "Format the value in the email, or with your own code.",
+        ),
+        reason(
             "unix_before_1970",
             "nicobar.unix: %(given)s is before 1970, so the result is negative.",
             "Check the date: destinations may not accept negative times.",

@@ -128,6 +128,22 @@
     const warning = [code, cut(text, bounds.warningChars)];
     defineProperty(warnings, warnings.length, { value: warning, writable: true, enumerable: true, configurable: true });
   };
+  // The engine has no languages: what depends on one gives the same result for all, whatever is asked for.
+  for (const [owner, names, own] of [
+    [Number.prototype, ["toLocaleString"], 0], [BigInt.prototype, ["toLocaleString"], 0],
+    [Array.prototype, ["toLocaleString"], 0],
+    [RealDate.prototype, ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"], 0],
+    [String.prototype, ["toLocaleLowerCase", "toLocaleUpperCase"], 0], [String.prototype, ["localeCompare"], 1],
+  ]) {
+    for (const name of names) {
+      const original = owner[name];
+      const method = { [name](...args) {
+        if (args.length > own) warn("locale_ignored", name);
+        return apply(original, this, args);
+      } }[name];
+      defineProperty(owner, name, { value: method, writable: true, enumerable: false, configurable: true });
+    }
+  }
   const daysOf = (year, month) => getDate(new RealDate(dateUTC(year, month, 0)));
   // A calendar day that does not exist, which the engine reads as one of the next month.
   const isNoDay = (text) => {

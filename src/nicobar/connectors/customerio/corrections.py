@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +15,8 @@ from nicobar.model import Json, Record, Verdict
 TEST_ATTRIBUTE = "nicobar_test"
 # The handler's fields for an event's identity; Customer.io has no such fields.
 OWN_FIELDS = ("once", "key")
+MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MILLISECONDS = range(10**12, 10**14)
 
 
@@ -295,15 +298,20 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
-    """Whether a person is identified by an address, or an identify among `items` sets one."""
-    if isinstance(identifiers, dict) and "email" in identifiers:
+    """Whether a person is identified by a usable address, or an identify among `items` sets one."""
+    if isinstance(identifiers, dict) and is_address(identifiers.get("email")):
         return True
     profiles = (
         item.get("attributes")
         for item in items
         if item.get("action") == "identify" and item.get("identifiers") == identifiers
     )
-    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in profiles)
+    return any(isinstance(attributes, dict) and is_address(attributes.get("email")) for attributes in profiles)
+
+
+def is_address(value: Json) -> bool:
+    """Whether an email can be sent there, as far as its form tells."""
+    return isinstance(value, str) and len(value) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(value) is not None
 
 
 def profile_added() -> Verdict:
