@@ -19,7 +19,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.received = self._counter(
             "nicobar_messages_received",
-            "Events accepted, new or duplicate.",
+            "Events accepted: new, duplicate or unreadable.",
             "source",
             "outcome",
         )

@@ -84,8 +84,10 @@ class Source(Record):
     older_until_ms: int | None = None
 
 
-# Letters and digits of any script; some senders, such as shops, use paths: orders/paid.
-EVENT_TYPE_NAME = re.compile(r"[\w\-./]{1,256}")
+# Letters and digits of any script; some senders, such as shops, use paths or colons: orders/paid, order:created.
+EVENT_TYPE_NAME = re.compile(r"[\w\-./:+~@]{1,256}")
+# The event type of a message whose own type cannot be read.
+UNREADABLE_EVENT_TYPE = "nicobar.unreadable"
 
 
 class EventType(Record):
@@ -264,6 +266,16 @@ class Event(Record):
 # The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the
 # application's own messages. Queries of the store name it too.
 ALERT_SOURCE_ID = "operational"
+
+
+# The event id of a message that the API accepted with an idempotency key and without an event id: this, and the key's
+# SHA-256. No sender's event id of the API has a colon.
+IDEMPOTENCY_KEY_PREFIX = "idempotency-key:"
+
+
+def given_event_id(message_id: str, event_id: str) -> str | None:
+    """The event id that a sender has given; None if Nicobar has made it."""
+    return None if event_id == message_id or event_id.startswith(IDEMPOTENCY_KEY_PREFIX) else event_id
 
 
 class Message(Record):

@@ -13,7 +13,7 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.pipeline import batching
+from nicobar.pipeline import already_sent, batching, half_sent
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
@@ -21,7 +21,7 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
-from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
 from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
@@ -64,6 +64,7 @@ class Deliverer:
         on_recorded: Callable[[Recorded], None] | None = None,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._queue = queue
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -96,18 +97,8 @@ class Deliverer:
         """
         page = await self._without_strays(target, page)
         works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
-        subjects = [
-            Subject(
-                message=claimed.message,
-                customer=self._configuration.customer(claimed.message),
-                edition=claimed.edition,
-                app_uid=self._configuration.app_uid(target.endpoint.app_id),
-                replay_key=claimed.replay_key,
-            )
-            for claimed in page
-        ]
         try:
-            transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
+            transformed = await self._transform(target, works)
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
@@ -138,6 +129,33 @@ class Deliverer:
         if stopped:
             await self._recorder.record(target, in_order(stopped))
         return left
+
+    def _subject(self, target: OpenEndpoint, claimed: Claimed) -> Subject:
+        message, unreadable = self._configuration.reread(claimed.message)
+        return Subject(
+            message=message,
+            customer=self._configuration.customer(message),
+            unreadable=unreadable,
+            reread=message is not claimed.message,
+            edition=claimed.edition,
+            app_uid=self._configuration.app_uid(target.endpoint.app_id),
+            replay_key=claimed.replay_key,
+        )
+
+    async def _transform(self, target: OpenEndpoint, works: Sequence[Work]) -> list[Transformed]:
+        """Runs the handler where nothing of an attempt before may have arrived, and leaves out what other messages
+        have sent. Raises SandboxError and StoreError.
+        """
+        now_ms = self._clock.now_ms()
+        subjects = [self._subject(target, work.claimed) for work in works]
+        repeats: list[Ready | None] = []
+        for work, subject in zip(works, subjects, strict=True):
+            work.subject = subject
+            repeats.append(half_sent.repeated(target, work.claimed, subject, now_ms))
+        fresh = [subject for subject, ready in zip(subjects, repeats, strict=True) if ready is None]
+        ran = iter(await transform(self._sandbox, target, fresh, now_ms) if fresh else ())
+        transformed = [next(ran) if ready is None else ready for ready in repeats]
+        return await already_sent.without_sent(self._queue, target, works, transformed)
 
     async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
         """Cancels alerts for an endpoint that no longer receives alerts, such as after a change of the setting;

@@ -9,6 +9,10 @@ from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
+# Other bodies under one event id of one source that are kept, and their bytes; the first ones stay.
+MAX_REVISIONS = 10
+MAX_REVISIONS_BYTES = 2 * 1024 * 1024
+
 
 class NewMessage(Record):
     """A verified event to be stored. Each endpoint of `endpoint_seqs` gets a delivery. With `deliver_at_ms` the
@@ -36,12 +40,24 @@ class NewMessage(Record):
 
 class Appended(Record):
     """The outcome of appending a `NewMessage`. A duplicate's `message_id` is that of the first message with its event
-    id; `taken` says that the event id belongs to a different event of another source: nothing was stored.
+    id; `taken` says that the event id belongs to a different event of another source: nothing was stored. `revised`
+    says that the same source sent another body under it, which is kept beside the first, and not delivered.
     """
 
     message_id: str
     duplicate: bool
     taken: bool = False
+    revised: bool = False
+
+
+class SentKey(Record):
+    """An event id made of a natural key, and who sent it first to a workspace of a destination."""
+
+    workspace: str
+    event_id: str
+    message_id: str
+    endpoint_id: str
+    sent_at_ms: int
 
 
 # Deliveries accepted within this time, and not attempted yet, get their share of a claim as new ones.
@@ -106,6 +122,7 @@ class Finished(Record):
     a request of it may have left all the same. `failure` is the key of equal failures, for FAILED. The customer's
     next delivery becomes due. `accepted_ids` are all event ids that the destination has accepted so far, () for no
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
+    `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
     """
 
     message_seq: int
@@ -120,6 +137,7 @@ class Finished(Record):
     failure: str | None = None
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    sent_keys: tuple[SentKey, ...] = ()
     left: bool = False
 
     @property
@@ -182,6 +200,12 @@ class Queue(Protocol):
         of its customer due, in the place that its acceptance gives it. If the lease is no longer held, as after
         another worker has taken the endpoint over, the attempt is stored and the delivery is not changed. Returns how
         many deliveries changed.
+        """
+        ...
+
+    async def sent_keys(self, workspaces: Sequence[str], event_ids: Sequence[str]) -> Mapping[str, SentKey]:
+        """Which of these ids, made of natural keys, one of the workspaces has accepted, by id. They outlive their
+        messages.
         """
         ...
 

@@ -13,7 +13,7 @@ from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, claim_values, free_next, give_back
+from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
 
 
@@ -52,7 +52,7 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             write_audit_line(session, audit_line)
             appended.append(Appended(message_id=new.id, duplicate=False))
         elif _event(new) in known:
-            appended.append(_duplicate(new, known[_event(new)]))
+            appended.append(duplicate_of(session, new, *known[_event(new)]))
         else:
             appended.append(next(appended_again))
     return appended
@@ -94,13 +94,6 @@ def _find(
     return {(app_id, event_id): (first_id, source_id, body) for app_id, event_id, first_id, source_id, body in rows}
 
 
-def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> Appended:
-    first_id, source_id, body = first
-    # What a message was that is gone, or was emptied, can no longer be compared.
-    other = source_id != new.source_id and bool(body) and body != new.body
-    return Appended(message_id=first_id, duplicate=True, taken=other)
-
-
 def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
     session.lock(asked.endpoint_seq)
     rows = session.rows("claim_deliveries", claim_values(asked))
@@ -123,6 +116,7 @@ def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
     session.lock(*{item.endpoint_seq for item in finished})
     moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
     _add_attempts(session, finished, moved)
+    keep_sent_keys(session, finished)
     freed = []
     for item in finished:
         key = item.message_seq, item.endpoint_seq

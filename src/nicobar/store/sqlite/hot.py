@@ -13,7 +13,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, claim_values, give_back
+from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
 
 
@@ -46,9 +46,7 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
     if row is None:
         event = {"app_id": new.app_id, "event_id": new.event_id}
         first_id, source_id, body = existing(session.row("find_event", event))
-        # An expunged body is empty: what it was cannot be compared any more.
-        other = source_id != new.source_id and body not in {new.body, b""}
-        return Appended(message_id=first_id, duplicate=True, taken=other)
+        return duplicate_of(session, new, first_id, source_id, body)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],
@@ -109,6 +107,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
 
 
 def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> list[int]:
+    keep_sent_keys(session, [item for page in pages for item in page])
     return [sum([_record(session, item) for item in page]) for page in pages]
 
 
