@@ -74,7 +74,8 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
-    share a request with others of the same destination. `added` marks a call that no handler returned.
+    share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
+    says that the call reports an event; any other changes a state, which an earlier call must not change back.
     """
 
     method: str
@@ -83,6 +84,7 @@ class ReadyCall(Record):
     body: bytes
     batchable: bool
     added: bool = False
+    is_event: bool = True
 
 
 class Prepared(Record):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nicobar.clock import Clock
-from nicobar.connectors import Deferred, Transport
+from nicobar.connectors import Deferred, Finding, Transport
 from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
@@ -19,9 +19,9 @@ from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
-from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
+from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
-from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, transform, without_attributes
 from nicobar.pipeline.work import Work, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
@@ -90,6 +90,14 @@ class Deliverer:
         log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
+    async def responds(self, target: OpenEndpoint) -> bool:
+        """Makes the destination's harmless call; returns whether it was answered well. A destination that cannot be
+        checked does not respond.
+        """
+        if not target.connector.has_contract or not self._may_send():
+            return False
+        return (await target.destination.check_credentials(self._transport)).finding is Finding.GOOD
+
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
         """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
         their lease expires.
@@ -116,7 +124,8 @@ class Deliverer:
         now_ms = await self.watch.now_ms()
         stopped: list[tuple[Work, Settled]] = []
         ready: list[Work] = []
-        for work, result in zip(works, transformed, strict=True):
+        for work, whole in zip(works, transformed, strict=True):
+            result = without_attributes(whole) if work.claimed.setbacks.overtaken_at_ms is not None else whole
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 work.ready = Ready(
@@ -146,12 +155,14 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
         item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
-        settled = settle([internal_error(error)], claimed.tries, await self.watch.now_ms(), self.jitter())
+        now_ms = await self.watch.now_ms()
+        settled = settle([internal_error(error)], claimed.tries, now_ms, self.jitter(), setbacks=claimed.setbacks)
         await self._recorder.record(target, [(item, settled)])
 
     def _stopped(self, work: Work, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            return settle([Deferred(reason=result.reason)], work.claimed.tries, now_ms, self.jitter())
+            later = [Deferred(reason=result.reason)]
+            return settle(later, work.claimed.tries, now_ms, self.jitter(), setbacks=work.claimed.setbacks)
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
@@ -192,10 +203,20 @@ class Deliverer:
         now_ms = await self.watch.now_ms()
         on_hold = not gate.is_closed
         settled = [
-            (attempt, settle(attempt.outcomes, attempt.claimed.tries, now_ms, self.jitter(), on_hold=on_hold))
+            (
+                attempt,
+                settle(
+                    attempt.outcomes,
+                    attempt.claimed.tries,
+                    now_ms,
+                    self.jitter(),
+                    on_hold=on_hold,
+                    setbacks=attempt.claimed.setbacks,
+                ),
+            )
             for attempt in works
         ]
-        if any(result.code == HELD for _, result in settled):
+        if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._recorder.record(target, settled)
         return [result for _, result in settled]

@@ -57,7 +57,7 @@ class Recorder:
         """
         now_ms = self._clock.now_ms()
         kept = [
-            (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
+            (work, result, self._attempt(target, work, result, now_ms) if _is_shown(result) else None)
             for work, result in settled
         ]
         await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
@@ -120,6 +120,7 @@ class Recorder:
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+            setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:
@@ -148,3 +149,7 @@ class Recorder:
                 log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _is_shown(result: Settled) -> bool:
+    return result.shown and result.code != NOT_SENT

@@ -165,8 +165,12 @@ class Sender:
         if isinstance(first, Deferred) and first.failing:
             message_ids = [item.owner.claimed.message.id for item in items]
             gate.failed(first.reason, message_ids, now_ms, self._jitter(), foreign=first.foreign)
-        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
-            gate.answered()
+        elif isinstance(first, Delivered | Refused):
+            gate.answered(now_ms)
+        elif isinstance(first, Deferred) and first.reached:
+            gate.reached()
+            if not first.throttled:
+                gate.put_off(first.reason, [item.owner.claimed.message.id for item in items], now_ms)
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until a request may be sent; returns why not, if that would be after the deadline."""

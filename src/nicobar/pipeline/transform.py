@@ -16,6 +16,7 @@ from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandb
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
+_ORDERING = "docs/explanation/delivery.md#ordering"
 
 
 class Subject(Record):
@@ -75,6 +76,31 @@ async def transform(
         _beyond_limits(subject, result) or _check(target, subject, result, now_ms)
         for subject, result in zip(subjects, results, strict=True)
     ]
+
+
+def without_attributes(result: Transformed) -> Transformed:
+    """What an overtaken delivery sends: its events. Other calls would take its customer back to an older state."""
+    if isinstance(result, Stopped) or all(call.is_event for call in result.calls):
+        return result
+    events = tuple(call for call in result.calls if call.is_event)
+    why = reason(
+        "overtaken",
+        "Later events of the same customer were sent first, so only events are sent. Omitted calls: %(calls)s.",
+        "To send all calls, resend the event once it is finished.",
+        calls=len(result.calls) - len(events),
+    )
+    verdicts = (*result.verdicts, Verdict(level=Level.WARNING, reason=why, source=_ORDERING))
+    if events:
+        return msgspec.structs.replace(result, calls=events, verdicts=verdicts)
+    return Stopped(
+        state=DeliveryState.CANCELED,
+        code=why.code,
+        reason=why,
+        requested=result.requested,
+        console=result.console,
+        verdicts=verdicts,
+        duration_us=result.duration_us,
+    )
 
 
 def _job(target: OpenEndpoint, subject: Subject) -> Job:

@@ -42,7 +42,7 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Queue
+from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Overtaken, Queue
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -104,6 +104,7 @@ __all__ = [
     "Leases",
     "NewMessage",
     "NewTask",
+    "Overtaken",
     "PasswordLink",
     "PauseEndpoint",
     "PutApplication",

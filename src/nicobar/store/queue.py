@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
+from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage, Record, Setbacks
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
@@ -60,6 +60,7 @@ class Claimed(Record):
     replay_key: str | None = ""
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    setbacks: Setbacks = Setbacks()
 
 
 class Finished(Record):
@@ -82,6 +83,14 @@ class Finished(Record):
     failure: str | None = None
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    setbacks: Setbacks = Setbacks()
+
+
+class Overtaken(Record):
+    """A delivery for which its customer's later ones no longer wait."""
+
+    message_id: str
+    failing_since_ms: int
 
 
 class Backlog(Record):
@@ -128,6 +137,31 @@ class Queue(Protocol):
         """Stores the attempts and updates the deliveries, in one transaction; a finished delivery makes the next one
         of its customer due. If the lease is no longer held, as after another worker has taken the endpoint over, the
         attempt is stored and the delivery is not changed. Returns how many deliveries changed.
+        """
+        ...
+
+    async def hasten_failed(
+        self, endpoint_seq: int, *, term: int, outage: Outage, now_ms: int, over_ms: int, limit: int
+    ) -> int:
+        """Makes deliveries due within `over_ms` whose last failure, other than by a 429, lies within the outage: at
+        most `limit`, the longest ago first, of those that would be due later and are not hastened already. Nothing
+        unless the endpoint's lease has this term. Returns how many there were.
+        """
+        ...
+
+    async def failing_since_ms(self, endpoint_seq: int) -> int | None:
+        """When the first attempt of those failed that hold up their customer, of the earliest one; None if there is
+        none. A delivery that is being sent does not count.
+        """
+        ...
+
+    async def overtake(
+        self, endpoint_seq: int, *, term: int, before_ms: int, now_ms: int, responds: bool, limit: int
+    ) -> list[Overtaken]:
+        """Takes deliveries out of the order of their customers, whose next ones become due: at most `limit` of those
+        that have been failing since `before_ms` and wait for a retry, if three other deliveries of the endpoint
+        succeeded since, or if the destination `responds` and no other delivery failed since. Nothing unless the
+        endpoint's lease has this term.
         """
         ...
 

@@ -306,11 +306,18 @@ class CustomerIoDestination:
             raise AssertionError(part.path)
         if isinstance(part, ObjectPart):
             return ItemCall(
-                method="POST", url=self.url, headers={}, body=part.body, batchable=True, change=change_of(part.item)
+                method="POST",
+                url=self.url,
+                headers={},
+                body=part.body,
+                batchable=True,
+                is_event=part.item.get("action") in track_api.EVENT_TYPES,
+                change=change_of(part.item),
             )
         body = b"" if part.payload is None else part.body
         url = self._base + part.url_path
-        return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False)
+        is_event = part.call.body in track_api.V1_EVENT_BODIES
+        return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False, is_event=is_event)
 
 
 def _found(finding: Finding, why: Reason) -> Checkup:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nicobar.model import Attempt, DeliveryState
+from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.leases import endpoint_lease
@@ -16,7 +16,7 @@ from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
 from nicobar.store.tables.queue import check_lease, give_back
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
 class Claim(NamedTuple):
@@ -96,7 +96,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
         size_bytes += len(found.body)
         if claimed and size_bytes > asked.max_bytes:
             break
-        tries, lease, edition, manual, replay_key, accepted_ids, half_sent = row[MESSAGE_COLUMNS:]
+        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, *suffered = row[MESSAGE_COLUMNS:]
         claimed.append(
             Claimed(
                 message=found,
@@ -108,6 +108,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
                 replay_key=replay_key,
                 accepted_ids=() if accepted_ids is None else texts(accepted_ids),
                 half_sent=half_sent,
+                setbacks=setbacks(suffered) if any(suffered) else Setbacks(),
             )
         )
     rows.close()
@@ -142,6 +143,7 @@ def _record(session: SqliteSession, finished: Finished) -> int:
             "ended_at_ms": None if pending_again else finished.ended_at_ms,
             "accepted_ids": json_text(finished.accepted_ids) if finished.accepted_ids else None,
             "half_sent": finished.half_sent if pending_again else None,
+            **msgspec.structs.asdict(finished.setbacks),
         },
     ).fetchone()
     if finished.attempt is not None:

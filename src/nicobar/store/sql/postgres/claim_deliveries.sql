@@ -18,8 +18,10 @@ WITH due AS (
     FROM chosen AS c
     WHERE d.endpoint_seq = :endpoint_seq AND d.message_seq = c.message_seq
         AND (c.number = 1 OR c.together_bytes <= :max_bytes)
-    RETURNING d.message_seq, d.tries, d.lease, d.edition, d.manual, d.replay_key, d.accepted_ids, d.half_sent, c.number
+    RETURNING d.message_seq, d.tries, d.lease, d.edition, d.manual, d.replay_key, d.accepted_ids, d.half_sent, c.number,
+        {setbacks}
 )
-SELECT {message}, l.tries, l.lease, l.edition, l.manual, l.replay_key, l.accepted_ids, l.half_sent
+SELECT {message}, l.tries, l.lease, l.edition, l.manual, l.replay_key, l.accepted_ids, l.half_sent,
+    l.failing_since_ms, l.failed_at_ms, l.back_at_ms, l.overtaken_at_ms, l.throttled_since_ms, l.throttling_shown_at_ms
 FROM leased AS l JOIN messages AS m ON m.seq = l.message_seq
 ORDER BY l.number
