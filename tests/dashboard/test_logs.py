@@ -258,18 +258,15 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
         assert not [problem for problem in problems if "status of 4" not in problem]
 
 
-@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar, width, scheme, locale):
+async def test_every_state_of_the_pages_is_accessible_and_responsive(nicobar):
     findings: list[str] = []
     async with browser() as it:
-        page, _ = await open_page(
-            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
-        )
+        page, _ = await open_page(it, locale="ko-KR", reduced_motion="reduce")
         await set_password(page, nicobar)
 
         async def look(name, path):
             await page.goto(nicobar.url + path)
-            findings.extend(await examine(page, name, width=width, scheme=scheme))
+            findings.extend(await examine(page, name))
 
         await look("logs-empty", "/logs")
         endpoint, address = await furnish(nicobar, HANDLER)

@@ -145,18 +145,15 @@ async def visit_all(page, nicobar):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "scheme", "locale"), [(1440, "light", "en-GB"), (390, "dark", "ko-KR")])
-async def test_a_source_from_creation_to_deletion(nicobar, width, scheme, locale):
+async def test_a_source_from_creation_to_deletion(nicobar):
     findings: list[str] = []
     store = nicobar.runtime.store
     async with browser() as it:
-        page, problems = await open_page(
-            it, viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
-        )
+        page, problems = await open_page(it, reduced_motion="reduce")
         await set_password(page, nicobar)
         async for name in visit_all(page, nicobar):
             await expect(page.locator("main img, main script")).to_have_count(0)
-            findings += await examine(page, name, width=width, scheme=scheme)
+            findings += await examine(page, name)
     assert not findings, "\n".join(findings)
     assert not [problem for problem in problems if "status of 4" not in problem]
     app_id = nicobar.runtime.configuration.snapshot.applications[0].id

@@ -23,14 +23,23 @@ from support.patience import PATIENCE_S
 OTHER_KEY = "5a" * 32
 
 
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory) -> Path:
+    """The data directory of an installation with a source and an endpoint, which each test gets a copy of."""
+    directory = tmp_path_factory.mktemp("applied")
+    configure(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        result = command("apply", "nicobar.toml")
+    assert result.exit_code == 0, result
+    return directory / "nicobar-data"
+
+
 @pytest.fixture
-def data(tmp_path, monkeypatch) -> Path:
-    """The data directory of an installation with a source and an endpoint."""
+def data(tmp_path, monkeypatch, applied) -> Path:
     configure(tmp_path)
     monkeypatch.chdir(tmp_path)
-    result = command("apply", "nicobar.toml")
-    assert result.exit_code == 0, result
-    return tmp_path / "nicobar-data"
+    return Path(shutil.copytree(applied, tmp_path / "nicobar-data"))
 
 
 def command(*arguments: str, **more: str) -> Result:

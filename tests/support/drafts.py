@@ -6,7 +6,7 @@ from playwright.async_api import APIResponse, Page
 
 from nicobar.model import Customer, DeliveryState
 from nicobar.sources.samples import fresh
-from support.installation import SAME_ORIGIN, SECRET, Installation, connect
+from support.installation import SAME_ORIGIN, Installation, furnish
 from support.server import ADA, TYPES
 
 
@@ -20,21 +20,11 @@ async def send_form(page: Page, url: str, **fields: str) -> APIResponse:
     return await page.request.post(url, form=fields, headers=SAME_ORIGIN, max_redirects=0)
 
 
-async def make_endpoint(page: Page, nicobar: Installation, code: str) -> tuple[str, str]:
+async def make_endpoint(nicobar: Installation, code: str) -> tuple[str, str]:
     """An endpoint with this code that has delivered one event: its page's address, and its source's."""
-    draft = await connect(page, nicobar)
-    await write_code(page, draft, code)
-    await page.goto(f"{draft}/test")
-    await page.locator("form[action$=create] button").click()
-    await page.wait_for_url("**/webhooks/ep_*")
-    endpoint = page.url
-    address = await page.locator("#source-url").inner_text()
-    await page.locator("#secret").fill(SECRET)
-    await page.locator(".inline button").click()
-    await page.wait_for_url("**kept=1*")
-    attempt = await deliver(nicobar, address, "payment.succeeded", "evt_1")
-    assert attempt is DeliveryState.SUCCESS
-    return endpoint, address
+    endpoint, address = await furnish(nicobar, code)
+    assert await deliver(nicobar, address, "payment.succeeded", "evt_1") is DeliveryState.SUCCESS
+    return f"{nicobar.url}/webhooks/{endpoint.id}", address
 
 
 async def deliver(
