@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from nicobar.model import Breaker, DeliveryState
-from support.store import STORES
+from support.store import STORES, failing_store
 from support.worker import OK, World, another_worker, breaker, status, world
 
-STEP_MS = 500
+STEP_MS = 1_000
 WITHIN_MS = 20_000
 
 
@@ -62,10 +62,8 @@ async def is_no_wait_shortened(it: World, ids: list[str]) -> bool:
 @pytest.mark.parametrize(
     ("customers", "outage_ms", "how"),
     [
-        (3, 8_000, {"jitter": 0.0}),
         (3, 8_000, {"jitter": 1.0, "database": "postgres"}),
         (3, 8_000, {"jitter": -1.0, "kind": "http"}),
-        (4, 20_000, {"jitter": 0.0, "kind": "http"}),
         (4, 20_000, {"jitter": 1.0}),
         (4, 20_000, {"jitter": -1.0}),
         (2, 8_000, {"jitter": 0.0}),
@@ -92,8 +90,7 @@ async def test_customers_who_failed_together_are_delivered_soon_too(tmp_path):
         assert await delivered_within(it, ids) <= WITHIN_MS
 
 
-@pytest.mark.parametrize("database", STORES)
-@pytest.mark.parametrize("after_ms", [1_000, 6_000])
+@pytest.mark.parametrize(("after_ms", "database"), [(1_000, "sqlite"), (6_000, "sqlite"), (6_000, "postgres")])
 async def test_a_restart_within_an_outage_changes_nothing(tmp_path, database, after_ms):
     async with world(tmp_path, database=database) as it:
         ids = await fail_for(it, after_ms, 3)
@@ -107,10 +104,9 @@ async def test_a_restart_within_an_outage_changes_nothing(tmp_path, database, af
 async def test_a_restart_at_the_end_of_an_outage_loses_nothing(tmp_path):
     async with world(tmp_path) as it:
         ids = await fail_for(it, 8_000, 3)
-        hasten, it.store.hasten_failed = it.store.hasten_failed, None
-        for _ in range(40):
-            await it.move(STEP_MS)
-        it.store.hasten_failed = hasten
+        with failing_store(it.store, "hasten_failed"):
+            await pass_time(it, 20_000)
+        assert not await are_delivered(it, ids)
         async with another_worker(it) as again:
             assert await delivered_within(again, ids) <= WITHIN_MS
 
@@ -121,9 +117,9 @@ async def test_a_destination_failing_every_second_request_shortens_nothing(tmp_p
         answers = iter([status(503), OK] * 2_000)
         it.network.answer = lambda _items: next(answers)
         ids = []
-        for second in range(120):
+        for second in range(30):
             ids += [await it.accept(f"n{second}", f"cus_{second}_{customer}") for customer in range(2)]
-            await it.move(5_000)
+            await it.move(20_000)
         await it.move(0)
         assert await is_no_wait_shortened(it, ids)
         assert not it.alerts()
@@ -133,9 +129,9 @@ async def test_one_event_that_fails_among_others_keeps_its_schedule(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = fails_bad
         ids = [await it.accept("bad", "cus_bad")]
-        for second in range(120):
+        for second in range(60):
             ids.append(await it.accept("good", f"cus_{second}"))
-            await it.move(5_000)
+            await it.move(10_000)
         await it.move(0)
         assert await is_no_wait_shortened(it, ids)
         assert (await it.delivery(ids[0])).tries == 3

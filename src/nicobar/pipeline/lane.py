@@ -7,14 +7,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
-
 from nicobar.clock import Clock
 from nicobar.connectors.transport import TIMEOUT_MS
 from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import Breaker, BreakerState, Endpoint, Outage
+from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alerts import Alert, Alerts, AlertType
 from nicobar.pipeline.clock_changes import Watch
@@ -22,6 +20,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
 from nicobar.store import Claimed, Store, is_made_alike
@@ -32,9 +31,6 @@ IDLE_MS = 1_000
 # The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
 REST_MS = 60_000
 MIN_WAIT_MS = 5
-# After an outage its deliveries are hastened over this time, so many in one transaction.
-HASTEN_OVER_MS = 10_000
-HASTEN_STEP_DELIVERIES = 500
 AFTER_ERROR_MS = 1_000
 
 
@@ -88,6 +84,7 @@ class Lane:
             current=lambda: None if self._stopping else self._target,
             signal=self.signal,
         )
+        self._hastening = Hastening(queue=store, clock=clock, endpoint=target.endpoint, term=term)
         self._overtaking = Overtaking(
             queue=store,
             deliverer=deliverer,
@@ -191,7 +188,8 @@ class Lane:
         if rules.next_probe_at_ms(gate.breaker) is not None and gate.breaker.hold is not None:
             self._start_check(gate)
             return IDLE_MS
-        await self._hasten(gate)
+        if await self._hastening.follow(gate):
+            self.signal.set()
         look_ms = await self._overtaking.follow(self._target, gate)
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
@@ -209,38 +207,13 @@ class Lane:
 
     async def _rest(self, gate: Gate) -> int:
         """Nothing is due; returns the milliseconds until something is. A probe takes what waits for a retry."""
-        seq, now_ms = self._target.endpoint.seq, self._clock.now_ms()
-        if not gate.is_closed:
-            ever = Outage(since_ms=0, until_ms=now_ms)
-            if await self._store.hasten_failed(seq, term=self._term, outage=ever, now_ms=now_ms, over_ms=0, limit=1):
-                self.signal.set()
-                return 0
-        due_at_ms = await self._store.next_due_at_ms(seq)
+        if not gate.is_closed and await self._hastening.take_one():
+            self.signal.set()
+        now_ms, due_at_ms = self._clock.now_ms(), await self._store.next_due_at_ms(self._target.endpoint.seq)
         wait_ms = None if due_at_ms is None else max(MIN_WAIT_MS, due_at_ms - now_ms)
         if not self._pages and gate.opens_at_rest(wait_ms, now_ms, self._deliverer.jitter()):
             self.signal.set()
         return REST_MS if wait_ms is None else min(REST_MS, wait_ms)
-
-    async def _hasten(self, gate: Gate) -> None:
-        """After an outage, what it put off is due within seconds: one step. Raises StoreError; the next look goes on.
-        A restart repeats it, which changes nothing.
-        """
-        outage = gate.breaker.ended
-        if outage is None or not gate.is_closed:
-            return
-        hastened = await self._store.hasten_failed(
-            self._target.endpoint.seq,
-            term=self._term,
-            outage=outage,
-            now_ms=self._clock.now_ms(),
-            over_ms=HASTEN_OVER_MS,
-            limit=HASTEN_STEP_DELIVERIES,
-        )
-        if hastened:
-            log.info("deliveries hastened", endpoint_id=self._target.endpoint.id, deliveries=hastened)
-        if hastened < HASTEN_STEP_DELIVERIES and gate.breaker.ended == outage:
-            gate.breaker = msgspec.structs.replace(gate.breaker, ended=None)
-        self.signal.set()
 
     async def _claim(self, places: int) -> list[Claimed]:
         seq, term = self._target.endpoint.seq, self._term
