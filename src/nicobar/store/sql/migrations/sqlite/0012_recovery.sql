@@ -18,6 +18,11 @@ ALTER TABLE deliveries ADD COLUMN back_at_ms INTEGER;
 ALTER TABLE deliveries ADD COLUMN overtaken_at_ms INTEGER;
 ALTER TABLE deliveries ADD COLUMN throttled_since_ms INTEGER;
 ALTER TABLE deliveries ADD COLUMN throttling_shown_at_ms INTEGER;
+-- What failed before: as if its latest attempt were the first that failed.
+UPDATE deliveries SET (failing_since_ms, failed_at_ms) = (
+    SELECT nullif(max(started_at_ms), 0), nullif(max(started_at_ms), 0) FROM attempts
+    WHERE message_seq = deliveries.message_seq AND endpoint_seq = deliveries.endpoint_seq
+) WHERE state IN ('pending', 'sending') AND tries > 0;
 CREATE INDEX deliveries_to_hasten ON deliveries (endpoint_seq, failed_at_ms, message_seq)
     WHERE failed_at_ms IS NOT NULL AND back_at_ms IS NULL AND throttled_since_ms IS NULL AND state = 'pending';
 CREATE INDEX deliveries_to_overtake ON deliveries (endpoint_seq, failing_since_ms, message_seq)
