@@ -73,3 +73,11 @@ def test_only_a_server_s_database_has_a_direct_url(database, direct):
 def test_the_direct_url_of_a_pooled_database_is_read():
     flags = {"database_url": "postgresql://pool.example/shop", "database_listen_url": "postgresql://db.example/shop"}
     assert read_settings(flags, {}).direct_database == "postgresql://db.example/shop"
+
+
+def test_a_retry_schedule_is_read_and_checked():
+    assert read_settings({}, {}).retry_after_ms is None
+    assert read_settings({"retry_schedule": "1s, 2m"}, {}).retry_after_ms == (1_000, 120_000)
+    assert read_settings({}, {"NICOBAR_RETRY_SCHEDULE": "none"}).retry_after_ms == ()
+    with pytest.raises(SettingsError, match="'soon' is not a delay"):
+        read_settings({"retry_schedule": "soon"}, {})

@@ -8,6 +8,10 @@ from enum import StrEnum
 class AuditAction(StrEnum):
     """A noun and a verb, as stored in the audit log."""
 
+    ALERT_TARGET_CREATE = "alert-target.create"
+    ALERT_TARGET_UPDATE = "alert-target.update"
+    ALERT_TARGET_DELETE = "alert-target.delete"
+    ALERT_TARGET_TEST = "alert-target.test"
     APPLICATION_CREATE = "application.create"
     APPLICATION_UPDATE = "application.update"
     APPLICATION_DELETE = "application.delete"

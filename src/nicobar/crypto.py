@@ -1,4 +1,4 @@
-"""Secrets at rest (AES-256-GCM), tokens, passwords, and the signature of Standard Webhooks."""
+"""Secrets at rest (AES-256-GCM), tokens, passwords, and the signatures of Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import secrets
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from nicobar.errors import StoreUnusable, UserError
@@ -21,7 +22,10 @@ _KEY = re.compile(rf"[0-9A-Fa-f]{{{2 * _KEY_BYTES}}}")
 _KEY_ID_DOMAIN = b"nicobar key id 1\0"
 _NONCE_BYTES = 12
 WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives every signing secret
-_MIN_WEBHOOK_KEY_BYTES = 16
+PRIVATE_KEY_PREFIX = "whsk_"
+PUBLIC_KEY_PREFIX = "whpk_"
+MIN_WEBHOOK_KEY_BYTES = 16
+_ED25519_BYTES = 32
 TOKEN_PREFIX = "nbr_"  # noqa: S105 - the prefix of every token, so that leak scanners can find them
 
 
@@ -99,37 +103,126 @@ def is_password(password: str, kept: str) -> bool:
 
 
 def webhook_secret_key(secret: str) -> bytes:
-    """The HMAC key of a Standard Webhooks secret, `whsec_` and base64.
+    """The HMAC key of a Standard Webhooks secret, `whsec_` and base64. Without the prefix only the standard alphabet
+    counts, since a key of another service, such as `sk_live_…`, would pass for URL-safe base64.
 
     Raises UserError, without the secret in it, when it has another form. The specification asks for 24 to 64
     bytes; shorter ones down to 16 are in use and accepted.
     """
-    text = secret.strip().removeprefix(WEBHOOK_SECRET_PREFIX).rstrip("=")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) < _MIN_WEBHOOK_KEY_BYTES:
+    text = secret.strip()
+    bare = text.removeprefix(WEBHOOK_SECRET_PREFIX)
+    key = read_base64(bare) or b""
+    if len(key) < MIN_WEBHOOK_KEY_BYTES or (bare == text and ("_" in text or "-" in text)):
         raise UserError(
             "secret_malformed",
             "Invalid signing secret: must be %(webhook_secret_prefix)s and base64 of at least "
             "%(min_webhook_key_bytes)s bytes.",
             "Copy the whole secret from the sender's dashboard, including the prefix.",
             webhook_secret_prefix=WEBHOOK_SECRET_PREFIX,
-            min_webhook_key_bytes=_MIN_WEBHOOK_KEY_BYTES,
+            min_webhook_key_bytes=MIN_WEBHOOK_KEY_BYTES,
         )
     return key
 
 
-def new_webhook_secret() -> str:
-    """A signing secret of 24 random bytes."""
-    return WEBHOOK_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+def read_base64(text: str) -> bytes | None:
+    """The bytes of base64 in the standard or the URL-safe alphabet, with or without padding; None for other text."""
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
-def standard_webhooks_signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
-    """Base64 of HMAC-SHA256 over `<id>.<timestamp>.<body>`, without the version before it.
+def new_webhook_secret(*, ed25519: bool = False) -> str:
+    """A signing secret: 24 random bytes, or a new ed25519 key."""
+    if not ed25519:
+        return WEBHOOK_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+    private = Ed25519PrivateKey.generate()
+    both = private.private_bytes_raw() + private.public_key().public_bytes_raw()
+    return PRIVATE_KEY_PREFIX + base64.b64encode(both).decode()
+
+
+class WebhookKey:
+    """Signs by Standard Webhooks: with HMAC-SHA256 (`v1`) for a `whsec_` secret, with ed25519 (`v1a`) for a private
+    key `whsk_`, which is the seed, alone or followed by its public key. Raises UserError for a malformed one.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._private = _private_key(secret) if is_private_key(secret) else None
+        self._key = webhook_secret_key(secret) if self._private is None else b""
+
+    def __repr__(self) -> str:
+        return "WebhookKey(***)"
+
+    @property
+    def public_key(self) -> str | None:
+        """What verifies the signatures, `whpk_` and base64; None for HMAC, where the secret itself does."""
+        if self._private is None:
+            return None
+        return PUBLIC_KEY_PREFIX + base64.b64encode(self._private.public_key().public_bytes_raw()).decode()
+
+    def sign(self, event_id: str, timestamp: str, body: bytes) -> str:
+        """A signature with its version: `v1,…` or `v1a,…`."""
+        if self._private is None:
+            return f"v1,{base64.b64encode(hmac_signature(self._key, event_id, timestamp, body)).decode()}"
+        signature = self._private.sign(_signed_content(event_id, timestamp, body))
+        return f"v1a,{base64.b64encode(signature).decode()}"
+
+
+def is_private_key(secret: str) -> bool:
+    """Whether a signing secret is a private ed25519 key."""
+    return secret.startswith(PRIVATE_KEY_PREFIX)
+
+
+def is_public_key(secret: str) -> bool:
+    """Whether a secret is a public ed25519 key, which verifies and cannot sign."""
+    return secret.startswith(PUBLIC_KEY_PREFIX)
+
+
+def hmac_signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> bytes:
+    """HMAC-SHA256 over `<id>.<timestamp>.<body>`.
 
     Source: the specification at standardwebhooks.com, section "Signature scheme".
     """
-    content = b".".join((event_id.encode(), timestamp.encode(), body))
-    return base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+    return hmac.digest(key, _signed_content(event_id, timestamp, body), "sha256")
+
+
+def read_public_key(text: str) -> Ed25519PublicKey:
+    """The key of `whpk_` and base64. Raises UserError for other text."""
+    raw = read_base64(text.strip().removeprefix(PUBLIC_KEY_PREFIX)) or b""
+    if len(raw) != _ED25519_BYTES:
+        raise UserError(
+            "secret_malformed",
+            "Invalid public key: must be %(prefix)s and base64 of %(bytes)s bytes.",
+            "Copy the whole key, including the prefix.",
+            prefix=PUBLIC_KEY_PREFIX,
+            bytes=_ED25519_BYTES,
+        )
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def is_signed_by(key: Ed25519PublicKey, signature: bytes, event_id: str, timestamp: str, body: bytes) -> bool:
+    """Whether this is the key's ed25519 signature."""
+    try:
+        key.verify(signature, _signed_content(event_id, timestamp, body))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _private_key(secret: str) -> Ed25519PrivateKey:
+    raw = read_base64(secret.strip().removeprefix(PRIVATE_KEY_PREFIX)) or b""
+    seed, public = raw[:_ED25519_BYTES], raw[_ED25519_BYTES:]
+    key = Ed25519PrivateKey.from_private_bytes(seed) if len(seed) == _ED25519_BYTES else None
+    if key is None or public not in {b"", key.public_key().public_bytes_raw()}:
+        raise UserError(
+            "secret_malformed",
+            "Invalid ed25519 key: must be %(prefix)s and base64.",
+            "Use the 32 bytes of the key, or these followed by the 32 bytes of its public key.",
+            prefix=PRIVATE_KEY_PREFIX,
+        )
+    return key
+
+
+def _signed_content(event_id: str, timestamp: str, body: bytes) -> bytes:
+    return b".".join((event_id.encode(), timestamp.encode(), body))

@@ -64,6 +64,9 @@ class Metrics:
             "Leases that this process acquired, released or lost to another worker.",
             "change",
         )
+        self.failing_part = self._gauge(
+            "nicobar_part_failing", "A part of /readyz: 0 if it works, 1 if it is degraded, 2 if it failed.", "part"
+        )
         self.alerts = self._counter("nicobar_alerts", "Alerts, by outcome.", "type", "outcome")
         self.receive_seconds = self._histogram(
             "nicobar_receive_duration_seconds", "Time from the last byte of a request to its commit on disk."

@@ -90,7 +90,8 @@ EVENT_TYPE_NAME = re.compile(r"[\w\-./]{1,256}")
 
 class EventType(Record):
     """A kind of event: `name` such as `payment.succeeded`, its meaning, a JSON schema and an example body. An
-    `archived` one is hidden. `schemas` are those of the API, by version.
+    `archived` one is hidden. `schemas` are those of the API, by version. `retry_after_ms` is the delay before each
+    retry of its deliveries; None for the endpoint's.
     """
 
     name: str
@@ -104,6 +105,7 @@ class EventType(Record):
     feature_flags: tuple[str, ...] = ()
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    retry_after_ms: tuple[int, ...] | None = None
 
 
 class Transformation(Record):
@@ -118,7 +120,7 @@ class Endpoint(Record):
     of the connector's secret fields, `credential_references` the environment variables they came from,
     `sealed_headers` an encrypted JSON object of headers sent with each request (empty: none). `event_types` and
     `channels` are the filter; empty means all. `max_messages_per_s` is None if only the connector's own rate
-    applies.
+    applies. `retry_after_ms` is the delay before each retry of its deliveries; None for that of the settings.
 
     A transformation runs only if `transformation_enabled`. `paused_reason` is set while nothing is sent:
     `paused_by_hand` if a user paused it, otherwise it is on hold. `disabled_reason` is set if Nicobar disabled the
@@ -146,6 +148,7 @@ class Endpoint(Record):
     uid: str | None = None
     details: Details = Details()
     paused_by_hand: bool = False
+    retry_after_ms: tuple[int, ...] | None = None
 
 
 class Scope(StrEnum):
@@ -204,6 +207,39 @@ class PasswordLink(Record):
     role: UserRole
     created_at_ms: int
     expires_at_ms: int
+
+
+class TargetKind(StrEnum):
+    """How an alert is sent: by email, or as a POST in the receiver's own form."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    SLACK = "slack"
+    PAGERDUTY = "pagerduty"
+
+
+class AlertTarget(Record):
+    """Where alerts are sent. `sealed` is an encrypted JSON object of the address and its secret, `references` the
+    environment variables they came from. `alert_types` are the types that are sent there; empty means all.
+    """
+
+    id: str
+    name: str
+    sealed: bytes
+    kind: TargetKind
+    alert_types: tuple[str, ...] = ()
+    references: dict[str, str] = {}
+    has_secret: bool = False
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
+class AlertResult(Record):
+    """How the latest alert to a target ended; `error` is empty if it was sent."""
+
+    at_ms: int
+    alert_type: str
+    error: str = ""
 
 
 # --- events and deliveries ---
@@ -416,7 +452,8 @@ class RequestRecord(Record):
 
 
 class Attempt(Record):
-    """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one.
+    """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one;
+    `response_headers` are its headers, bounded and with credentials masked.
     `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt.
     """
 
@@ -429,6 +466,7 @@ class Attempt(Record):
     requests: tuple[RequestRecord, ...] = ()
     status: int | None = None
     response: str = ""
+    response_headers: dict[str, str] = {}
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from nicobar.clock import Clock, SystemClock
+from nicobar.connectors import Transport
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
@@ -21,9 +23,11 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
-from nicobar.pipeline.alerts import Alerts, Mail
+from nicobar.pipeline.alert_mail import Mail
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.problems import Problems
 from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.recorder import Recorded
@@ -56,17 +60,19 @@ _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 class Runtime:
     """A running Nicobar. Created by `run`."""
 
-    def __init__(self, *, settings: Settings, store: Store, vault: Vault, clock: Clock) -> None:
+    def __init__(self, *, settings: Settings, store: Store, vault: Vault, clock: Clock, transport: Transport) -> None:
         self.settings = settings
         self.store = store
         self.vault = vault
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock)
+        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
         self.alerts = Alerts(
-            queue=store,
+            store=store,
             configuration=self.configuration,
+            vault=vault,
+            transport=transport,
             clock=clock,
             ids=self.ids,
             metrics=self.metrics,
@@ -103,6 +109,18 @@ class Runtime:
             tasks=lambda: [*self._tasks, *(self.worker.tasks if self.worker else [])],
             directory=locate(self.settings.database).directory,
             clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    def problems(self, readiness: Readiness) -> Problems:
+        return Problems(
+            readiness=readiness,
+            store=self.store,
+            configuration=self.configuration,
+            alerts=self.alerts,
+            clock=self.clock,
+            host=platform.node() or "localhost",
+            backlog_limit_ms=self.settings.alert_backlog_minutes * 60_000,
         )
 
     def wake(self, endpoint_seqs: Sequence[int]) -> None:
@@ -137,6 +155,8 @@ class Runtime:
         except StoreError as error:
             log.error("cannot read backlog", code=error.code, detail=error.detail)
             return
+        self.metrics.backlog.clear()
+        self.metrics.oldest_age.clear()
         for seq, name in names.items():
             item = backlog.get(seq)
             age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0
@@ -223,7 +243,8 @@ async def run(
     async with AsyncExitStack() as stack:
         opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
         store, vault = await stack.enter_async_context(opening_store)
-        runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock)
+        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+        runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock, transport=transport)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
         stack.push_async_callback(runtime.alerts.close)
@@ -249,6 +270,7 @@ async def run(
             runtime.keep_running(stack, "delivery", standby.run)
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
+        runtime.keep_running(stack, "problems", runtime.problems(readiness).run)
         ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
         if settings.role is not Role.WORKER:
             await _start_web(stack, runtime, sandbox, ops, origins or {})

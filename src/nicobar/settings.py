@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.addresses import AllowedAddresses
-from nicobar.errors import SettingsError
+from nicobar.errors import SettingsError, UserError
 from nicobar.model import Record
+from nicobar.retry_schedule import read_schedule
 from nicobar.suggestions import suggestion
 from nicobar.value_errors import requirement
 
@@ -162,6 +163,13 @@ class Settings(Record):
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
     ] = 90
+    retry_schedule: Annotated[
+        str,
+        Meta(
+            description="Delays before the retries of a delivery, separated by commas, or none. Endpoints and event "
+            "types may have their own. Defaults to 5s, 5m, 30m, 2h, 5h, 10h, 10h."
+        ),
+    ] = ""
     alert_endpoint: Annotated[
         str, Meta(description="Name or id of the endpoint that receives operational messages. Optional.")
     ] = ""
@@ -170,7 +178,19 @@ class Settings(Record):
         Meta(description="SMTP server for alert emails: smtp://[user:password@]host[:port] or smtps://…. Optional."),
     ] = ""
     alert_mail_from: Annotated[str, Meta(description="Sender address of alert emails.")] = ""
-    alert_mail_to: Annotated[str, Meta(description="Recipients of alert emails, separated by commas.")] = ""
+    alert_mail_to: Annotated[
+        str,
+        Meta(description="Recipients of alert emails, separated by commas. Optional: alert targets have their own."),
+    ] = ""
+    alert_backlog_minutes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_080,
+            description="Minutes after which an event that is still waiting raises an alert; 0: only at 24 and 60 "
+            "hours.",
+        ),
+    ] = 60
     allowed_addresses: Annotated[
         str,
         Meta(
@@ -213,12 +233,12 @@ class Settings(Record):
     def alert_recipients(self) -> tuple[str, ...]:
         """Raises SettingsError where only some of the email settings are set."""
         recipients = tuple(item.strip() for item in self.alert_mail_to.split(",") if item.strip())
-        given = (self.alert_smtp_url, self.alert_mail_from, recipients)
-        if any(given) and not all(given):
+        server = (self.alert_smtp_url, self.alert_mail_from)
+        if any((*server, recipients)) and not all(server):
             raise SettingsError(
                 "setting_invalid",
-                "Incomplete email settings: alerts need alert_smtp_url, alert_mail_from and alert_mail_to.",
-                "Set all three or none.",
+                "Incomplete email settings: alerts need alert_smtp_url and alert_mail_from.",
+                "Set both, and alert_mail_to or an alert target of the kind email.",
             )
         url = urlsplit(self.alert_smtp_url)
         if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):
@@ -228,6 +248,16 @@ class Settings(Record):
                 "Percent-encode special characters in the password.",
             )
         return recipients
+
+    @property
+    def retry_after_ms(self) -> tuple[int, ...] | None:
+        """The delay before each retry; None for the default. Raises SettingsError."""
+        if not self.retry_schedule.strip():
+            return None
+        try:
+            return read_schedule(self.retry_schedule)
+        except UserError as error:
+            raise SettingsError("setting_invalid", f"Invalid retry_schedule. {error.detail}", error.fix) from error
 
     @property
     def allowed(self) -> AllowedAddresses:
@@ -336,6 +366,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.database,
         settings.direct_database,
         settings.alert_recipients,
+        settings.retry_after_ms,
         settings.allowed,
         settings.trusted_networks,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nicobar.model import DeliveryState, Scope
-from nicobar.pipeline.alerts import Alert, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.reasons import plain
 from nicobar.store.history import MessageFilter
 from support.api import asking

@@ -319,6 +319,36 @@ async def test_the_retry_schedule_can_be_read(tmp_path):
         assert (await api.ask("GET", "/api/v1/event-type/nothing/retry-schedule")).status == 404
 
 
+async def test_an_event_type_has_its_own_retry_schedule(tmp_path):
+    one = "/api/v1/event-type/payment.succeeded"
+    schedule = [{"secs": 1, "nanos": 500_000_000}, {"secs": 86_400, "nanos": 0}]
+    async with asking(tmp_path, retry_schedule="7s, 1m") as api:
+        default = (await api.ask("GET", f"{one}/retry-schedule")).body
+        assert [item["secs"] for item in default["retrySchedule"]] == [7, 60]
+        put = await api.ask("PUT", f"{one}/retry-schedule", {"retrySchedule": schedule})
+        assert (put.status, put.body) == (200, {"retrySchedule": schedule})
+        await api.ask("PATCH", one, {"description": "A payment."})
+        assert (await api.ask("GET", f"{one}/retry-schedule")).body == put.body, "a changed description keeps it"
+        assert (await api.ask("GET", one)).body["example"], "the event type keeps its example"
+        none = await api.ask("PUT", f"{one}/retry-schedule", {"retrySchedule": []})
+        assert none.body == {"retrySchedule": []}
+        assert (await api.ask("GET", f"{one}/retry-schedule")).body == none.body
+        removed = await api.ask("PUT", f"{one}/retry-schedule", {"retrySchedule": None})
+        assert removed.body == {"retrySchedule": None}
+        assert (await api.ask("GET", f"{one}/retry-schedule")).body == default
+        for invalid in (
+            [{"secs": 0, "nanos": 5}],
+            [{"secs": 86_401, "nanos": 0}],
+            [{"secs": 86_400, "nanos": 0}] * 8,
+        ):
+            refused = await api.ask("PUT", f"{one}/retry-schedule", {"retrySchedule": invalid})
+            (detail,) = refused.body["detail"]
+            assert (refused.status, detail["loc"]) == (422, ["body", "retrySchedule"])
+            assert detail["type"] == "retry_schedule_invalid"
+        unknown = "/api/v1/event-type/nothing/retry-schedule"
+        assert (await api.ask("PUT", unknown, {"retrySchedule": None})).status == 404
+
+
 async def test_code_is_simulated_without_an_endpoint(tmp_path):
     async with asking(tmp_path) as api:
         code = (

@@ -24,7 +24,7 @@ from svix.exceptions import HttpError, HTTPValidationError
 from nicobar.connectors import Origin
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.connectors.signing_secrets import rotated
-from nicobar.crypto import new_webhook_secret
+from nicobar.crypto import WebhookKey, new_webhook_secret
 from nicobar.model import Call, Scope
 from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
@@ -117,6 +117,38 @@ async def test_after_rotation_both_secrets_sign_for_a_while(tmp_path):
         assert _signed_by(opened.destination, now_ms, first, NEW_SECRET) == [True, False]
         reader = await api.make_token(scope=Scope.READ_ONLY)
         assert (await api.ask("GET", f"{api.app}/endpoint/{made.id}/secret", token=reader)).status == 403
+
+
+async def test_an_endpoint_signs_with_ed25519_and_shows_its_public_key(tmp_path):
+    async with asking(tmp_path) as api:
+        given = {"url": "https://shop.example/hooks", "signature": "ed25519"}
+        made = await api.ask("POST", f"{api.app}/endpoint", given)
+        path = f"{api.app}/endpoint/{made.body['id']}"
+        public = (await api.ask("GET", f"{path}/secret")).body["key"]
+        assert (public[:5], "whsk_" in str(made.body)) == ("whpk_", False)
+        other = (await api.ask("POST", f"{path}/secret/rotate", {})).body["key"]
+        assert (other[:5], other == public) == ("whpk_", False)
+        assert _versions(api) == ["v1a", "v1a"]
+        shared = (await api.ask("POST", f"{path}/secret/rotate", {"signature": "hmac"})).body["key"]
+        assert (shared[:6], _versions(api)) == ("whsec_", ["v1", "v1a", "v1a"])
+        private = new_webhook_secret(ed25519=True)
+        mine = await api.ask("POST", f"{path}/secret/rotate", {"key": private, "gracePeriodSeconds": 0})
+        assert mine.body == {"key": WebhookKey(private).public_key}
+        refused = await api.ask("POST", f"{path}/secret/rotate", {"key": private, "signature": "hmac"})
+        assert (refused.status, refused.body["detail"][0]["type"]) == (422, "secret_scheme")
+        for malformed in ("whpk_" + "A" * 43, "whsk_" + "A" * 40):
+            refused = await api.ask("POST", f"{path}/secret/rotate", {"key": malformed})
+            assert (refused.status, refused.body["detail"][0]["loc"]) == (422, ["body", "key"])
+
+
+def _versions(api) -> list[str]:
+    """The versions of the signatures of a request sent now."""
+    (opened,) = api.nicobar.runtime.configuration.endpoints.values()
+    now_ms = api.nicobar.runtime.clock.now_ms()
+    origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=now_ms, now_ms=now_ms, customer=None)
+    call = Call(method="POST", url=opened.destination.url, headers={}, payload={})
+    (ready,) = opened.destination.prepare([call], origin).calls
+    return [item.partition(",")[0] for item in ready.headers["webhook-signature"].split()]
 
 
 def test_of_many_rotations_the_latest_secrets_are_kept():

@@ -54,10 +54,16 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
             "channels": ["eu"],
             "headers": {"x-a": "1"},
             "throttleRate": 5,
+            "retrySchedule": [{"secs": 90, "nanos": 0}],
         }
+        typed = "/api/v1/event-type/payment.succeeded"
+        await api.ask("PUT", f"{typed}/retry-schedule", {"retrySchedule": []})
         made = (await api.ask("POST", f"{api.app}/endpoint", endpoint)).body
         runtime = api.nicobar.runtime
         write_document(await runtime.store.snapshot(), tmp_path / "nicobar.toml", force=False)
+        written = (tmp_path / "nicobar.toml").read_text()
+        assert "retry_schedule = []" in written
+        assert '"90s"' in written
         environment = {"SHOP_SECRET": secret, "HOOKS_SECRET": secret, "DODO_SECRET": api.nicobar.secrets[0]}
         plan = await planned(api, tmp_path, environment)
         assert set(plan.sentences) == {"source shop: changed", "source dodo: changed", "endpoint hooks: changed"}
@@ -68,6 +74,7 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
             name: value for name, value in made.items() if name != "updatedAt"
         }
         assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["headers"] == {"x-a": "1"}
+        assert (await api.ask("GET", f"{typed}/retry-schedule")).body == {"retrySchedule": []}
         assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
         log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]
         assert {item["action"] for item in log} == {"source.update", "endpoint.update"}
@@ -114,6 +121,23 @@ async def test_an_event_type_keeps_properties_missing_from_a_file(tmp_path):
         shown = (await api.ask("GET", "/api/v1/event-type/order.placed")).body
         assert (shown["description"], shown["schemas"]) == ("B", schemas)
         assert (await planned(api, tmp_path, {})).acts == ()
+
+
+async def test_a_file_gives_a_built_in_event_type_a_schedule_only(tmp_path):
+    one = "/api/v1/event-type/payment.succeeded"
+    async with asking(tmp_path / "data") as api:
+        before = (await api.ask("GET", one)).body
+        (tmp_path / "nicobar.toml").write_text(
+            '[[event_types]]\nname = "payment.succeeded"\nretry_schedule = ["1s", "1d"]\n'
+        )
+        await apply(api, await planned(api, tmp_path, {}))
+        after = (await api.ask("GET", one)).body
+        assert (after["description"], after["example"]) == (before["description"], before["example"])
+        (tmp_path / "nicobar.toml").write_text(
+            '[[event_types]]\nname = "payment.succeeded"\nretry_schedule = ["1w"]\n'
+        )
+        with pytest.raises(ConfigurationError, match=r"payment\.succeeded .*'1w' is not a delay"):
+            await planned(api, tmp_path, {})
 
 
 async def test_every_handler_of_a_file_is_checked(tmp_path):

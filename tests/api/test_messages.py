@@ -295,6 +295,7 @@ async def test_an_attempt_s_headers_are_shown_without_credentials(svix, api):
     headers = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}/headers")).body
     assert (headers["sensitive"], headers["sentHeaders"]["authorization"]) == (["authorization"], "***")
     assert headers["sentHeaders"]["content-type"] == "application/json"
+    assert ["content-length", "3"] in headers["responseHeaders"]
 
 
 async def test_response_bodies_can_be_deleted(svix, api):
@@ -302,6 +303,8 @@ async def test_response_bodies_can_be_deleted(svix, api):
     (attempt,) = (await svix.message_attempt.list_by_msg("default", made.id)).data
     await svix.message_attempt.expunge_content("default", made.id, attempt.id)
     assert (await svix.message_attempt.get("default", made.id, attempt.id)).response == ""
+    headers = (await api.ask("GET", f"{api.app}/msg/{made.id}/attempt/{attempt.id}/headers")).body
+    assert headers["responseHeaders"] is None
     assert (await refused(svix.message_attempt.expunge_content("default", "other", attempt.id)))[0] == 404
 
 

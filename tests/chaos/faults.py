@@ -7,19 +7,33 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 import msgspec
 
 from nicobar.emulator.faults import Fault, Reset
 
-# Only temporary faults: faults that a user has to fix put the endpoint on hold, and rejected items fail.
-KINDS = ("5xx", "429", "429 with Retry-After", "reset before taking", "reset after taking", "slow")
-HELD = "held"
+PAGE = "<!doctype html><title>Sign in</title><p>Sign in to use this network."
 MAX_QUIET_S = 0.6
 MAX_TIMES = 3
+MAX_BURST = 12
 MAX_SLOW_MS = 800
+# Rejected items fail, so there are none. A rejected request puts the endpoint on hold until it is probed.
+_MAKE: Mapping[str, Callable[[random.Random, int], Fault]] = {
+    "5xx": lambda chance, times: Fault(status=chance.choice((500, 502, 503, 504)), times=times),
+    "429": lambda _, times: Fault(status=429, times=times),
+    "many 429": lambda chance, _: Fault(status=429, times=chance.randint(MAX_TIMES, MAX_BURST)),
+    "429 with Retry-After": lambda chance, _: Fault(status=429, retry_after_s=chance.choice((0, 0, 1))),
+    "reset before taking": lambda _, times: Fault(reset=Reset.BEFORE, times=times),
+    "reset after taking": lambda _, times: Fault(reset=Reset.AFTER, times=times),
+    "slow": lambda chance, times: Fault(delay_ms=chance.randint(1, MAX_SLOW_MS), times=times),
+    "one 401, 403, 404 or 302": lambda chance, _: Fault(status=chance.choice((401, 403, 404, 302))),
+    "200 with a page": lambda _, times: Fault(status=200, body=PAGE, times=times),
+}
+KINDS = tuple(_MAKE)
+HELD = "held"
+FOREVER = 1_000_000
 LOOK_S = 0.05
 # A held request that is never sent is taken back after this time.
 HOLD_S = 2.0
@@ -67,27 +81,27 @@ class Weather:
             await self._put([], [])
             self.quiet_at_s = time.monotonic() + hold_ms / 1000
 
+    @contextlib.asynccontextmanager
+    async def lasting(self, kind: str, fault: Fault) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+        """All requests meet this fault until the end of the block, which can ask how many they were."""
+        async with self._changing:
+            await self._put([msgspec.structs.replace(fault, times=FOREVER)], [(kind, FOREVER)])
+            try:
+                yield self._met_forever
+            finally:
+                await self._put([], [])
+
+    async def _met_forever(self) -> int:
+        return FOREVER - sum(await self._left())
+
     def _deal(self) -> list[str]:
         """The next two kinds; each comes as often as the others."""
-        if not self._deck:
-            self._deck = self._chance.sample(KINDS, k=len(KINDS))
+        while len(self._deck) < 2:
+            self._deck += self._chance.sample(KINDS, k=len(KINDS))
         return [self._deck.pop(), self._deck.pop()]
 
     def _fault(self, kind: str) -> Fault:
-        times = self._chance.randint(1, MAX_TIMES)
-        match kind:
-            case "5xx":
-                return Fault(status=self._chance.choice((500, 502, 503, 504)), times=times)
-            case "429":
-                return Fault(status=429, times=times)
-            case "429 with Retry-After":
-                return Fault(status=429, retry_after_s=self._chance.choice((0, 0, 1)))
-            case "reset before taking":
-                return Fault(reset=Reset.BEFORE, times=times)
-            case "reset after taking":
-                return Fault(reset=Reset.AFTER, times=times)
-            case _:
-                return Fault(delay_ms=self._chance.randint(1, MAX_SLOW_MS), times=times)
+        return _MAKE[kind](self._chance, self._chance.randint(1, MAX_TIMES))
 
     async def _left(self) -> list[int]:
         """How often each of the coming faults still occurs."""

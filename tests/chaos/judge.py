@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chaos.load import PROFILE_TYPE, STEPS, Sent
+from chaos.editions import PROFILE_TYPE, Step, in_order, wanted_steps
+from chaos.load import Sent
 from nicobar.model import Record
-
-Step = tuple[int, int]
 
 
 class Verdict(Record):
@@ -40,9 +39,10 @@ def judge(
     people: Sequence[Mapping[str, Any]],
     *,
     may_lose: bool = False,
+    may_reorder: bool = False,
 ) -> Verdict:
     """For one destination; `activities` oldest first, both as the emulator shows them. `may_lose`: deliveries to it
-    were canceled.
+    were canceled. `may_reorder`: its endpoint was made anew, so what waited came after what was accepted later.
     """
     arrived: defaultdict[str, list[Step]] = defaultdict(list)
     for activity in activities:
@@ -54,10 +54,12 @@ def judge(
     for entry in sent:
         steps = arrived[entry.customer.key]
         once = list(dict.fromkeys(steps))
-        lost += 0 if may_lose else len(_steps(entry.events[: entry.acknowledged]) - set(steps))
+        lost += 0 if may_lose else len(wanted_steps(entry.events[: entry.acknowledged]) - set(steps))
         duplicates += len(steps) - len(once)
-        strangers += len(set(steps) - _steps(entry.events))
-        order_violations += sum(before > after for before, after in pairwise(once))
+        strangers += len(set(steps) - wanted_steps(entry.events))
+        if not may_reorder:
+            ordered = in_order(once, entry.events)
+            order_violations += sum(before > after for before, after in pairwise(ordered))
         stale += attributes.get(entry.customer.key, {}).get("place", "none") not in _last_places(entry)
     return Verdict(
         lost=lost,
@@ -66,10 +68,6 @@ def judge(
         strangers=strangers,
         stale_profiles=stale,
     )
-
-
-def _steps(events: Sequence[str]) -> set[Step]:
-    return {(place, part) for place, name in enumerate(events) for part in range(STEPS[name])}
 
 
 def _last_places(sent: Sent) -> set[str]:

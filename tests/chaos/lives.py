@@ -1,31 +1,26 @@
-"""Server processes: started ahead, released with a plan, watched until they die, then cleaned up."""
+"""Server processes: started with a plan, watched until they die, then cleaned up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import select
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from chaos.plan import NOTE_VARIABLE, REQUESTS_VARIABLE, Plan, Point
+from chaos.nursery import Nursery, Process
+from chaos.plan import Birth, Plan, Point, Wiring
 from chaos.takeovers import Sending
 from support.patience import PATIENCE_MS, PATIENCE_S
 
-TESTS = Path(__file__).parents[1]
 LOOK_S = 0.01
-# prctl(2): makes a process the parent of those below it whose own parent is gone.
-_PR_SET_CHILD_SUBREAPER = 36
-# proc(5): the session in what follows a process's name.
-_SESSION = 3
+# proc(5): the parent and the session in what follows a process's name.
+PARENT, _SESSION = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +33,61 @@ class Files:
 
 
 class Life:
-    """One server, made by `load`: everything is imported, nothing is opened. It leads a session of its own, by which
-    the processes that it started are known.
-    """
+    """One server. It leads a session of its own, by which the processes that it started are known."""
 
-    def __init__(self, process: Process, number: int, port: int, files: Files) -> None:
-        self.process = process
+    def __init__(self, nursery: Nursery, birth: Birth, number: int, port: int, files: Files) -> None:
         self.number = number
+        self.url = f"http://127.0.0.1:{port}"
+        self._nursery = nursery
+        self._birth = birth
         self._port = port
         self._files = files
+        self._process: Process | None = None
 
     @classmethod
-    async def load(
+    def planned(
         cls,
+        nursery: Nursery,
         flags: Sequence[str],
         environment: Mapping[str, str],
         *,
         port: int,
         directory: Path,
         number: int,
+        clock: Path | None = None,
+        no_sandbox: bool = False,
     ) -> Life:
+        """To be started by `go`."""
         files = Files(*(directory / f"server-{number:03}.{name}" for name in ("note", "requests", "log")))
-        own = {"PYTHONPATH": str(TESTS), NOTE_VARIABLE: str(files.note), REQUESTS_VARIABLE: str(files.requests)}
-        with files.log.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "chaos.server",
-                "serve",
-                f"--port={port}",
-                *flags,
-                env={**environment, **own},
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        return cls(process, number, port, files)
+        wiring = Wiring(
+            plan=None,
+            note=str(files.note),
+            requests=str(files.requests),
+            clock=None if clock is None else str(clock),
+            no_sandbox=no_sandbox,
+        )
+        birth = Birth(
+            arguments=("serve", f"--port={port}", *flags),
+            environment=dict(environment),
+            out=os.devnull,
+            errors=str(files.log),
+            server=wiring,
+        )
+        return cls(nursery, birth, number, port, files)
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None
+        return self._process
 
     @property
     def dead(self) -> bool:
         return self.process.returncode is not None
 
     async def go(self, plan: Plan | None) -> None:
-        """Lets it start, once it has loaded."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
-            await self.process.stdout.readline()
-        self.process.stdin.write(msgspec.json.encode(plan) + b"\n")
+        assert self._birth.server is not None
+        server = msgspec.structs.replace(self._birth.server, plan=plan)
+        self._process = await self._nursery.bear(msgspec.structs.replace(self._birth, server=server))
 
     async def listening(self) -> None:
         """Returns when it listens or is dead."""
@@ -115,18 +116,20 @@ class Life:
         try:
             await asyncio.sleep(duration_s)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+
+    def children(self) -> list[int]:
+        """The processes that it started: they run handlers."""
+        return list(processes(PARENT, self.process.pid))
 
     async def stop(self) -> None:
         """In order, as an operator would."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         if not await self.dies_within(PATIENCE_S):
             await self.kill()
 
@@ -144,6 +147,8 @@ class Life:
 
     def internal_errors(self) -> list[str]:
         """The lines of its log that nothing outside of it explains."""
+        if not self._files.log.exists():
+            return []
         return [
             f"{self._files.log.name}: {line.decode()[:1_000]}"
             for line in _whole_lines(self._files.log)
@@ -153,7 +158,9 @@ class Life:
     def bury_orphans(self) -> int:
         """Waits for what the dead server had started; ends what lives on, and returns how many those were."""
         survivors = 0
-        for pid in _session(self.process.pid):
+        if self._process is None:
+            return 0
+        for pid in processes(_SESSION, self.process.pid):
             handle = os.pidfd_open(pid)
             try:
                 if not _ends(handle):
@@ -165,23 +172,17 @@ class Life:
         return survivors
 
 
-def adopt_orphans() -> None:
-    """Makes orphans of dead servers children of this process. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
 def _whole_lines(path: Path) -> list[bytes]:
     """A kill may have cut the last one."""
     return path.read_bytes().rpartition(b"\n")[0].splitlines()
 
 
-def _session(number: int) -> Iterator[int]:
-    """The processes of this session."""
+def processes(place: int, number: int) -> Iterator[int]:
+    """Those whose statistics have this number in this place."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         # A process may end while we look.
         with contextlib.suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[_SESSION]) == number:
+            if int(path.read_text().rpartition(")")[2].split()[place]) == number:
                 yield int(path.parent.name)
 
 

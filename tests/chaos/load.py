@@ -1,5 +1,6 @@
 """A sender as Dodo is one: signed events, each posted again under its `webhook-id` until it is acknowledged. A
-customer's next event is posted only then, so that the order of sending is the order of acceptance.
+customer's next event is posted only then, so that the order of sending is the order of acceptance. After a restored
+backup it posts again what is not in it.
 """
 
 from __future__ import annotations
@@ -8,57 +9,24 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 
+from chaos.clocks import Clock
+from chaos.editions import PROFILE_TYPE, TYPES
 from chaos.scene import Scene
 from nicobar.model import Customer
 from nicobar.sources.samples import fresh
-from support.server import DODO, TYPES
+from support.server import DODO
+from support.server import TYPES as SAMPLES
 
 if TYPE_CHECKING:
     from chaos.site import Site
 
-# How many events the handler sends for each type; several types, so that deliveries are sent in shared requests, in
-# requests of their own, or never.
-STEPS = {
-    "payment.succeeded": 1,
-    "payment.failed": 2,
-    "subscription.active": 1,
-    "subscription.renewed": 1,
-    "subscription.updated": 1,
-    "subscription.plan_changed": 0,
-    "payment.processing": 0,
-}
-HANDLER = """
-function handler(webhook) {
-  const { customer, metadata } = webhook.payload.data;
-  const step = (part) => nicobar.event("step", { place: metadata.place, part });
-  switch (webhook.eventType) {
-    case "payment.failed":
-      webhook.payload = [step(0), step(1)];
-      break;
-    case "subscription.renewed":
-      webhook.url = webhook.url.replace("/api/v2/entity", `/api/v1/customers/${customer.customer_id}/events`);
-      webhook.payload = { name: "step", data: { place: metadata.place, part: 0 } };
-      break;
-    case "subscription.updated":
-      webhook.payload = [nicobar.identify({ place: metadata.place }), step(0)];
-      break;
-    case "subscription.plan_changed":
-      break; // not handled, so the delivery is canceled
-    case "payment.processing":
-      throw new Error("on purpose");
-    default:
-      webhook.payload = step(0);
-  }
-  return webhook;
-}
-"""
-PROFILE_TYPE = "subscription.updated"
 AGAIN_S = 0.02
 
 
@@ -67,10 +35,12 @@ class Doors:
 
     def __init__(self) -> None:
         self._urls: list[str] = []
+        self._clocks: dict[str, Clock] = {}
         self._some = asyncio.Event()
 
-    def open(self, url: str) -> None:
+    def open(self, url: str, clock: Clock) -> None:
         self._urls.append(url)
+        self._clocks[url] = clock
         self._some.set()
 
     def close(self, url: str) -> None:
@@ -84,14 +54,21 @@ class Doors:
         await self._some.wait()
         return chance.choice(self._urls)
 
+    def clock(self, url: str) -> Clock:
+        """The machine's clock of the server that has or had this address."""
+        return self._clocks[url]
+
 
 @dataclass(slots=True)
 class Sent:
-    """What one customer did. `events` are the types in their order; the first `acknowledged` of them are promised."""
+    """What one customer did. `events` are the types in their order; the first `acknowledged` of them are promised.
+    `rewinds` counts how often an acknowledgement was lost with the data.
+    """
 
     customer: Customer
     events: list[str] = field(default_factory=list)
     acknowledged: int = 0
+    rewinds: int = 0
 
 
 class Load:
@@ -111,6 +88,7 @@ class Load:
         ]
         self.posts = 0
         self.repeats = 0
+        self.redelivered = 0
         self.refusals: list[str] = []
         self.doors = Doors()
         self.enough = asyncio.Event()
@@ -129,13 +107,24 @@ class Load:
     def acknowledged(self) -> int:
         return sum(item.acknowledged for item in self.sent)
 
+    def marks(self) -> list[int]:
+        """How much of each customer is acknowledged."""
+        return [item.acknowledged for item in self.sent]
+
+    def rewind(self, marks: Sequence[int]) -> None:
+        """What was acknowledged since then was lost with the data; it is posted again, under the same ids."""
+        for item, mark in zip(self.sent, marks, strict=True):
+            self.redelivered += item.acknowledged - mark
+            item.acknowledged = mark
+            item.rewinds += 1
+
     async def _customer(self, http: aiohttp.ClientSession, number: int, sent: Sent) -> None:
         chance = random.Random(f"{self._seed}/{number}")
         # Where its events go depends on the time, so it must not change what they are.
         ways = random.Random(f"{self._seed}/{number}/ways")
         while not self.enough.is_set() and self._left > 0:
             self._left -= 1
-            sent.events.append(chance.choice(tuple(STEPS)))
+            sent.events.append(chance.choice(TYPES))
             await self._until_acknowledged(http, sent, ways)
             await _first(self.enough, chance.uniform(0, self._scene.max_pause_s))
         await self.settled.wait()
@@ -143,27 +132,42 @@ class Load:
         await self._until_acknowledged(http, sent, ways)
 
     async def _until_acknowledged(self, http: aiohttp.ClientSession, sent: Sent, ways: random.Random) -> None:
-        place = len(sent.events) - 1
+        """All of its events, in their order."""
+        while sent.acknowledged < len(sent.events):
+            place, rewinds = sent.acknowledged, sent.rewinds
+            again = await self._post(http, sent, place, ways)
+            # An answer from before the data was lost promises nothing any more.
+            if sent.rewinds == rewinds:
+                sent.acknowledged = place + 1
+                self.repeats += again
+
+    async def _post(self, http: aiohttp.ClientSession, sent: Sent, place: int, ways: random.Random) -> bool:
+        """Until it is accepted; returns whether as a duplicate."""
         event_id = f"evt_{sent.customer.key}_{place:06}"
         body = _body(sent.events[place], sent.customer, place)
+        # A server whose clock is wrong refuses what is signed now. Another sender's clock may be as wrong.
+        follows = False
         while True:
-            url = await self.doors.any(ways) + self._path
+            url = await self.doors.any(ways)
+            clock, started_s = self.doors.clock(url), time.monotonic()
+            now_ms = _now_ms() + clock.ahead_ms * follows
             self.posts += 1
             try:
-                async with http.post(url, data=body, headers=self._signed(event_id, body)) as answer:
+                async with http.post(
+                    url + self._path, data=body, headers=self._signed(event_id, body, now_ms)
+                ) as answer:
                     status, text = answer.status, await answer.text()
             except (aiohttp.ClientError, OSError, TimeoutError):
                 status, text = 503, "no answer"
             if status in {200, 202}:
-                sent.acknowledged += 1
-                self.repeats += status == 200
-                return
-            if status != 503:
+                return status == 200
+            if status == 401 and clock.was_wrong(started_s):
+                follows = not follows
+            elif status != 503:
                 self.refusals.append(f"{status} {text[:200]}")
             await asyncio.sleep(AGAIN_S)
 
-    def _signed(self, event_id: str, body: bytes) -> dict[str, str]:
-        now_ms = _now_ms()
+    def _signed(self, event_id: str, body: bytes, now_ms: int) -> dict[str, str]:
         each = [DODO.sign(event_id, body, key, now_ms) for key in self._site.keys]
         return each[0] | {"webhook-signature": " ".join(headers["webhook-signature"] for headers in each)}
 
@@ -175,7 +179,7 @@ async def _first(event: asyncio.Event, timeout_s: float) -> None:
 
 
 def _body(name: str, customer: Customer, place: int) -> bytes:
-    body = msgspec.json.decode(fresh(TYPES[name], _now_ms(), customer))
+    body = msgspec.json.decode(fresh(SAMPLES[name], _now_ms(), customer))
     body["data"]["metadata"] = {"place": place}
     return msgspec.json.encode(body)
 

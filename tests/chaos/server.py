@@ -1,13 +1,13 @@
-"""`python -m chaos.server serve …`: the command `nicobar`, which kills itself with SIGKILL as planned.
+"""`python -m chaos.server`: loads Nicobar, then starts a process for each line of its standard input: the command
+`nicobar`, or a server that kills itself with SIGKILL as planned. Answers with the number of each process.
 
-It loads everything, prints a line, and waits for its plan, a line of JSON on standard input: the harness keeps
-one ready while another one runs. Just before the end the point is noted in a file, so that only deaths that happened
-are counted; requests are noted in another one, so that it is known who delivers where. The parts are the real ones;
-each seam is wrapped from outside.
+Just before the end the point is noted in a file, so that only deaths that happened are counted; requests are noted in
+another one, so that it is known who delivers where. The parts are the real ones; each seam is wrapped from outside.
 
 The waits that a run cannot afford are shortened: `SHORTENED` is the one place for them. Retries come after 50 to
 300 ms in place of 5 s to 10 h, and there are many of them, so that no delivery is given up while faults are on; a
-breaker that opened finds out after 50 to 300 ms in place of 10 s to 5 min.
+breaker that opened finds out after 50 to 300 ms in place of 10 s to 5 min. What a clock that was set makes wait too
+long waits for 1 s in place of a day.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from typing import Any
 import click
 import msgspec
 
-from chaos.plan import NOTE_VARIABLE, QUICK_VARIABLE, REQUESTS_VARIABLE, Moment, Plan, Point
+from chaos.clocks import Reader
+from chaos.plan import QUICK_VARIABLE, Birth, Moment, Plan, Point, Wiring
 from chaos.takeovers import Sending
 
 # Constants by module, in an order in which a module comes before those that import from it. An unknown name is an
@@ -38,6 +39,8 @@ SHORTENED: Mapping[str, Mapping[str, object]] = {
     "nicobar.pipeline.deliver": {"SANDBOX_AGAIN_MS": 100},
     "nicobar.pipeline.recorder": {"RECORD_AGAIN_MS": 100},
     "nicobar.pipeline.lane": {"AFTER_ERROR_MS": 100},
+    "nicobar.pipeline.sender": {"SET_ASIDE_MS": 300},
+    "nicobar.pipeline.worker": {"MAX_WAIT_MS": 1_000},
 }
 # Where several processes deliver: how long it takes until another one takes over, and what waits for that.
 SHORTENED_TOO: Mapping[str, Mapping[str, object]] = {
@@ -240,18 +243,74 @@ def _wrap_transactions(fuse: Fuse) -> None:
     connection.Connection.execute = watched
 
 
+def _set_clock(path: Path) -> None:
+    """The machine's clock is wrong by what the file says."""
+    from nicobar.clock import SystemClock  # noqa: PLC0415 - as above
+
+    right, reader = SystemClock.now_ms, Reader(path)
+
+    def now_ms(self: SystemClock) -> int:
+        return right(self) + reader.ahead_ms()
+
+    setattr(SystemClock, "now_ms", now_ms)  # noqa: B010 - a method is not assigned to
+
+
+def _take_away_sandbox() -> None:
+    from nicobar.sandbox import pool  # noqa: PLC0415 - as above
+
+    pool.CHILD = ("/nonexistent/child",)
+
+
+def _bear(birth: Birth) -> int | None:
+    """The number of the new process, None in the process itself. It has no parent, and leads a session of its own."""
+    answer, question = os.pipe()
+    between = os.fork()
+    if between == 0:
+        pid = os.fork()
+        if pid:
+            os.write(question, str(pid).encode())
+            os._exit(0)
+        os.setsid()
+        os.close(answer)
+        os.close(question)
+        for number, path, flags in (
+            (0, os.devnull, os.O_RDONLY),
+            (1, birth.out, os.O_WRONLY | os.O_CREAT),
+            (2, birth.errors, os.O_WRONLY | os.O_CREAT),
+        ):
+            os.dup2(os.open(path, flags, 0o600), number)
+        os.environ.clear()
+        os.environ.update(birth.environment)
+        sys.argv = ["nicobar", *birth.arguments]
+        return None
+    os.close(question)
+    pid = int(os.read(answer, 20))
+    os.close(answer)
+    os.waitpid(between, 0)
+    return pid
+
+
+def _wire(server: Wiring) -> None:
+    wrap(Fuse(server.plan, Path(server.note)), Path(server.requests))
+    if server.clock is not None:
+        _set_clock(Path(server.clock))
+    if server.no_sandbox:
+        _take_away_sandbox()
+
+
 def main() -> None:
     shorten(quick=QUICK_VARIABLE in os.environ)
     from nicobar.cli import main as nicobar  # noqa: PLC0415 - after `shorten`
 
-    click.echo("loaded")
-    line = sys.stdin.readline()
-    if not line:
-        # Whoever started it has ended.
-        return
-    plan = msgspec.json.decode(line, type=Plan | None)
-    wrap(Fuse(plan, Path(os.environ.pop(NOTE_VARIABLE))), Path(os.environ.pop(REQUESTS_VARIABLE)))
-    nicobar()
+    for line in sys.stdin.buffer:
+        birth = msgspec.json.decode(line, type=Birth)
+        pid = _bear(birth)
+        if pid is None:
+            if birth.server is not None:
+                _wire(birth.server)
+            nicobar()
+            return
+        click.echo(pid)
 
 
 if __name__ == "__main__":

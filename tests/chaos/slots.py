@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import signal
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
 
 import click
 
-from chaos.faults import Weather
+from chaos.arena import Arena
+from chaos.clocks import Clock
 from chaos.lives import Life
-from chaos.load import Load
-from chaos.plan import ANYWHERE, FREEZE, HELD, START, STOP, Point, planned
-from chaos.scene import Scene
-from chaos.site import Site
+from chaos.plan import ANYWHERE, FREEZE, HELD, START, STOP, Moment, Point, planned
 from chaos.takeovers import Loss
+from chaos.trials import TRIALS, Stage
 from nicobar.settings import Role
 
 MAX_START_S = 0.1
 MAX_STOP_S = 0.2
-# A server that was frozen goes on for so long before it is stopped in order.
-THAWED_S = 3.0
 LOOK_S = 0.1
+# A server that the database turned away is started again after this time, as by a supervisor.
+AGAIN_S = 1.0
 # A server whose request is held dies within this time.
 HELD_S = 3.0
+# How much a server has to live through before it is killed.
+MAX_TRIALS = 4
 SHOW_DEATHS = 40
-FLAGS = ("--sandbox-children=1", "--log-level=warning")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What happened in all slots. `kills` by role and point; `postponed` are plans whose point did not come up,
-    `turned_away` servers that could not start because the database was away.
-    """
-
-    kills: Counter[tuple[Role | None, Point]] = field(default_factory=Counter)
-    postponed: int = 0
-    turned_away: int = 0
-    orphans: int = 0
-    surprises: list[str] = field(default_factory=list)
-    lives: list[Life] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    losses: list[Loss] = field(default_factory=list)
-    outages_ns: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Arena:
-    """What all slots share. `is_over` ends a run early."""
-
-    scene: Scene
-    site: Site
-    load: Load
-    weather: Sequence[Weather]
-    tally: Tally
-    is_over: Callable[[], bool]
 
 
 class Slot:
@@ -72,56 +40,46 @@ class Slot:
         self._chance = chance
         self._arena = arena
         self._tally = arena.tally
-        self._url = f"http://127.0.0.1:{port}" if role is not Role.WORKER else None
+        self._clock = Clock(arena.site.directory / f"clock-{port}")
 
     async def run(self) -> Life:
-        """Until each point has had its kills or the run is over; returns the last server, which goes on."""
-        life = await self._load()
+        """Until each point has had its turns or the run is over; returns the last server, which goes on."""
         while self._deck and not self._arena.is_over():
-            point = self._deck.popleft()
-            # The next one loads while this one works.
-            following = await self._load()
+            life, point = self._new_life(), self._deck.popleft()
             started_s = time.monotonic()
-            died_at = await self._live(life, point)
-            if self._was_turned_away(life, started_s):
+            point, died_at = await self._live(life, point)
+            if await self._was_turned_away(life, started_s):
                 self._deck.appendleft(point)
             else:
-                self._count(life, point, died_at)
+                self._count_end(life, point, died_at)
             self._tally.orphans += await asyncio.to_thread(life.bury_orphans)
-            life = following
-        return await self._last(life)
+        return await self._last()
 
-    async def _last(self, life: Life) -> Life:
-        started_s = time.monotonic()
-        await life.go(None)
-        await life.listening()
-        while self._was_turned_away(life, started_s):
-            started_s = time.monotonic()
-            life = await self._load()
+    async def _last(self) -> Life:
+        while True:
+            life, started_s = self._new_life(), time.monotonic()
             await life.go(None)
             await life.listening()
-        self._open()
-        return life
+            if not await self._was_turned_away(life, started_s):
+                self._open(life)
+                return life
 
-    async def _load(self) -> Life:
-        role = [] if self._role is Role.ALL else [f"--role={self._role}"]
-        life = await Life.load(
-            [*FLAGS, *role, *self._arena.site.flags()],
-            self._arena.site.environment(),
-            port=self._port,
-            directory=self._arena.site.directory,
-            number=next(self._tally.numbers),
+    def _new_life(self) -> Life:
+        site = self._arena.site
+        return self._arena.plan_server(
+            site.flags(), site.environment(), role=self._role, port=self._port, clock=self._clock.path
         )
-        self._tally.lives.append(life)
-        return life
 
-    def _was_turned_away(self, life: Life, started_s: float) -> bool:
+    async def _was_turned_away(self, life: Life, started_s: float) -> bool:
         away = life.process.returncode == 1 and self._arena.site.outages.since(started_s)
-        self._tally.turned_away += away
+        if away:
+            self._tally.turned_away += 1
+            await asyncio.sleep(AGAIN_S)
         return away
 
-    def _count(self, life: Life, point: Point, died_at: Point) -> None:
-        self._tally.kills[self._role, died_at] += 1
+    def _count_end(self, life: Life, point: Point, died_at: Point) -> None:
+        if died_at not in TRIALS:
+            self._count(died_at)
         if died_at != point:
             self._tally.postponed += 1
             self._deck.append(point)
@@ -130,13 +88,15 @@ class Slot:
             self._tally.surprises.append(
                 f"{self._role}: a server ended with {life.process.returncode} ({died_at.name})"
             )
-        if self._tally.kills.total() % SHOW_DEATHS == 0:
-            click.echo(
-                f"  {self._tally.kills.total()} kills, {self._arena.load.acknowledged} events acknowledged", err=True
-            )
 
-    async def _live(self, life: Life, point: Point) -> Point:
-        """Lets the server run until it dies at the point; returns where it died."""
+    def _count(self, point: Point) -> None:
+        self._tally.kills[self._role, point] += 1
+        total = self._tally.kills.total()
+        if total % SHOW_DEATHS == 0:
+            click.echo(f"  {total} kills and faults, {self._arena.load.acknowledged} events acknowledged", err=True)
+
+    async def _live(self, life: Life, point: Point) -> tuple[Point, Point]:
+        """Lets the server run until it dies; returns the last point that it was to meet, and where it died."""
         await life.go(planned(self._chance, point))
         listening = asyncio.create_task(life.listening())
         if point == START:
@@ -144,14 +104,47 @@ class Slot:
             died_at = ANYWHERE if listening.done() else START
             await life.kill()
             await listening
-            return died_at
+            return point, died_at
         await listening
         if not life.dead:
-            self._open()
+            self._open(life)
         try:
-            return await self._end(life, point)
+            trials = 0
+            while point in TRIALS:
+                if not await self._try(life, point):
+                    await life.kill()
+                    return point, ANYWHERE
+                if life.dead:
+                    return point, point
+                trials += 1
+                point = self._next_outside(trials)
+            return point, await self._end(life, point)
         finally:
-            self._close()
+            self._close(life)
+
+    async def _try(self, life: Life, point: Point) -> bool:
+        """Whether the server was well before, so that what it shows then is the fault."""
+        stage = Stage(role=self._role, life=life, clock=self._clock, chance=self._chance, arena=self._arena)
+        if not await stage.is_well():
+            return False
+        await TRIALS[point](stage)
+        self._count(point)
+        return True
+
+    def _next_outside(self, trials: int) -> Point:
+        """What can happen to a server that runs already; in the end a kill."""
+        found = next(
+            (
+                point
+                for point in self._deck
+                if point.moment is Moment.WHOLE and point != START and (point not in TRIALS or trials < MAX_TRIALS)
+            ),
+            None,
+        )
+        if found is None:
+            return ANYWHERE
+        self._deck.remove(found)
+        return found
 
     async def _end(self, life: Life, point: Point) -> Point:
         scene = self._arena.scene
@@ -163,7 +156,7 @@ class Slot:
             case _ if point == STOP:
                 if not await life.dies_within(self._chance.uniform(0, scene.calm_s / 2)):
                     self._lose(life, "stopped")
-                    life.process.terminate()
+                    life.process.send_signal(signal.SIGTERM)
                     await life.dies_within(self._chance.uniform(0, MAX_STOP_S))
                     await life.kill()
                     return STOP
@@ -171,7 +164,7 @@ class Slot:
                 if not await life.dies_within(self._chance.uniform(0, scene.calm_s)):
                     self._lose(life, "frozen")
                     await life.freeze(self._chance.uniform(*scene.freeze_s))
-                    await life.dies_within(THAWED_S)
+                    await life.dies_within(scene.thawed_s)
                     self._lose(life, "stopped")
                     await life.stop()
                     return FREEZE
@@ -205,10 +198,12 @@ class Slot:
         if self._role is Role.WORKER:
             self._tally.losses.append(Loss(how=how, worker=life.number, at_ns=time.monotonic_ns()))
 
-    def _open(self) -> None:
-        if self._url is not None:
-            self._arena.load.doors.open(self._url)
+    def _open(self, life: Life) -> None:
+        self._arena.witness.urls.append(life.url)
+        if self._role is not Role.WORKER:
+            self._arena.load.doors.open(life.url, self._clock)
 
-    def _close(self) -> None:
-        if self._url is not None:
-            self._arena.load.doors.close(self._url)
+    def _close(self, life: Life) -> None:
+        if life.url in self._arena.witness.urls:
+            self._arena.witness.urls.remove(life.url)
+        self._arena.load.doors.close(life.url)

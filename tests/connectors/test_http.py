@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from nicobar.addresses import RefusedAddress
-from nicobar.connectors import Blocked, Deferred, Delivered, Gone, NoResponse, Origin, Refused, Response
+from nicobar.connectors import (
+    MAX_KEPT_HEADER_CHARS,
+    MAX_KEPT_HEADERS,
+    MAX_KEPT_HEADERS_CHARS,
+    Blocked,
+    Deferred,
+    Delivered,
+    Gone,
+    NoResponse,
+    Origin,
+    Refused,
+    Response,
+)
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
 from nicobar.reasons import plain
@@ -52,6 +64,19 @@ def test_only_2xx_is_success_and_the_rest_is_retried():
         assert outcome.failing is (number >= 500), "its 3xx and 4xx do not open the breaker"
         assert (outcome.reached, outcome.throttled) == (number < 500, number == 429)
         assert f"{number}: busy" in str(outcome.reason)
+
+
+def test_kept_response_headers_are_bounded_and_hide_credentials():
+    kept = status(200, **{"set-cookie": "sid=secret", "x-auth-token": "secret", "x-request-id": "r1"}).kept_headers
+    assert kept == {"set-cookie": "***", "x-auth-token": "***", "x-request-id": "r1"}
+    assert status(401, **{"www-authenticate": "Bearer"}).kept_headers == {"www-authenticate": "Bearer"}
+    many = status(200, **{f"x-{number}": "1" for number in range(1_000)}).kept_headers
+    assert list(many) == [f"x-{number}" for number in range(MAX_KEPT_HEADERS)]
+    long = status(200, **{f"x-{number}": "é" * 100_000 for number in range(20)}).kept_headers
+    assert {len(value) for value in long.values()} == {MAX_KEPT_HEADER_CHARS}
+    assert sum(len(name) + len(value) for name, value in long.items()) <= MAX_KEPT_HEADERS_CHARS
+    assert status(200, **{"x" * 100_000: "1"}).kept_headers == {}
+    assert status(200, server="caf\udce9").kept_headers == {"server": "caf\ufffd"}, "bytes that are not UTF-8"
 
 
 def test_410_disables_and_explains_how_to_resume():

@@ -65,11 +65,40 @@ async def test_response_is_read_and_request_is_sent_unchanged():
     assert b"x-plan: pro" in seen
 
 
+async def test_equal_response_headers_are_joined():
+    result, _ = await ask(b"HTTP/1.1 200 OK\r\nVia: a\r\nvia: b\r\ncontent-length: 0\r\n\r\n")
+    assert isinstance(result, Response)
+    assert result.headers["via"] == "a, b"
+
+
 async def test_responses_are_requested_uncompressed():
     _, (seen,) = await ask(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", headers={"Accept-Encoding": "gzip"})
     assert [line for line in seen.lower().splitlines() if b"accept-encoding" in line] == [
         b"accept-encoding: identity"
     ]
+
+
+async def test_requests_of_all_endpoints_are_in_flight_at_once():
+    count, arrived, everyone = 150, 0, asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal arrived
+        await reader.readuntil(b"\r\n\r\n")
+        arrived += 1
+        if arrived == count:
+            everyone.set()
+        await everyone.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=count)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    request = Request(method="POST", url=url, headers={}, body=b"")
+    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1"), timeout_ms=PATIENCE_MS) as transport:
+        answers = await asyncio.gather(*(transport.send(request) for _ in range(count)))
+    server.close()
+    assert {answer.status for answer in answers if isinstance(answer, Response)} == {200}
+    assert arrived == len(answers)
 
 
 async def test_a_redirect_is_an_answer_and_not_followed():

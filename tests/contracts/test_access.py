@@ -25,6 +25,12 @@ READING = {
 SECRET = {"v1.endpoint.get-secret"}
 # Of the whole installation.
 GLOBAL = {
+    "nicobar.alert-target.create",
+    "nicobar.alert-target.delete",
+    "nicobar.alert-target.get",
+    "nicobar.alert-target.list",
+    "nicobar.alert-target.patch",
+    "nicobar.alert-target.test",
     "nicobar.token.create",
     "nicobar.token.list",
     "nicobar.token.revoke",

@@ -75,8 +75,8 @@ def test_no_header_can_be_changed_or_omitted(kind, data):
     with pytest.raises(Refusal) as caught:
         kind.verify(changed, body, SECRETS[kind.kind][:1], NOW_MS)
     assert caught.value.status == 401
-    if kind.id_header:
-        assert headers[kind.id_header] == "evt_1"
+    if kind.id_headers:
+        assert headers[kind.id_headers[0]] == "evt_1"
 
 
 @every_source

@@ -10,7 +10,15 @@ import pytest
 from nicobar.errors import NicobarError
 from nicobar.model import Attempt, DeliveryState
 from nicobar.reasons import plain
-from nicobar.store import AddTransformation, Finished, NewMessage, PauseEndpoint, PutEndpoint, RemoveEndpoint
+from nicobar.store import (
+    NO_SHARES,
+    AddTransformation,
+    Finished,
+    NewMessage,
+    PauseEndpoint,
+    PutEndpoint,
+    RemoveEndpoint,
+)
 
 
 @pytest.fixture
@@ -50,8 +58,10 @@ def message(number, customer: str | None = "cus_1", *, endpoints=(1,), event_id=
     )
 
 
-async def claim(store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1, term=0):
-    bounds = {"limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms}
+async def claim(
+    store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1, term=0, shares=NO_SHARES
+):
+    bounds = {"limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms, "shares": shares}
     return await store.claim(endpoint_seq, term=term, now_ms=now_ms, **bounds)
 
 

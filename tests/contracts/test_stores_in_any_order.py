@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
 from nicobar.reasons import reason
-from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Task, TaskKind, TaskStatus
+from nicobar.store import Claimed, NewTask, ReplayFilter, Resent, Shares, Task, TaskKind, TaskStatus
 from nicobar.store.leases import endpoint_lease
 from support.store import STORES, ask_sql, open_store
 
@@ -210,12 +210,28 @@ class AnyOrder(RuleBasedStateMachine):
         appended = self.ask(self.store.append(again))
         assert (appended.message_id, appended.duplicate) == (f"msg_{number}", True)
 
-    @rule(limit=st.integers(1, 4), lease_ms=st.integers(1, 500))
-    def claim(self, limit, lease_ms) -> None:
-        bounds = {"limit": limit, "lease_ms": lease_ms}
+    def chain(self, head: Expected) -> list[Expected]:
+        """A delivery that may be claimed, and those that may be claimed with it."""
+        if head.customer is None or head.tries:
+            return [head]
+        mine = [item for item in self.expected if item.customer == head.customer and not item.finished]
+        return sorted(mine, key=lambda item: item.position)
+
+    @rule(limit=st.integers(1, 4), lease_ms=st.integers(1, 500), chains=st.booleans(), new=st.integers(0, 1))
+    def claim(self, limit, lease_ms, chains, new) -> None:
+        shares = Shares(oldest_new=new, newest_new=new, chains=chains)
+        bounds = {"limit": limit, "lease_ms": lease_ms, "shares": shares}
+        groups = [self.chain(head) if chains else [head] for head in self.claimable()]
         claimed = self.ask(claim(self.store, term=self.workers, now_ms=self.now_ms, **bounds))
-        by_id = {item.message_id: item for item in self.claimable()}
-        assert len({item.message.id for item in claimed}) == len(claimed) == min(limit, len(by_id))
+        ids = [item.message.id for item in claimed]
+        for group in groups:
+            wanted = [item.message_id for item in group]
+            found = [message_id for message_id in ids if message_id in wanted]
+            assert found == wanted[: len(found)], "of each customer the first ones, in order"
+        put_behind = self.put_behind(ids)
+        by_id = {item.message_id: item for group in groups for item in group}
+        assert len(set(ids)) == len(ids) <= min(limit, len(by_id))
+        assert len(ids) == min(limit, len(by_id)) or put_behind
         for held in claimed:
             entry = by_id[held.message.id]
             assert held.tries == entry.tries
@@ -223,6 +239,15 @@ class AnyOrder(RuleBasedStateMachine):
                 entry.was = entry.was_canceled = None
             entry.held, entry.ends_at_ms = held, self.now_ms + lease_ms
             self.leases.append((entry, held))
+
+    def put_behind(self, claimed: list[str]) -> bool:
+        """Whether a claim has put deliveries back whose lease had ended, behind the first of their customer."""
+        back = [item for item in self.expected if item.held and item.message_id not in claimed]
+        back = [item for item in back if self.state_of(item) is DeliveryState.PENDING]
+        for entry in back:
+            assert entry not in self.heads()
+            entry.held = entry.was = entry.was_canceled = None
+        return bool(back)
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -233,9 +258,10 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def record(self, data, state, wait_ms, sent) -> None:
         one, held = data.draw(st.sampled_from(self.leases))
-        sent = sent or state in FINAL
+        is_behind = one not in self.heads()
+        sent = state in FINAL or (sent and not is_behind)
         self.attempts += 1
-        later_ms = self.now_ms + wait_ms if state is DeliveryState.PENDING else None
+        later_ms = self.now_ms + wait_ms if state is DeliveryState.PENDING and not is_behind else None
         ended = done(held, state, due_at_ms=later_ms, attempt=f"atmpt_{self.attempts}", at_ms=self.now_ms, spent=sent)
         kept = ended if sent else msgspec.structs.replace(ended, attempt=None)
         # A lease that has run out still holds until somebody else has taken the delivery.
@@ -243,7 +269,7 @@ class AnyOrder(RuleBasedStateMachine):
         if one.held is held:
             one.held = None
             one.tries += sent
-            one.finished, one.due_at_ms = state in FINAL, later_ms or 0
+            one.finished, one.due_at_ms = state in FINAL, one.due_at_ms if later_ms is None else later_ms
             if sent:
                 one.was, one.ended = None, state
             elif one.was_canceled is not None:
@@ -269,7 +295,7 @@ class AnyOrder(RuleBasedStateMachine):
             if entry.held:
                 # It may have been sent; the results of the process that has ended are ignored.
                 entry.held = msgspec.structs.replace(entry.held, lease=entry.held.lease + 1)
-                entry.ends_at_ms = due_at_ms
+                entry.ends_at_ms = min(entry.ends_at_ms, due_at_ms)
 
     @rule()
     def another_process_goes_on(self) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import aiohttp
 
 from nicobar.model import Scope
-from nicobar.pipeline.alerts import Alert, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.reasons import plain
 from nicobar.store.history import AttemptFilter, MessageFilter
 from support.api import asking

@@ -11,7 +11,7 @@ from playwright.async_api import expect
 from nicobar.audit import AuditAction, stored_names
 from nicobar.crypto import hash_token
 from nicobar.model import Scope
-from nicobar.pipeline.alerts import AlertType
+from nicobar.pipeline.alert_types import AlertType
 from nicobar.store import Audited
 from nicobar.web.dashboard.audit_actions import ACTION_NAMES
 from nicobar.web.dashboard.paging import PAGE

@@ -20,7 +20,7 @@ HOOK_URL = "http://127.0.0.1:9/hook"
 class AcmeHook(HttpEndpoint):
     kind = "acme-hook"
     fields = tuple(
-        msgspec.structs.replace(field, name={"url": "address", "secret": "hmac_key"}[field.name])
+        msgspec.structs.replace(field, name={"url": "address", "secret": "hmac_key"}.get(field.name, field.name))
         for field in HttpEndpoint.fields
     )
 

@@ -17,6 +17,7 @@ from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.runtime import run
 from nicobar.sandbox import pool
 from nicobar.settings import Role, Settings
+from nicobar.store import RemoveEndpoint
 from support.handlers import ORDER_PAID
 from support.patience import PATIENCE_S
 from support.server import running
@@ -150,6 +151,17 @@ async def test_deliveries_of_an_unusable_endpoint_wait_visibly(tmp_path, how):
         await runtime.configuration.refresh()
         assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
         assert (await ready(nicobar, "?delivery=1"))[0] == 200
+
+
+async def test_a_deleted_endpoint_has_no_backlog_any_more(tmp_path):
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        runtime = nicobar.runtime
+        (endpoint,) = runtime.configuration.snapshot.endpoints
+        assert await metric(nicobar, 'nicobar_backlog_deliveries{endpoint="customerio"} 0.0')
+        await runtime.store.change([RemoveEndpoint(endpoint_id=endpoint.id)])
+        await runtime.configuration.refresh()
+        assert not await metric(nicobar, 'nicobar_backlog_deliveries{endpoint="customerio"}')
+        assert not await metric(nicobar, 'nicobar_backlog_oldest_age_seconds{endpoint="customerio"}')
 
 
 async def until(nicobar, part: str, state: str) -> int:

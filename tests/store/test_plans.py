@@ -28,6 +28,8 @@ WORK = [
     "backlog",
     "backlog_of_endpoint",
     "bound_times",
+    "failed_before",
+    "waiting_since",
     "cancel_some",
     "claimable_deliveries",
     "failure_groups",
@@ -139,7 +141,25 @@ def test_a_cancel_reads_only_the_customer_s_deliveries(connection):
 
 @pytest.mark.parametrize("name", ["claimable_deliveries", "next_due"])
 def test_claims_check_the_endpoint_once_not_per_row(connection, name):
-    first, *others = plan(connection, name)
-    assert first.startswith("SEARCH e USING INTEGER PRIMARY KEY")
+    steps = plan(connection, name)
+    (first,) = [place for place, step in enumerate(steps) if step.startswith("SEARCH e USING INTEGER PRIMARY KEY")]
     due = r"SEARCH (d|deliveries) USING .*deliveries_due \(endpoint_seq=\?"
-    assert any(re.match(due, step) for step in others), others
+    assert any(re.match(due, step) for step in steps[first:]), steps
+
+
+def test_a_claim_costs_the_same_whatever_waits(connection):
+    steps = [step for step in plan(connection, "claimable_deliveries") if re.match(r"(SCAN|SEARCH) (d|o|m)\b", step)]
+    behind = "USING INDEX deliveries_unfinished (endpoint_seq=? AND customer_key=? AND position>? AND position<?)"
+    assert steps == [
+        "SEARCH d USING INDEX deliveries_due (endpoint_seq=? AND due_at_ms<?)",
+        f"SEARCH o {behind}",
+        *["SEARCH d USING INDEX deliveries_new (endpoint_seq=? AND due_at_ms>? AND due_at_ms<?)"] * 2,
+        f"SEARCH d {behind}",
+        "SEARCH d USING PRIMARY KEY (message_seq=? AND endpoint_seq=?)",
+        "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+
+
+def test_a_claim_reads_one_message_after_the_other(connection):
+    steps = plan(connection, "claimable_deliveries")
+    assert "ORDER BY" not in steps[-1], "a sort would hold all bodies"

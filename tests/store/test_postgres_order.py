@@ -74,8 +74,8 @@ class InterruptedDatabase:
     def _run_before(self, statement: str) -> None:
         self.before(statement)
 
-    async def claim(self, endpoint_seq, **values):
-        return await self.write(lambda session: hot.claim(session, endpoint_seq, **values))
+    async def claim(self, asked):
+        return await self.write(lambda session: hot.claim(session, asked))
 
     async def record(self, finished):
         return await self.write(lambda session: hot.record(session, finished))

@@ -21,6 +21,7 @@ MAX_SEARCH_BLOCKS = 40_000
 # Endpoint 51 has 20,000 deliveries that are due, endpoint 52 as many that were not put in order yet.
 BESIDE_LONG_QUEUES = [
     ("claim_deliveries", {"endpoint_seq": 51}),
+    ("claim_deliveries", {"endpoint_seq": 51, "behind": 99, "oldest_new": 10, "newest_new": 10, "new_after_ms": 0}),
     ("next_due", {"endpoint_seq": 51}),
     ("next_due", {"endpoint_seq": 52}),
     ("order_appended", {"endpoint_seqs": [7], "limit": MAX_ORDERED}),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -15,9 +18,11 @@ import pytest
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
 from nicobar.model import DeliveryState
 from nicobar.store import NewMessage, ReplayFilter, Resent
+from nicobar.store.installation import fix_for
 from nicobar.store.migrations import Migrated, load_migrations
 from nicobar.store.queries import load_queries
 from nicobar.store.sqlite import SqliteStore, apply_migrations
+from nicobar.store.sqlite.connection import connect
 from nicobar.store.sqlite.errors import unavailable
 
 
@@ -266,3 +271,27 @@ def test_only_a_missing_reference_is_explained_as_one(statement, code):
         connection.execute(statement)
     connection.close()
     assert unavailable(caught.value).code == code
+
+
+def test_the_limit_of_open_files_is_named(tmp_path):
+    path = tmp_path / "a.db"
+    apply_migrations(path, 1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As many as are open: the next file fails, whoever opens it.
+    open_files = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files[0] + 1, before[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                open_files.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connect(path, create=False)
+        error = unavailable(caught.value)
+        of_file = fix_for(OSError(errno.EMFILE, "Too many open files"), "otherwise")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for handle in open_files:
+            os.close(handle)
+    assert "RLIMIT_NOFILE" in error.fix
+    assert "RLIMIT_NOFILE" in of_file
+    assert "RLIMIT_NOFILE" not in unavailable(caught.value).fix, "once files can be opened, it is another cause"

@@ -18,9 +18,18 @@ from click.testing import CliRunner
 from nicobar.audit import AuditAction
 from nicobar.cli import group
 from nicobar.errors import NicobarError
-from nicobar.model import Endpoint, Source
+from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
+from nicobar.pipeline.alert_targets import Address, open_address, seal_address
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, source_secrets
-from nicobar.store import Change, PutEndpoint, PutSource, RemoveEndpoint, RemoveSource
+from nicobar.store import (
+    Change,
+    PutAlertTarget,
+    PutEndpoint,
+    PutSource,
+    RemoveAlertTarget,
+    RemoveEndpoint,
+    RemoveSource,
+)
 from nicobar.store.history import AuditFilter
 from support.api import make_token
 from support.installation import Installation, installation
@@ -29,6 +38,7 @@ from support.records import make_endpoint, make_source
 
 NAME = "journeys"
 SOURCE = "shop"
+TARGET = "on call"
 TOKEN = "ci"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 NEW_SECRET = "whsec_0123456789abcdefghijklmnopqrstuv"
@@ -88,6 +98,7 @@ class World:
         await self.add(
             *(RemoveEndpoint(endpoint_id=endpoint.id) for endpoint in snapshot.endpoints),
             *(RemoveSource(source_id=source.id) for source in snapshot.sources),
+            *(RemoveAlertTarget(target_id=target.id) for target in snapshot.alert_targets),
         )
 
     def endpoint(self, **fields) -> PutEndpoint:
@@ -119,6 +130,14 @@ class World:
             self.values["source"] = made.id
         return PutSource(source=made)
 
+    def target(self, *, address: str, secret: str) -> PutAlertTarget:
+        """A webhook that gets alerts, to start with; `values` get its id."""
+        runtime = self.nicobar.runtime
+        key = self.values["target"] = runtime.ids.new("alt")
+        sealed = seal_address(runtime.vault, key, Address(address=address, secret=secret))
+        made = AlertTarget(id=key, name=TARGET, kind=TargetKind.WEBHOOK, sealed=sealed, has_secret=bool(secret))
+        return PutAlertTarget(target=made)
+
     async def state(self) -> dict[str, object]:
         snapshot = await self.nicobar.runtime.store.snapshot()
         vault = self.nicobar.runtime.vault
@@ -129,6 +148,7 @@ class World:
             "sources": sorted(
                 (_source_state(vault, source) for source in snapshot.sources), key=lambda item: item["name"]
             ),
+            "alert targets": [_target_state(vault, target) for target in snapshot.alert_targets],
             "message": await self._message_state(),
             "tokens": [
                 (token.scope, token.app_id, token.expires_at_ms, token.revoked_at_ms is not None)
@@ -261,7 +281,7 @@ async def world(directory: Path) -> AsyncIterator[World]:
 async def outcome(it: World, operation: Operation, way: Way) -> Outcome:
     """What comes of the operation, from its start."""
     await it.clear()
-    for name in ("endpoint", "source", "draft", "message", "ci"):
+    for name in ("endpoint", "source", "target", "draft", "message", "ci"):
         it.values.pop(name, None)
     changes = operation.start(it)
     await it.add(*changes)
@@ -289,8 +309,20 @@ def _source_state(vault, source: Source) -> dict[str, object]:
     return _without_varying(state)
 
 
+def _target_state(vault, target: AlertTarget) -> dict[str, object]:
+    to = open_address(vault, target)
+    state = msgspec.to_builtins(target) | {"sealed": [to.address, to.secret], "references": None}
+    return _without_varying(state)
+
+
 def _named(secret: str) -> str:
-    return "generated" if secret.startswith("whsec_") and secret not in {SECRET, NEW_SECRET} else secret
+    """A secret with those that are random, and the expiry of previous ones, left out."""
+    parts = [part.partition("@")[0] for part in secret.split()]
+    known = {SECRET, NEW_SECRET}
+    return " ".join(
+        f"generated {part[:5]}" if part.startswith(("whsec_", "whsk_")) and part not in known else part
+        for part in parts
+    )
 
 
 def _without_varying(state: dict[str, object]) -> dict[str, object]:

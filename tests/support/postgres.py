@@ -86,6 +86,11 @@ class Cluster:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def postmaster(self) -> int:
+        """Of the server's first process, which starts all others."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.stdin.close()
@@ -94,8 +99,7 @@ class Cluster:
 
     def crash(self) -> None:
         """Ends the server as a power cut does."""
-        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
-        os.kill(postmaster, signal.SIGKILL)
+        os.kill(self.postmaster, signal.SIGKILL)
         self.stop()
         # Its processes end soon after it, and hold their output until then.
         self._reader.join()
@@ -127,7 +131,7 @@ class Cluster:
 
     def quit(self) -> None:
         """Ends the server at once: it writes nothing any more, and has to recover when it starts."""
-        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        os.kill(self.postmaster, signal.SIGQUIT)
         self.stop()
 
     def url(self, database: str) -> str:

@@ -13,14 +13,15 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.crypto import Vault, new_webhook_secret
 from nicobar.ids import IdFactory
 from nicobar.metrics import Metrics
-from nicobar.model import DeliveryState
+from nicobar.model import DeliveryState, EventType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Result, Sandbox
-from nicobar.store import AddTransformation, NewMessage, PutSource, Snapshot, Store
+from nicobar.store import AddTransformation, NewMessage, PutEventType, PutSource, Snapshot, Store
 from nicobar.store.history import AuditFilter
+from nicobar.use_cases.endpoint_records import unchanged
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
 from support.records import make_endpoint, make_source
@@ -171,6 +172,14 @@ class World:
         await self.store.change([put])
         await self.worker._configuration.refresh()
 
+    async def put_schedule(self, *, endpoint=None, event_type=None) -> None:
+        """Gives the endpoint and the event type their retry schedules."""
+        (known,) = (await self.store.snapshot()).endpoints
+        put = msgspec.structs.replace(unchanged(known), retry_after_ms=endpoint)
+        typed = EventType(name="a.b", retry_after_ms=event_type)
+        await self.store.change([put, PutEventType(event_type=typed)])
+        await self.worker._configuration.refresh()
+
     async def clock_looked_at(self) -> None:
         """Returns when the lane has read the clock, as it does before each claim."""
         (lane,) = self.worker._lanes.values()
@@ -225,16 +234,25 @@ async def world(
 
 @asynccontextmanager
 async def working(
-    store, clock, ids, *, sandbox=None, jitter: float = 0.0, may_send=None, is_told=lambda: True, alone: bool = True
+    store,
+    clock,
+    ids,
+    *,
+    sandbox=None,
+    jitter: float = 0.0,
+    may_send=None,
+    is_told=lambda: True,
+    alone: bool = True,
+    retry_after_ms=None,
 ):
     """A worker on a database, as a process has it from its start to its end."""
     metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
-    configuration = Configuration(store, VAULT, clock)
+    configuration = Configuration(store, VAULT, clock, retry_after_ms=retry_after_ms)
     await configuration.refresh()
     pool = await SANDBOX.get()
     if isinstance(sandbox, Sometimes):
         sandbox.behind = pool
-    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
+    alerts = Alerts(store=store, configuration=configuration, vault=VAULT, clock=clock, ids=ids, metrics=metrics)
 
     def leases_say() -> bool:
         return worker.leases.may_send()

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from nicobar.audit import AuditAction
 from nicobar.reasons import plain
 from nicobar.store import Change, PauseEndpoint
+from nicobar.use_cases.restore import RESTORED
 from support.parity import NAME, Interface, Operation, Said, World, api, command, file, form
 
 PATH = "/api/v1/app/default/endpoint"
@@ -37,6 +38,10 @@ def fast(world: World) -> list[Change]:
     return [world.source(), world.endpoint(max_messages_per_s=100_000)]
 
 
+def with_retries(world: World) -> list[Change]:
+    return [world.source(), world.endpoint(retry_after_ms=(1_000,))]
+
+
 def disabled(world: World) -> list[Change]:
     return [world.source(), world.endpoint(disabled=True)]
 
@@ -52,6 +57,11 @@ def paused(world: World) -> list[Change]:
         endpoint,
         PauseEndpoint(endpoint_id=endpoint.id, reason=plain("moving house"), by_hand=True),
     ]
+
+
+def restored(world: World) -> list[Change]:
+    endpoint = world.endpoint()
+    return [world.source(), endpoint, PauseEndpoint(endpoint_id=endpoint.id, reason=RESTORED, by_hand=True)]
 
 
 def with_headers(world: World) -> list[Change]:
@@ -186,6 +196,49 @@ OPERATIONS = (
         },
     ),
     Operation(
+        "give an endpoint a retry schedule",
+        (AuditAction.ENDPOINT_UPDATE,),
+        enabled,
+        {
+            Interface.API: api(
+                "PATCH", ONE, {"retrySchedule": [{"secs": 30, "nanos": 0}, {"secs": 7200, "nanos": 0}]}
+            ),
+            Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"retries": "30s, 2h"}),
+            Interface.FILE: file(entry('retry_schedule = ["30s", "2h"]')),
+        },
+    ),
+    Operation(
+        "give an endpoint no retries",
+        (AuditAction.ENDPOINT_UPDATE,),
+        enabled,
+        {
+            Interface.API: api("PATCH", ONE, {"retrySchedule": []}),
+            Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"retries": "none"}),
+            Interface.FILE: file(entry("retry_schedule = []")),
+        },
+    ),
+    Operation(
+        "remove an endpoint's retry schedule",
+        (AuditAction.ENDPOINT_UPDATE,),
+        with_retries,
+        {
+            Interface.API: api("PATCH", ONE, {"retrySchedule": None}),
+            Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"retries": ""}),
+            Interface.FILE: file(entry()),
+        },
+    ),
+    Operation(
+        "give an endpoint a retry that is too late",
+        (),
+        enabled,
+        {
+            Interface.API: api("PATCH", ONE, {"retrySchedule": [{"secs": 90_000, "nanos": 0}]}),
+            Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"retries": "25h"}),
+            Interface.FILE: file(entry('retry_schedule = ["25h"]')),
+        },
+        error="the delay 25h is out of range",
+    ),
+    Operation(
         "change an endpoint's URL",
         (AuditAction.ENDPOINT_UPDATE,),
         enabled,
@@ -298,6 +351,16 @@ OPERATIONS = (
         },
     ),
     Operation(
+        "resume the endpoint that a restore has put on hold",
+        (AuditAction.ENDPOINT_RESUME,),
+        restored,
+        {
+            Interface.API: api("POST", f"{ONE}/resume"),
+            Interface.DASHBOARD: form(f"{PAGE}/resume"),
+            Interface.COMMAND: command("resume", "--all"),
+        },
+    ),
+    Operation(
         "resume an endpoint that is not paused",
         (),
         enabled,
@@ -353,7 +416,29 @@ OPERATIONS = (
         "rotate an endpoint's secret",
         (AuditAction.ENDPOINT_ROTATE_SECRET,),
         enabled,
-        {Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "<new>", "gracePeriodSeconds": 0})},
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "<new>"}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", secret="<new>"),
+        },
+    ),
+    Operation(
+        "change an endpoint's signature scheme",
+        (AuditAction.ENDPOINT_ROTATE_SECRET,),
+        enabled,
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"signature": "ed25519"}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", signature="ed25519"),
+        },
+    ),
+    Operation(
+        "rotate an endpoint's secret to a malformed one",
+        (),
+        enabled,
+        {
+            Interface.API: api("POST", f"{ONE}/secret/rotate", {"key": "whsk_" + "A" * 40}),
+            Interface.DASHBOARD: form(f"{PAGE}/rotate-secret", secret="whsk_" + "A" * 40),
+        },
+        error="Invalid ed25519 key",
     ),
     Operation(
         "set an endpoint's headers",

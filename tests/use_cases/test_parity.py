@@ -9,9 +9,16 @@ import pytest_asyncio
 
 from nicobar.audit import AuditAction
 from support.parity import NEW_SECRET, SECRET, Interface, Operation, outcome, world
-from use_cases import application_operations, delivery_operations, endpoint_operations, source_operations
+from use_cases import (
+    alert_target_operations,
+    application_operations,
+    delivery_operations,
+    endpoint_operations,
+    source_operations,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
+    *alert_target_operations.OPERATIONS,
     *application_operations.OPERATIONS,
     *delivery_operations.OPERATIONS,
     *endpoint_operations.OPERATIONS,
@@ -22,6 +29,10 @@ ENVIRONMENT = {"SECRET": SECRET, "NEW_SECRET": NEW_SECRET, "SITE_ID": "demo-site
 API, DASHBOARD, COMMAND, FILE = Interface
 # Which acts are offered where. `Nicobar` itself pauses, resumes and disables endpoints too.
 OFFERED: dict[AuditAction, set[Interface]] = {
+    AuditAction.ALERT_TARGET_CREATE: {API, DASHBOARD, FILE},
+    AuditAction.ALERT_TARGET_UPDATE: {API, DASHBOARD, FILE},
+    AuditAction.ALERT_TARGET_DELETE: {API, DASHBOARD},
+    AuditAction.ALERT_TARGET_TEST: {API, DASHBOARD},
     AuditAction.APPLICATION_CREATE: {API},
     AuditAction.APPLICATION_UPDATE: {API},
     AuditAction.APPLICATION_DELETE: {API},

@@ -7,6 +7,7 @@ import sys
 import click
 
 from nicobar import __version__
+from nicobar.cli.backup import backup, compact, restore
 from nicobar.cli.config_file import apply, export
 from nicobar.cli.copy import copy
 from nicobar.cli.demo import demo
@@ -45,6 +46,9 @@ for command in (
     expunge,
     doctor,
     migrate,
+    backup,
+    restore,
+    compact,
     copy,
 ):
     group.add_command(command)

@@ -9,24 +9,43 @@ from typing import Any
 import click
 
 from nicobar.cli.options import COMMAND_LINE, open_services, run_loop, setting_options, settings_of
+from nicobar.errors import UserError
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import named_endpoint
+from nicobar.use_cases.restore import Resumed, resume_all
 
 
 @click.command()
-@click.argument("endpoint")
+@click.argument("endpoint", required=False)
+@click.option("--all", "every", is_flag=True, help="Resume all endpoints on hold, also those held by a restore.")
 @setting_options("data_dir", "database_url")
-def resume(*, endpoint: str, **flags: Any) -> None:
-    """Resume a paused ENDPOINT, or one on hold. ENDPOINT is a name, id or uid."""
+def resume(*, endpoint: str | None, every: bool, **flags: Any) -> None:
+    """Resume a paused ENDPOINT, or one on hold. ENDPOINT is a name, id or uid. With --all, endpoints that a user has
+    paused stay paused.
+    """
+    if (endpoint is None) != every:
+        raise UserError("resume_what", "No endpoint given.", "Name an endpoint, or use --all.")
 
     async def change(edit: Edit) -> str:
+        if endpoint is None:
+            return _resumed(await resume_all(edit))
         found = named_endpoint(edit.snapshot.endpoints, endpoint)
         if await endpoints.resume(edit, found):
             return f"Endpoint {found.name} resumed."
         return f"Endpoint {found.name} is not paused. Nothing changed."
 
     click.echo(run_loop(_edit(flags, change)))
+
+
+def _resumed(done: Resumed) -> str:
+    lines = [f"Endpoint {name} resumed." for name in done.names] or ["No endpoint is on hold. Nothing changed."]
+    lines += [
+        f"Endpoint {endpoint.name} stays paused: {endpoint.paused_reason}. Resume it: "
+        f"nicobar resume {quote(endpoint.name)}"
+        for endpoint in done.still_paused
+    ]
+    return "\n".join(lines)
 
 
 @click.command()

@@ -16,7 +16,11 @@ from nicobar.model import Call, Customer, Record, Setting, Verdict
 from nicobar.reasons import Reason
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
-_PLAIN = frozenset({"idempotency-key"})
+_PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
+# What an attempt keeps of a response's headers.
+MAX_KEPT_HEADERS = 50
+MAX_KEPT_HEADER_CHARS = 1_024
+MAX_KEPT_HEADERS_CHARS = 8_192
 
 
 class FieldKind(StrEnum):
@@ -127,8 +131,8 @@ class Request(Record):
 
 
 class Response(Record):
-    """An HTTP response. Header names are in lower case. The body is cut at the transport's limit; `truncated` says
-    that it was longer.
+    """An HTTP response. Header names are in lower case, equal ones joined by commas. The body is cut at the
+    transport's limit; `truncated` says that it was longer.
     """
 
     status: int
@@ -136,6 +140,24 @@ class Response(Record):
     body: bytes
     duration_ms: int
     truncated: bool = False
+
+    @property
+    def kept_headers(self) -> dict[str, str]:
+        """The headers as shown and stored: the first of them, cut, with credentials masked."""
+        kept: dict[str, str] = {}
+        left_chars = MAX_KEPT_HEADERS_CHARS
+        for name, value in self.headers.items():
+            shown = "***" if is_credential(name) else _readable(value[:MAX_KEPT_HEADER_CHARS])
+            left_chars -= len(name) + len(shown)
+            if left_chars < 0 or len(kept) == MAX_KEPT_HEADERS:
+                break
+            kept[_readable(name)] = shown
+        return kept
+
+
+def _readable(text: str) -> str:
+    """The text, without the surrogates that stand for bytes that are not UTF-8: these cannot be stored."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class NoResponse(Record):

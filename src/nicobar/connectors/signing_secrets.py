@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from nicobar.connectors import Field, FieldKind
-from nicobar.crypto import webhook_secret_key
+from nicobar.crypto import WebhookKey, is_private_key, new_webhook_secret
 from nicobar.errors import UserError
 from nicobar.model import Record
 
 MAX_SECRETS = 4
+
+
+class SignatureScheme(StrEnum):
+    """How requests are signed: with a secret that the receiver has too, or with a private key."""
+
+    HMAC = "hmac"
+    ED25519 = "ed25519"
 
 
 class SigningSecret(Record):
@@ -29,10 +37,10 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
     secrets: list[SigningSecret] = []
     for part in text.split():
         secret, _, until = part.partition("@")
-        webhook_secret_key(secret)
+        WebhookKey(secret)
         if bool(secrets) is not until.isdecimal():
             raise UserError(
-                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_."
+                "secret_malformed", "Invalid signing secret.", "Enter one secret that starts with whsec_ or whsk_."
             )
         secrets.append(SigningSecret(secret=secret, until_ms=int(until) if until else None))
     if not 0 < len(secrets) <= MAX_SECRETS:
@@ -44,6 +52,25 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
             max_secrets=MAX_SECRETS,
         )
     return tuple(secrets)
+
+
+def new_secret(scheme: SignatureScheme) -> str:
+    """A random secret."""
+    return new_webhook_secret(ed25519=scheme is SignatureScheme.ED25519)
+
+
+def scheme_of(text: str) -> SignatureScheme:
+    """The scheme of the current secret in a field that signs. Raises UserError."""
+    current = read_secrets(text)[0].secret
+    return SignatureScheme.ED25519 if is_private_key(current) else SignatureScheme.HMAC
+
+
+def verification_key(text: str) -> str:
+    """What a receiver verifies signatures of the current secret with: the secret itself, or the public key. Raises
+    UserError.
+    """
+    current = read_secrets(text)[0].secret
+    return WebhookKey(current).public_key or current
 
 
 def rotated(text: str, new: str, *, now_ms: int, until_ms: int) -> str:

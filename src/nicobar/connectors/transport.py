@@ -22,7 +22,8 @@ from nicobar.reasons import Reason, reason
 
 TIMEOUT_MS = 15_000
 MAX_ANSWER_BYTES = 1024 * 1024
-MAX_CONNECTIONS = 100
+# Of all endpoints together. A request that waits for a connection would spend its time limit waiting.
+MAX_CONNECTIONS = 4_096
 
 
 # As `socket.getaddrinfo` returns it: family, type, protocol, canonical name, socket address.
@@ -96,7 +97,10 @@ class HttpTransport:
                 body, truncated = await _read(answer.content)
                 return Response(
                     status=answer.status,
-                    headers={name.lower(): value for name, value in answer.headers.items()},
+                    headers={
+                        name: ", ".join(answer.headers.getall(name))
+                        for name in dict.fromkeys(map(str.lower, answer.headers))
+                    },
                     body=body,
                     duration_ms=_since_ms(started_ns),
                     truncated=truncated,

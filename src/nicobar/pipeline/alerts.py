@@ -1,7 +1,6 @@
-"""Alerts the operators: with a message through Nicobar itself to the endpoint that they named, and by email if it is
-configured. One alert per cause and hour. A problem that returns after an endpoint recovered is a new cause.
-
-The types are those of the public Svix API's operational webhooks, where it has one.
+"""Alerts the operators: by the targets that they have set, by email if it is configured, and with a message through
+Nicobar itself to the endpoint that they named. One alert per cause and hour, whichever process sees it. A problem
+that returns after its end was reported is a new cause.
 """
 
 from __future__ import annotations
@@ -9,99 +8,43 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import smtplib
-import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from email.message import EmailMessage
-from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from nicobar.clock import Clock
-from nicobar.errors import StoreError
+from nicobar.connectors import NoResponse, Transport
+from nicobar.crypto import Vault
+from nicobar.errors import NicobarError, StoreError, StoreUnavailable, UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import ALERT_SOURCE_ID, Endpoint, Json, Message, Record, Source
+from nicobar.model import ALERT_SOURCE_ID, AlertResult, AlertTarget, Endpoint, Message, Record, TargetKind
+from nicobar.pipeline.alert_mail import Mail, send_mail
+from nicobar.pipeline.alert_outbox import Outbox, Send
+from nicobar.pipeline.alert_targets import alert_request, open_address
+from nicobar.pipeline.alert_types import NO_MORE, OF_ONE_PROCESS, RECOVERIES, Alert, AlertType
 from nicobar.pipeline.configuration import Configuration
-from nicobar.reasons import Reason, reason
-from nicobar.store import NewMessage, Queue
+from nicobar.reasons import reason
+from nicobar.store import AlertLog, NewMessage, Queue
 
 HOUR_MS = 3_600_000
 MAX_REMEMBERED_CAUSES = 10_000
 # Per type and endpoint or source: a handler that puts a name into each error creates one cause per event.
 MAX_CAUSES_AN_HOUR = 20
-NO_MORE = " (Further alerts are suppressed for this hour. Run `nicobar replay failures` to list all failures.)"
-MAX_MAILS_WAITING = 20
-MAIL_TIMEOUT_S = 15
-_SMTP, _SMTPS = "smtp", "smtps"
+# A database that hangs must not keep an alert about it.
+STORE_TIMEOUT_MS = 2_000
+# The ids of the recipients in the settings, beside the targets' own.
+MAIL_ID, ENDPOINT_ID = "alert_mail_to", "alert_endpoint"
+
+T = TypeVar("T")
 
 
-class AlertType(StrEnum):
-    """What happened. The value is also the type of the alert message."""
-
-    DISABLED = "endpoint.disabled"
-    PAUSED = "endpoint.paused"
-    FAILING = "endpoint.failing"
-    RECOVERED = "endpoint.recovered"
-    EXHAUSTED = "message.attempt.exhausted"
-    REFUSING = "source.refusing"
-    TEST = "nicobar.test"
-
-
-# Whether an endpoint delivers. Every change is reported, even several within an hour.
-_TROUBLE = frozenset({AlertType.DISABLED, AlertType.PAUSED, AlertType.FAILING})
-_STATES = _TROUBLE | {AlertType.RECOVERED}
-_TITLES = {
-    AlertType.DISABLED: "Endpoint disabled",
-    AlertType.PAUSED: "Endpoint on hold",
-    AlertType.FAILING: "Destination failing",
-    AlertType.RECOVERED: "Destination recovered",
-    AlertType.EXHAUSTED: "Delivery failed",
-    AlertType.REFUSING: "Source rejects requests",
-    AlertType.TEST: "Test alert",
-}
-
-
-class Alert(Record):
-    """Something that needs attention. `cause` separates the causes of one endpoint or source, `addition` follows the
-    reason.
-    """
-
-    type: AlertType
-    reason: Reason
-    endpoint: Endpoint | None = None
-    source: Source | None = None
-    message_id: str | None = None
-    cause: str = ""
-    addition: str = ""
-
-    @property
-    def text(self) -> str:
-        """The text that is sent. Without the reason's values: deleting customer data does not reach other systems."""
-        return self.reason.outline() + self.addition
-
-    @property
-    def subject_id(self) -> str:
-        return self.endpoint.id if self.endpoint else self.source.id if self.source else ""
-
-    @property
-    def title(self) -> str:
-        """The subject of the email."""
-        name = self.endpoint.name if self.endpoint else self.source.name if self.source else ""
-        return f"[Nicobar] {_TITLES[self.type]}{': ' if name else ''}{name}"
-
-
-class Mail(Record):
-    """How emails are sent. `url` is smtp://[user:password@]host[:port], which uses STARTTLS if offered, or smtps://…"""
-
-    url: str
-    sender: str
-    recipients: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"Mail(***, {self.sender}, {self.recipients})"
+class AlertStore(Queue, AlertLog, Protocol):
+    """What alerts need of the store."""
 
 
 class Told(Record):
@@ -115,35 +58,41 @@ class Told(Record):
 
 class Alerts:
     """Never raises: an alert that cannot be sent is logged. `endpoint_name` is the name or id of the endpoint that
-    gets the messages, empty for none; `on_accepted` gets its `seq`.
+    gets the messages, empty for none; `on_accepted` gets its `seq`. `transport` sends to targets that are URLs.
     """
 
     def __init__(
         self,
         *,
-        queue: Queue,
+        store: AlertStore,
         configuration: Configuration,
+        vault: Vault,
         clock: Clock,
         ids: IdFactory,
         metrics: Metrics,
+        transport: Transport | None = None,
         endpoint_name: str = "",
         mail: Mail | None = None,
         on_accepted: Callable[[Sequence[int]], None] = lambda _seqs: None,
     ) -> None:
-        self._queue = queue
+        self._store = store
         self._configuration = configuration
+        self._vault = vault
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
+        self._transport = transport
         self._endpoint_name = endpoint_name
         self._mail = mail
         self._on_accepted = on_accepted
         self._hour_of_cause: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
         self._began_ms = clock.now_ms()
-        # By endpoint: whether the last alert was a problem, and how often that has changed.
-        self._turns: dict[str, tuple[bool, int]] = {}
-        self._mails: set[asyncio.Task[str]] = set()
+        # By kind of problem and what has it: whether the last alert was a problem, and how often that has changed.
+        self._turns: dict[tuple[AlertType, str], tuple[bool, int]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._stored_results: dict[str, AlertResult] = {}
+        self.outbox = Outbox(clock, metrics)
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
@@ -156,18 +105,40 @@ class Alerts:
             return
         if causes == MAX_CAUSES_AN_HOUR:
             alert = msgspec.structs.replace(alert, addition=NO_MORE)
-        to = self._endpoint()
-        if to is not None and alert.endpoint is not None and to.id == alert.endpoint.id:
-            to = None  # an endpoint cannot deliver alerts about its own failures
-        if to is not None and not await self._keep(alert, cause, to, now_ms):
-            return
+        alert_id = f"alert_{hashlib.sha256(cause.encode()).hexdigest()[:32]}_{now_ms // HOUR_MS}"
         self._turns |= self._turned(alert)
+        if not await self._is_first(alert_id, now_ms):
+            return
         log.warning(
             "alert", alert=alert.type.value, about=alert.subject_id, code=alert.reason.code, reason=alert.text
         )
         self._metrics.alerts.labels(alert.type.value, "made").inc()
-        if self._mail is not None:
-            self._send_mail(self._mail, alert)
+        for target in self._configuration.snapshot.alert_targets:
+            if not target.alert_types or alert.type.value in target.alert_types:
+                self.outbox.post(target.id, alert, self._sender(target, alert_id))
+        if self._mail is not None and self._mail.recipients:
+            self.outbox.post(MAIL_ID, alert, self._mailer(self._mail, self._mail.recipients))
+        await self._send_message(alert, alert_id)
+
+    async def tell_sent_again(self, endpoint: Endpoint, message_seqs: Sequence[int]) -> None:
+        """Tells that a delivery which had failed was sent, if one of these had: of many, one in an hour."""
+        hour = self._clock.now_ms() // HOUR_MS
+        if self._causes.get((AlertType.ATTEMPT_RECOVERED, endpoint.id), (None, 0))[0] == hour:
+            return
+        try:
+            message_id = await self._within_limit(self._store.failed_before(endpoint.seq, message_seqs))
+        except StoreError as error:
+            log.error("earlier attempts not read", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+            return
+        if message_id is not None:
+            why = reason("attempt_recovered", "A delivery that had failed was sent after all.")
+            about = Alert(type=AlertType.ATTEMPT_RECOVERED, endpoint=endpoint, reason=why, message_id=message_id)
+            await self.tell(about)
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether a mail server is configured."""
+        return self._mail is not None
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -176,21 +147,52 @@ class Alerts:
         return next((item for item in endpoints if self._endpoint_name in {item.id, item.uid, item.name}), None)
 
     async def test(self, actor: str) -> Told:
-        """Sends a test alert everywhere, and waits for the mail server. Raises StoreError."""
+        """Sends a test alert to the recipients in the settings, and waits for the mail server. Raises StoreError."""
         log.info("test alert", actor=actor)
-        alert = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
         to = self._endpoint()
         if to is not None:
-            await self._queue.append(self._message(alert, self._ids.new("alert"), to, self._clock.now_ms()))
+            message = self._message(_TEST, self._ids.new("alert"), to, self._clock.now_ms())
+            await self._store.append(message)
             self._on_accepted([to.seq])
-        return Told(
-            endpoint=to, mail_error=None if self._mail is None else await self._deliver_mail(self._mail, alert)
-        )
+        mail = self._mail
+        error = None
+        if mail is not None and mail.recipients:
+            error = await self.outbox.send_now(MAIL_ID, _TEST, self._mailer(mail, mail.recipients))
+            await self.keep_results()
+        return Told(endpoint=to, mail_error=error)
+
+    async def test_target(self, target: AlertTarget) -> AlertResult:
+        """Sends a test alert to one target, once, and waits for the result."""
+        sender = self._sender(target, self._ids.new("alert"))
+        await self.outbox.send_now(target.id, _TEST, sender)
+        await self.keep_results()
+        return self.outbox.results[target.id]
+
+    async def results(self) -> Mapping[str, AlertResult]:
+        """How the latest alert to each target ended, whichever process sent it. Raises StoreError."""
+        found = dict(await self._store.alert_results())
+        for target_id, result in self.outbox.results.items():
+            if target_id not in found or found[target_id].at_ms < result.at_ms:
+                found[target_id] = result
+        return found
+
+    async def keep_results(self) -> None:
+        """Stores the latest results; those that cannot be stored are stored next time."""
+        for target_id, result in list(self.outbox.results.items()):
+            if self._stored_results.get(target_id) == result:
+                continue
+            try:
+                await self._within_limit(self._store.put_alert_result(target_id, result))
+            except StoreError as error:
+                log.error("alert result not stored", target_id=target_id, code=error.code, detail=error.detail)
+                return
+            self._stored_results[target_id] = result
 
     async def close(self) -> None:
-        """Waits for the emails being sent, each of which has a timeout."""
-        if self._mails:
-            await asyncio.wait(self._mails)
+        """Waits for the alerts being sent, each of which has a time limit."""
+        await self.outbox.close()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=STORE_TIMEOUT_MS / 1000)
 
     def is_stray(self, message: Message, endpoint: Endpoint) -> bool:
         """Whether the message is an alert at an endpoint that gets no alerts."""
@@ -199,34 +201,72 @@ class Alerts:
         to = self.endpoint
         return to is None or to.id != endpoint.id
 
-    async def _keep(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> bool:
-        """Stores the message for the endpoint; False if that failed or the same alert was sent this hour."""
+    async def _is_first(self, alert_id: str, now_ms: int) -> bool:
+        """Whether no other process has sent this alert; True if the database does not say so in time."""
+        taking = self._store.take_alert(alert_id, now_ms=now_ms, forget_before_ms=now_ms - 2 * HOUR_MS)
         try:
-            appended = await self._queue.append(self._message(alert, cause, to, now_ms))
+            return await self._within_limit(taking)
         except StoreError as error:
-            self._hour_of_cause.pop(cause, None)
+            log.error("alert not compared with those of other processes", code=error.code, detail=error.detail)
+            return True
+
+    async def _send_message(self, alert: Alert, alert_id: str) -> None:
+        """Stores the message for the alert endpoint; retries later if that fails."""
+        to = self._endpoint()
+        if to is None or (alert.endpoint is not None and to.id == alert.endpoint.id):
+            return  # an endpoint cannot deliver alerts about its own failures
+        message = self._message(alert, alert_id, to, self._clock.now_ms())
+
+        async def append(_alert: Alert) -> str:
+            try:
+                appended = await self._within_limit(self._store.append(message))
+            except StoreError as error:
+                return error.code
+            if not appended.duplicate:
+                self._on_accepted([to.seq])
+            return ""
+
+        if await append(alert):
             self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
-            log.error("alert not stored", alert=alert.type.value, code=error.code, detail=error.detail)
-            return False
-        if appended.duplicate:  # another process, or this one before its restart
-            return False
-        self._on_accepted([to.seq])
-        return True
+            self.outbox.post(ENDPOINT_ID, alert, append)
+
+    async def _within_limit(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of the store. Raises StoreError, `store_slow` if there is none in time: the work goes on."""
+        task = asyncio.create_task(work, name="alert")
+        self._under_way.add(task)
+        task.add_done_callback(self._end)
+        await asyncio.wait([task], timeout=STORE_TIMEOUT_MS / 1000)
+        if not task.done():
+            raise StoreUnavailable(
+                "store_slow", "The database did not respond in time.", "Check its disk and its server."
+            )
+        return task.result()
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, since possibly nobody waits any more
 
     def _turn(self, alert: Alert) -> str:
-        """Separates an endpoint's problem from an earlier one in the same hour. The process's start separates its
-        turns from an earlier process's; the endpoint's stored state keeps both from sending the same alert.
+        """Separates a problem from an earlier one in the same hour. For what one process alone reports, the process's
+        start separates its turns from an earlier process's; the endpoint's stored state keeps both from sending the
+        same alert.
         """
         turned = self._turned(alert)
-        return f"/{self._began_ms}.{turned[alert.subject_id][1]}" if turned else ""
+        if not turned:
+            return ""
+        ((_, turn),) = turned.values()
+        began_ms = self._began_ms if alert.type in OF_ONE_PROCESS else 0
+        return f"/{began_ms}.{turn}"
 
-    def _turned(self, alert: Alert) -> dict[str, tuple[bool, int]]:
-        """The endpoint's turn with this alert; empty if the alert is not about an endpoint's state."""
-        if alert.type not in _STATES:
+    def _turned(self, alert: Alert) -> dict[tuple[AlertType, str], tuple[bool, int]]:
+        """The turn of the problem with this alert; empty if no alert reports its end."""
+        if alert.family not in _ENDING:
             return {}
-        is_trouble = alert.type in _TROUBLE
-        was_trouble, turn = self._turns.get(alert.subject_id, (is_trouble, 0))
-        return {alert.subject_id: (is_trouble, turn + (is_trouble != was_trouble))}
+        key = (alert.family, alert.subject_id)
+        is_trouble = alert.type is not alert.family
+        was_trouble, turn = self._turns.get(key, (is_trouble, 0))
+        return {key: (is_trouble, turn + (is_trouble != was_trouble))}
 
     def _is_new(self, cause: str, hour: int) -> bool:
         if self._hour_of_cause.get(cause) == hour:
@@ -251,84 +291,59 @@ class Alerts:
             log.error("alert endpoint not found", setting="alert_endpoint", name=self._endpoint_name)
         return found
 
-    def _message(self, alert: Alert, cause: str, to: Endpoint, now_ms: int) -> NewMessage:
-        about: dict[str, Json] = {"reason": alert.text, "code": alert.reason.code}
-        if alert.endpoint:
-            about |= {"endpointId": alert.endpoint.id, "endpointName": alert.endpoint.name}
-        if alert.source:
-            about |= {"sourceId": alert.source.id, "sourceName": alert.source.name}
-        if alert.message_id:
-            about["msgId"] = alert.message_id
+    def _message(self, alert: Alert, alert_id: str, to: Endpoint, now_ms: int) -> NewMessage:
         of = alert.endpoint or alert.source or to
-        digest = hashlib.sha256(cause.encode()).hexdigest()[:32]
         return NewMessage(
             id=self._ids.new("msg"),
             app_id=of.app_id,
             source_id=ALERT_SOURCE_ID,
-            event_id=f"alert_{digest}_{now_ms // HOUR_MS}",
+            event_id=alert_id,
             event_type=alert.type.value,
             customer_key=None,
             occurred_at_ms=now_ms,
             accepted_at_ms=now_ms,
-            body=msgspec.json.encode({"type": alert.type.value, "data": about}),
+            body=msgspec.json.encode({"type": alert.type.value, "data": alert.facts}),
             endpoint_seqs=(to.seq,),
         )
 
-    def _send_mail(self, mail: Mail, alert: Alert) -> None:
-        if len(self._mails) >= MAX_MAILS_WAITING:
-            self._metrics.alerts.labels(alert.type.value, "mail_dropped").inc()
-            log.error("alert email not sent", alert=alert.type.value, reason="too many emails are queued")
-            return
-        task = asyncio.create_task(self._deliver_mail(mail, alert), name="alert email")
-        self._mails.add(task)
-        task.add_done_callback(self._mails.discard)
+    def _sender(self, target: AlertTarget, alert_id: str) -> Send:
+        async def send(alert: Alert) -> str:
+            try:
+                to = open_address(self._vault, target)
+            except NicobarError as error:
+                return error.code
+            if target.kind is TargetKind.EMAIL:
+                return "no mail server" if self._mail is None else await _deliver(self._mail, (to.address,), alert)
+            if self._transport is None:
+                return "not running"
+            try:
+                request = alert_request(target.kind, to, alert, alert_id, self._clock.now_ms())
+            except UserError as error:
+                return error.code
+            answer = await self._transport.send(request)
+            if isinstance(answer, NoResponse):
+                return answer.reason.text()
+            is_taken = HTTPStatus(200) <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+            return "" if is_taken else f"status {answer.status}"
 
-    async def _deliver_mail(self, mail: Mail, alert: Alert) -> str:
-        """The kind of error, empty for none."""
-        try:
-            await asyncio.to_thread(send_mail, mail, alert)
-        except (OSError, smtplib.SMTPException, ValueError) as error:
-            # The server's text may quote the credentials; the kind of error does not.
-            self._metrics.alerts.labels(alert.type.value, "mail_failed").inc()
-            log.error("alert email not sent", alert=alert.type.value, error=type(error).__name__)
-            return type(error).__name__
-        self._metrics.alerts.labels(alert.type.value, "mailed").inc()
-        return ""
+        return send
 
+    def _mailer(self, mail: Mail, recipients: Sequence[str]) -> Send:
+        async def send(alert: Alert) -> str:
+            return await _deliver(mail, recipients, alert)
 
-def _text_of_mail(alert: Alert) -> str:
-    facts = {
-        "Event": alert.type.value,
-        "Code": alert.reason.code,
-        "Endpoint": alert.endpoint.id if alert.endpoint else None,
-        "Source": alert.source.id if alert.source else None,
-        "Message": alert.message_id,
-    }
-    lines = [f"{label}: {value}" for label, value in facts.items() if value]
-    return "\n".join([alert.text, "", *lines, "", "Each cause is reported at most once per hour.", ""])
+        return send
 
 
-def send_mail(mail: Mail, alert: Alert) -> None:
-    """Sends one email. Raises OSError, SMTPException or ValueError."""
-    letter = EmailMessage()
-    letter["Subject"] = alert.title
-    letter["From"] = mail.sender
-    letter["To"] = ", ".join(mail.recipients)
-    letter.set_content(_text_of_mail(alert))
-    url = urlsplit(mail.url)
-    if url.scheme not in {_SMTP, _SMTPS} or not url.hostname:
-        raise ValueError(url.scheme)
-    context = ssl.create_default_context()
-    client: smtplib.SMTP
-    if url.scheme == _SMTPS:
-        client = smtplib.SMTP_SSL(url.hostname, url.port or 465, timeout=MAIL_TIMEOUT_S, context=context)
-    else:
-        client = smtplib.SMTP(url.hostname, url.port or 25, timeout=MAIL_TIMEOUT_S)
-    with client:
-        client.ehlo()
-        if url.scheme == _SMTP and client.has_extn("starttls"):
-            client.starttls(context=context)
-            client.ehlo()
-        if url.username:
-            client.login(unquote(url.username), unquote(url.password or ""))
-        client.send_message(letter)
+_TEST = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
+_ENDING = frozenset(RECOVERIES.values())
+
+
+async def _deliver(mail: Mail, recipients: Sequence[str], alert: Alert) -> str:
+    """The kind of error, empty for none."""
+    try:
+        await asyncio.to_thread(send_mail, mail, recipients, alert)
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        # The server's text may quote the credentials; the kind of error does not.
+        return type(error).__name__
+    return ""

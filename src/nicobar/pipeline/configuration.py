@@ -114,8 +114,17 @@ def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
 class Configuration:
     """Follows the catalogue. Sources and endpoints that cannot be opened are logged and listed as unusable."""
 
-    def __init__(self, catalogue: Catalogue, vault: Vault, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        vault: Vault,
+        clock: Clock,
+        *,
+        retry_after_ms: tuple[int, ...] | None = None,
+    ) -> None:
         self._catalogue = catalogue
+        self._retry_after_ms = retry_after_ms
+        self._schedules: dict[str, tuple[int, ...]] = {}
         self._vault = vault
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -207,6 +216,11 @@ class Configuration:
             sources.setdefault(source.app_id, []).append(source)
         self._application_kinds = {app_id: application_kind(own, app_id) for app_id, own in sources.items()}
         self._app_uids = {application.id: application.uid for application in snapshot.applications}
+        self._schedules = {
+            event_type.name: event_type.retry_after_ms
+            for event_type in snapshot.event_types
+            if event_type.retry_after_ms is not None
+        }
         self._snapshot = snapshot
 
     async def follow(self, stop: asyncio.Event) -> None:
@@ -271,6 +285,14 @@ class Configuration:
             if found is not None and found.key == message.customer_key:
                 return found
         return Customer(key=message.customer_key)
+
+    def retry_after_ms(self, endpoint: Endpoint | None, event_type: str) -> tuple[int, ...] | None:
+        """The delay before each retry of a delivery: the event type's, else the endpoint's, else that of the
+        settings; None for the default.
+        """
+        of_endpoint = endpoint.retry_after_ms if endpoint else None
+        given = (self._schedules.get(event_type), of_endpoint, self._retry_after_ms)
+        return next((schedule for schedule in given if schedule is not None), None)
 
     def application_kind(self, app_id: str) -> SourceKind:
         """The kind of source that reads events posted to the API."""

@@ -131,7 +131,7 @@ class Deliverer:
                 work.ready = Ready(
                     requested=result.requested, calls=(), console=result.console, verdicts=result.verdicts
                 )
-                stopped.append((work, self._stopped(work, result, now_ms)))
+                stopped.append((work, self._stopped(target, work, result, now_ms)))
             else:
                 work.ready = result
                 ready.append(work)
@@ -155,14 +155,28 @@ class Deliverer:
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
         """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
         item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
-        now_ms = await self.watch.now_ms()
-        settled = settle([internal_error(error)], claimed.tries, now_ms, self.jitter(), setbacks=claimed.setbacks)
+        item.outcomes.append(internal_error(error))
+        settled = self._settled(target, item, await self.watch.now_ms())
         await self._recorder.record(target, [(item, settled)])
 
-    def _stopped(self, work: Work, result: Stopped, now_ms: int) -> Settled:
+    def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
+        """The next state of a delivery after its outcomes, by the schedule that applies to it now."""
+        claimed = work.claimed
+        schedule = self._configuration.retry_after_ms(target.endpoint, claimed.message.event_type)
+        return settle(
+            work.outcomes,
+            claimed.tries,
+            now_ms,
+            self.jitter(),
+            on_hold=on_hold,
+            setbacks=claimed.setbacks,
+            schedule=schedule,
+        )
+
+    def _stopped(self, target: OpenEndpoint, work: Work, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
-            later = [Deferred(reason=result.reason)]
-            return settle(later, work.claimed.tries, now_ms, self.jitter(), setbacks=work.claimed.setbacks)
+            work.outcomes.append(Deferred(reason=result.reason))
+            return self._settled(target, work, now_ms)
         return Settled(state=result.state, code=result.code, reason=result.reason)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
@@ -202,20 +216,7 @@ class Deliverer:
         await self._sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
         on_hold = not gate.is_closed
-        settled = [
-            (
-                attempt,
-                settle(
-                    attempt.outcomes,
-                    attempt.claimed.tries,
-                    now_ms,
-                    self.jitter(),
-                    on_hold=on_hold,
-                    setbacks=attempt.claimed.setbacks,
-                ),
-            )
-            for attempt in works
-        ]
+        settled = [(attempt, self._settled(target, attempt, now_ms, on_hold=on_hold)) for attempt in works]
         if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._recorder.record(target, settled)

@@ -10,7 +10,8 @@ from nicobar.clock import Clock
 from nicobar.errors import StoreError, StoreMoved
 from nicobar.logs import log
 from nicobar.model import Endpoint
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.reasons import Reason, reason
 from nicobar.store import Audited, BasedOn, Change, DisableEndpoint, PauseEndpoint, Store, is_made_alike

@@ -14,10 +14,11 @@ from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, Endpoint
 from nicobar.pipeline import breaker as rules
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.deliver import MAX_PARALLEL_PARCELS, Deliverer, Passed
+from nicobar.pipeline.deliver import Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
@@ -25,6 +26,8 @@ from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
 from nicobar.store import Claimed, Store, is_made_alike
 
+# Of an endpoint whose calls are not batched. With a receiver that responds in 100 ms that is 640 a second.
+MAX_PARALLEL_DELIVERIES = 64
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
 IDLE_MS = 1_000
@@ -250,7 +253,7 @@ class Lane:
             return 0  # the delivery in flight probes the destination
         bounds = self._target.destination.batch_bounds
         if bounds is None:
-            return max(0, MAX_PARALLEL_PARCELS - len(self._under_way))
+            return max(0, MAX_PARALLEL_DELIVERIES - len(self._under_way))
         return 0 if self._pages else bounds.max_items
 
     def _page_done(self, task: asyncio.Task[None]) -> None:

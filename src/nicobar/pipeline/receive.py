@@ -10,7 +10,8 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Json, Record, Source
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
 from nicobar.reasons import reason
 from nicobar.store import Appended, Audited, NewMessage, Queue
@@ -101,7 +102,9 @@ class Receiver:
             if refusal.status == 401:  # noqa: PLR2004 - the status of an invalid signature
                 await self._note_refused(source.source, refusal)
             raise
-        self._refused_in_a_row.pop(source.source.id, None)
+        if self._refused_in_a_row.pop(source.source.id, 0) >= REFUSED_TO_TELL:
+            why = reason("source_accepting", "The source accepts requests again.")
+            await self._alerts.tell(Alert(type=AlertType.ACCEPTING, source=source.source, reason=why))
         event = source.kind.read(headers, body)
         endpoint_seqs = self._configuration.wanting(source.source.app_id, event.event_type)
         message = NewMessage(

@@ -12,7 +12,8 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
-from nicobar.pipeline.alerts import Alert, Alerts, AlertType
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.work import Work
@@ -61,6 +62,9 @@ class Recorder:
             for work, result in settled
         ]
         await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        again = [work for work, result, _ in kept if result.state is DeliveryState.SUCCESS and work.claimed.manual]
+        if again:
+            await self._alerts.tell_sent_again(target.endpoint, [work.claimed.message.seq for work in again])
         for work, result, attempt in kept:
             if attempt is None:
                 continue
@@ -102,6 +106,7 @@ class Recorder:
             requests=tuple(work.requests),
             status=work.status,
             response=work.response,
+            response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
             verdicts=work.ready.verdicts if work.ready else (),
             next_try_at_ms=result.due_at_ms,
@@ -120,6 +125,7 @@ class Recorder:
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+            left=not result.shown,
             setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
         )
 

@@ -1,5 +1,5 @@
 """Cleans up in small steps, so that other writers get their turn: deletes payloads and messages that are old enough,
-and cancels the deliveries of deleted endpoints.
+gives their space back, and cancels the deliveries of deleted endpoints.
 """
 
 from __future__ import annotations
@@ -7,22 +7,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.logs import log
-from nicobar.store import Retention, Step
+from nicobar.store import Recovery, Retention, Step
 
 DAY_MS = 24 * 3_600_000
 # Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
 MIN_ID_DAYS = 30
 ANSWER_HOURS = 12  # as the public Svix API keeps them: https://docs.svix.com/idempotency
 STEP_MESSAGES = 200
+STEP_PAGES = 256
 PAUSE_MS = 20
 ROUND_MS = 600_000
 CANCEL_AT_ONCE = 500
 # Between two checks for deleted endpoints, including those deleted by another process.
 LOOK_MS = 1_000
+
+
+class Cleaned(Retention, Recovery, Protocol):
+    """What is cleaned up, and its space."""
 
 
 @dataclass(slots=True)
@@ -38,10 +44,10 @@ class _Walk:
 
 class Maintainer:
     """Keeps payloads, attempts and their counts for `retention_days`, and ids for that time or `MIN_ID_DAYS`,
-    whichever is longer. Messages that finish later are deleted within a day.
+    whichever is longer. Messages that finish later are deleted within a day. Gives back the space.
     """
 
-    def __init__(self, *, store: Retention, clock: Clock, retention_days: int) -> None:
+    def __init__(self, *, store: Cleaned, clock: Clock, retention_days: int) -> None:
         self._store = store
         self._clock = clock
         self._payload_ms = retention_days * DAY_MS
@@ -72,8 +78,17 @@ class Maintainer:
         await self._rows(stop, self._store.forget_tallies, now_ms - self._payload_ms)
         await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         await self._store.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
+        await self._give_back_space(stop)
         if forgotten or emptied:
             log.info("cleanup finished", messages_forgotten=forgotten, messages_emptied=emptied)
+
+    async def _give_back_space(self, stop: asyncio.Event) -> None:
+        """Of everything that was deleted since the last round, by users too."""
+        while await self._store.give_back_space(max_pages=STEP_PAGES) == STEP_PAGES:
+            if await self._clock.wait(stop, PAUSE_MS):
+                return
+        # The file ends where it should once the log is written back. A long reader delays that to a later round.
+        await self._store.clear_log()
 
     async def _rows(self, stop: asyncio.Event, forget: Callable[..., Awaitable[int]], before_ms: int) -> None:
         while await forget(before_ms=before_ms, limit=STEP_MESSAGES) == STEP_MESSAGES:

@@ -64,16 +64,24 @@ class Settled(Record):
     shown: bool = True
 
 
-def retry_at_ms(spent_attempts: int, now_ms: int, jitter: float, retry_after_ms: int | None = None) -> int | None:
-    """When a delivery that failed after `spent_attempts` earlier attempts is due again; None after the last attempt.
+def retry_at_ms(
+    spent_attempts: int,
+    now_ms: int,
+    jitter: float,
+    retry_after_ms: int | None = None,
+    schedule: Sequence[int] | None = None,
+) -> int | None:
+    """When a delivery that failed after `spent_attempts` earlier attempts is due again; None after the last attempt
+    of its `schedule`, by default RETRY_AFTER_MS.
 
     `jitter` from -1 to 1 moves the wait by up to 20 %. The destination's `retry_after_ms` is a minimum and never
     shortens the schedule: a destination that asks for one second during a day-long outage would use up all attempts
     in a few seconds.
     """
-    if spent_attempts >= len(RETRY_AFTER_MS):
+    delays_ms = RETRY_AFTER_MS if schedule is None else schedule
+    if spent_attempts >= len(delays_ms):
         return None
-    wait_ms = int(RETRY_AFTER_MS[spent_attempts] * (1 + JITTER * jitter))
+    wait_ms = int(delays_ms[spent_attempts] * (1 + JITTER * jitter))
     return now_ms + max(wait_ms, retry_after_ms or 0)
 
 
@@ -85,6 +93,7 @@ def settle(  # noqa: PLR0911 - an outcome a line
     *,
     on_hold: bool = False,
     setbacks: Setbacks = NO_SETBACKS,
+    schedule: Sequence[int] | None = None,
 ) -> Settled:
     """Combines the outcomes of one delivery's calls into one decision; the least final outcome wins.
 
@@ -110,7 +119,9 @@ def settle(  # noqa: PLR0911 - an outcome a line
         case Deferred(throttled=True):
             return _throttled(worst, setbacks, now_ms, jitter)
         case Deferred():
-            return _put_off(worst, spent_attempts, now_ms, jitter, on_hold=on_hold, setbacks=setbacks)
+            return _put_off(
+                worst, spent_attempts, now_ms, jitter, on_hold=on_hold, setbacks=setbacks, schedule=schedule
+            )
         case Blocked(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
@@ -134,7 +145,14 @@ def settle(  # noqa: PLR0911 - an outcome a line
 
 
 def _put_off(
-    outcome: Deferred, spent_attempts: int, now_ms: int, jitter: float, *, on_hold: bool, setbacks: Setbacks
+    outcome: Deferred,
+    spent_attempts: int,
+    now_ms: int,
+    jitter: float,
+    *,
+    on_hold: bool,
+    setbacks: Setbacks,
+    schedule: Sequence[int] | None,
 ) -> Settled:
     why, asked_ms = outcome.reason, outcome.retry_after_ms
     now_has = Setbacks(
@@ -154,7 +172,7 @@ def _put_off(
             spent=False,
             setbacks=now_has,
         )
-    due_at_ms = retry_at_ms(spent_attempts, now_ms, jitter, asked_ms)
+    due_at_ms = retry_at_ms(spent_attempts, now_ms, jitter, asked_ms, schedule)
     if due_at_ms is None:
         given_up = reason(
             "given_up",

@@ -253,6 +253,7 @@ def _noted(
         own.setdefault(id(item.owner), []).append(item.call.body)
     headers = exchange.request.shown_headers
     response = _start_of(answer.body) if isinstance(answer, Response) else ""
+    response_headers = answer.kept_headers if isinstance(answer, Response) else {}
     for owner in _owners(items):
         calls = own[id(owner)]
         others = len(all_items) - len(calls)
@@ -260,6 +261,7 @@ def _noted(
         if isinstance(answer, Response):
             owner.status = answer.status
             owner.response = response
+            owner.response_headers = response_headers
     return [*outcomes]
 
 

@@ -22,6 +22,7 @@ class Work:
     requests: list[RequestRecord] = field(default_factory=list)
     status: int | None = None
     response: str = ""
+    response_headers: dict[str, str] = field(default_factory=dict)
 
 
 def internal_error(error: Exception) -> Deferred:

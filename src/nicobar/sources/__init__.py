@@ -78,8 +78,8 @@ class SourceKind(Protocol):
         ...
 
     @property
-    def id_header(self) -> str:
-        """The header with the event id, for the list of rejected requests; empty if the id is in the body."""
+    def id_headers(self) -> tuple[str, ...]:
+        """Headers that may have the event id, for the list of rejected requests; none if the id is in the body."""
         ...
 
     @property

@@ -1,16 +1,27 @@
-"""The Standard Webhooks signature (version `v1`): HMAC-SHA256 over `<id>.<timestamp>.<body>`.
+"""The signatures of Standard Webhooks: HMAC-SHA256 (`v1`) or ed25519 (`v1a`) over `<id>.<timestamp>.<body>`.
 
 Source: the specification at https://www.standardwebhooks.com.
 """
 
 from __future__ import annotations
 
+import base64
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 
-from nicobar.crypto import new_webhook_secret, standard_webhooks_signature, webhook_secret_key
-from nicobar.errors import Refusal
+from nicobar.crypto import (
+    MIN_WEBHOOK_KEY_BYTES,
+    WEBHOOK_SECRET_PREFIX,
+    hmac_signature,
+    is_public_key,
+    is_signed_by,
+    new_webhook_secret,
+    read_base64,
+    read_public_key,
+    webhook_secret_key,
+)
+from nicobar.errors import Refusal, UserError
 from nicobar.reasons import Reason, reason
 from nicobar.sources import Accepted, Verified
 
@@ -19,6 +30,12 @@ TOLERANCE_S = 300
 # A rotation needs two; the limit keeps a header with thousands of signatures cheap.
 MAX_SIGNATURES = 16
 
+# The names of the specification, and those of hosted Svix senders.
+_FAMILIES = ("webhook", "svix")
+_PARTS = ("id", "timestamp", "signature")
+_VERSIONS = frozenset({"v1", "v1a"})
+_SEPARATOR = re.compile(r"[\s,]+")
+_TEXT_SECRET = re.compile(r"[!-~]{16,256}")
 _ID = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _ID_FORM = reason("id_form", "1 to 256 printable ASCII characters without spaces")
@@ -30,7 +47,7 @@ class StandardWebhooksSigning:
 
     secret_example = "whsec_…"  # noqa: S105 - the beginning alone
     clock_tolerance_s: int | None = TOLERANCE_S
-    id_header = "webhook-id"
+    id_headers: tuple[str, ...] = ("webhook-id", "svix-id")
     accepted = Accepted()
 
     def check_secret(self, secret: str) -> None:
@@ -52,14 +69,21 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
 
     Compares every secret with every signature in constant time, so that timing reveals nothing.
     """
-    event_id = _header(headers, "webhook-id", _ID, _ID_FORM)
-    timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP, _TIMESTAMP_FORM)
-    given = _signatures(headers)
+    # Never a mixture: the family with most of its headers, so that an error names the missing one.
+    family = max(_FAMILIES, key=lambda name: sum(f"{name}-{part}" in headers for part in _PARTS))
+    event_id = _header(headers, f"{family}-id", _ID, _ID_FORM)
+    timestamp = _header(headers, f"{family}-timestamp", _TIMESTAMP, _TIMESTAMP_FORM)
+    given = _signatures(headers, f"{family}-signature")
     matched = False
     for secret in secrets:
-        expected = standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body)
-        for signature in given:
-            matched |= hmac.compare_digest(expected.encode(), signature)
+        if is_public_key(secret):
+            key = read_public_key(secret)
+            matched |= any(is_signed_by(key, item, event_id, timestamp, body) for item in given.get("v1a", ()))
+            continue
+        for hmac_key in _hmac_keys(secret):
+            expected = hmac_signature(hmac_key, event_id, timestamp, body)
+            for item in given.get("v1", ()):
+                matched |= hmac.compare_digest(expected, item)
     if not matched:
         raise Refusal(
             401,
@@ -72,14 +96,37 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_
 
 
 def sign(event_id: str, body: bytes, secret: str, now_ms: int) -> dict[str, str]:
-    """The three headers of a request sent now."""
+    """The three headers of a request sent now. Raises UserError for a public key."""
+    if is_public_key(secret):
+        raise UserError(
+            "public_key",
+            "The signing secret of this source is a public key, which cannot sign.",
+            "Send the event from the sender, or from a source with a secret.",
+        )
     timestamp = str(now_ms // 1000)
-    return {
-        "webhook-id": event_id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": "v1,"
-        + standard_webhooks_signature(webhook_secret_key(secret), event_id, timestamp, body),
-    }
+    signature = base64.b64encode(hmac_signature(_hmac_keys(secret)[0], event_id, timestamp, body)).decode()
+    return {"webhook-id": event_id, "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+
+
+def check_any_secret(secret: str) -> None:
+    """Accepts secrets of the standard form, public keys, and text that senders use as the key itself. Raises
+    UserError.
+    """
+    if is_public_key(secret):
+        read_public_key(secret)
+    elif secret.startswith(WEBHOOK_SECRET_PREFIX) or not _TEXT_SECRET.fullmatch(secret.strip()):
+        webhook_secret_key(secret)
+
+
+def _hmac_keys(secret: str) -> list[bytes]:
+    """The keys that a sender with this secret may sign with. A text without the standard prefix may be base64 or the
+    key itself, and some texts, such as hexadecimal ones, look like both.
+    """
+    text = secret.strip()
+    if text.startswith(WEBHOOK_SECRET_PREFIX):
+        return [webhook_secret_key(text)]
+    decoded = read_base64(text) or b""
+    return [decoded, text.encode()] if len(decoded) >= MIN_WEBHOOK_KEY_BYTES else [text.encode()]
 
 
 def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], form: Reason) -> str:
@@ -101,23 +148,29 @@ def _missing(name: str) -> Refusal:
     )
 
 
-def _signatures(headers: Mapping[str, str]) -> list[bytes]:
-    """The `v1` values; other versions (`v1a,…` is asymmetric) are skipped."""
-    value = headers.get("webhook-signature")
+def _signatures(headers: Mapping[str, str], name: str) -> dict[str, list[bytes]]:
+    """The signatures by version. Senders separate them by spaces, commas or both."""
+    value = headers.get(name)
     if value is None:
-        raise _missing("webhook-signature")
-    parts = value.split()
-    values = [part.removeprefix("v1,") for part in parts if part.startswith("v1,")]
-    given = [value.encode("utf-8", "surrogateescape") for value in values if value]
-    if not given or len(parts) > MAX_SIGNATURES:
+        raise _missing(name)
+    parts = [part for part in _SEPARATOR.split(value) if part]
+    found: dict[str, list[bytes]] = {}
+    version = ""
+    for part in parts[: 2 * MAX_SIGNATURES]:
+        if part in _VERSIONS:
+            version = part
+        elif version and (signature := read_base64(part)):
+            found.setdefault(version, []).append(signature)
+    if not found or len(parts) > 2 * MAX_SIGNATURES:
         raise Refusal(
             401,
             "malformed_header",
-            "Invalid header webhook-signature. Expected 1 to %(max_signatures)s signatures, at least one of the form "
+            "Invalid header %(name)s. Expected 1 to %(max_signatures)s signatures, at least one of the form "
             "v1,<base64>.",
+            name=name,
             max_signatures=MAX_SIGNATURES,
         )
-    return given
+    return found
 
 
 def _check_age(sent_s: int, now_s: int) -> None:

@@ -1,6 +1,7 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, history (messages and attempts), users and drafts
-(of the dashboard). Every store passes the same contract suite, `tests/contracts`.
+catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
+and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
+`tests/contracts`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from nicobar.model import PasswordLink, User, UserRole
 from nicobar.store.access import Access, KeptAnswer
+from nicobar.store.alerts import AlertLog
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
@@ -19,12 +21,14 @@ from nicobar.store.catalogue import (
     EnableTransformation,
     EndSessions,
     PauseEndpoint,
+    PutAlertTarget,
     PutApplication,
     PutEndpoint,
     PutEventType,
     PutLink,
     PutSource,
     PutToken,
+    RemoveAlertTarget,
     RemoveApplication,
     RemoveDraft,
     RemoveEndpoint,
@@ -42,7 +46,8 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Overtaken, Queue
+from nicobar.store.queue import NO_SHARES, Appended, Backlog, Claimed, Finished, NewMessage, Overtaken, Queue, Shares
+from nicobar.store.recovery import Recovery
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -58,7 +63,9 @@ from nicobar.store.retention import CleanUp, Retention, Step
 from nicobar.store.users import Users
 
 
-class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users, Drafts, Protocol):
+class Store(
+    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Protocol
+):
     """A database with all of these protocols."""
 
     async def check(self) -> None:
@@ -79,8 +86,10 @@ class Store(Queue, Leases, Catalogue, Access, Replays, Retention, History, Users
 
 
 __all__ = [
+    "NO_SHARES",
     "Access",
     "AddTransformation",
+    "AlertLog",
     "Appended",
     "Audited",
     "Backlog",
@@ -107,6 +116,7 @@ __all__ = [
     "Overtaken",
     "PasswordLink",
     "PauseEndpoint",
+    "PutAlertTarget",
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
@@ -114,6 +124,8 @@ __all__ = [
     "PutSource",
     "PutToken",
     "Queue",
+    "Recovery",
+    "RemoveAlertTarget",
     "RemoveApplication",
     "RemoveDraft",
     "RemoveEndpoint",
@@ -128,6 +140,7 @@ __all__ = [
     "Retention",
     "SetPassword",
     "SetRole",
+    "Shares",
     "Snapshot",
     "Step",
     "Store",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from nicobar.model import (
+    AlertTarget,
     Application,
     Attempt,
     Delivery,
@@ -21,6 +22,16 @@ from nicobar.model import (
     UserRole,
 )
 from nicobar.reasons import Reason
+
+
+class PutAlertTarget(Record, tag=True):
+    """Adds the target of alerts, or replaces the one with its id."""
+
+    target: AlertTarget
+
+
+class RemoveAlertTarget(Record, tag=True):
+    target_id: str
 
 
 class PutApplication(Record, tag=True):
@@ -65,6 +76,7 @@ class PutEndpoint(Record, tag=True):
     sealed_headers: bytes = b""
     uid: str | None = None
     details: Details = Details()
+    retry_after_ms: tuple[int, ...] | None = None
 
 
 class RemoveEndpoint(Record, tag=True):
@@ -192,7 +204,9 @@ class Audited(Record, tag=True):
 
 
 Change = (
-    PutApplication
+    PutAlertTarget
+    | RemoveAlertTarget
+    | PutApplication
     | RemoveApplication
     | PutSource
     | RemoveSource
@@ -239,6 +253,7 @@ class Snapshot(Record):
     sources: tuple[Source, ...]
     endpoints: tuple[Endpoint, ...]
     event_types: tuple[EventType, ...]
+    alert_targets: tuple[AlertTarget, ...] = ()
 
 
 class Catalogue(Protocol):

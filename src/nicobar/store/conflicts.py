@@ -20,6 +20,9 @@ _TAKEN = {
     ("endpoints", "name"): reason("conflict", "An endpoint with this name already exists.", "Choose another name."),
     ("endpoints", "uid"): reason("conflict", "An endpoint with this uid already exists.", "Choose another uid."),
     ("users", "name"): reason("conflict", "A user with this name already exists.", "Choose another name."),
+    ("alert_targets", "name"): reason(
+        "conflict", "An alert target with this name already exists.", "Choose another name."
+    ),
     ("tokens", "sha256"): reason("conflict", "This token already exists.", "Create a new token."),
 }
 _OTHER = reason("conflict", "An object with these values already exists.", "Choose other values.")

@@ -31,6 +31,7 @@ TOGETHER = (
     "tokens",
     "users",
     "links",
+    "alert_targets",
 )
 
 

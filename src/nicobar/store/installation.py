@@ -20,6 +20,7 @@ from nicobar.crypto import Vault, new_key, read_key
 from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
+from nicobar.open_files import AT_LIMIT, RAISE_LIMIT
 from nicobar.store.copy import Move, MoveState
 from nicobar.store.migrations import Plan
 from nicobar.store.session import Session
@@ -31,7 +32,7 @@ DEFAULT_APPLICATION = "default"
 # The migration since which a database knows that its data is moving.
 MOVES_MIGRATION = 11
 # A key of which no database knows yet.
-_NEW_SUFFIX = ".new"
+NEW_SUFFIX = ".new"
 
 
 class Installation(Record):
@@ -59,7 +60,7 @@ class KeyHolder:
         self, *, key_path: Path, secret_key: str, database: str, new_installation: bool, now_ms: int
     ) -> None:
         self._key_path = key_path
-        self._new_path = key_path.with_name(key_path.name + _NEW_SUFFIX)
+        self._new_path = key_path.with_name(key_path.name + NEW_SUFFIX)
         self._secret_key = secret_key
         self._database = database
         self._new_installation = new_installation
@@ -81,7 +82,7 @@ class KeyHolder:
         if key is not None and is_new:
             self._check_new()
         if key is None:
-            key = _read_file(self._new_path)
+            key = read_key_file(self._new_path)
             if key is not None and not _fits(Vault(key), known, sealed):
                 key = None
         elif not _fits(Vault(key), known, sealed):
@@ -102,11 +103,11 @@ class KeyHolder:
         if self._known_key() is None:
             with self._creating():
                 self._new_path.rename(self._key_path)
-                _sync_directory(self._key_path.parent)
+                sync_directory(self._key_path.parent)
         return self._vault
 
     def _known_key(self) -> bytes | None:
-        return read_key(self._secret_key) if self._secret_key else _read_file(self._key_path)
+        return find_key(self._key_path, self._secret_key)
 
     def _check_new(self) -> None:
         if not self._new_installation:
@@ -162,7 +163,7 @@ class KeyHolder:
             except OSError:
                 Path(name).unlink()
                 raise
-            _sync_directory(self._key_path.parent)
+            sync_directory(self._key_path.parent)
         return key
 
     @contextlib.contextmanager
@@ -238,6 +239,11 @@ def new_application(now_ms: int) -> dict[str, str]:
     return {"id": IdFactory(lambda: now_ms).new("app"), "uid": DEFAULT_APPLICATION}
 
 
+def find_key(key_path: Path, secret_key: str) -> bytes | None:
+    """The key of this machine, None where there is none. Raises StoreUnusable for a file without a key."""
+    return read_key(secret_key) if secret_key else read_key_file(key_path)
+
+
 @contextlib.contextmanager
 def opening(*directories: Path) -> Iterator[None]:
     """Lets one process at a time open what is in these directories, so that those that start together agree on what
@@ -296,6 +302,8 @@ def fix_for(error: OSError, otherwise: str) -> str:
     """What to do about an error of the file system; `otherwise` where its number does not tell."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "Free space on the disk."
+    if error.errno in AT_LIMIT:
+        return RAISE_LIMIT
     if error.errno == errno.EROFS:
         return "The file system is read-only. Mount it for writing, or choose another directory."
     return otherwise
@@ -314,7 +322,7 @@ def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) ->
     return not sealed
 
 
-def _read_file(path: Path) -> bytes | None:
+def read_key_file(path: Path) -> bytes | None:
     """The key in the file, None where there is no file. Raises StoreUnusable for a file without a key."""
     try:
         text = path.read_text("ascii").strip()
@@ -338,7 +346,8 @@ def _read_file(path: Path) -> bytes | None:
     return key
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Makes sure that names of the directory survive a power failure."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

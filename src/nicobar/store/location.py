@@ -9,6 +9,7 @@ from typing import Protocol
 from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable
 from nicobar.store import Store
+from nicobar.store.backup import BackupFile, Compacted, PreparedRestore
 from nicobar.store.copy import Contents
 from nicobar.store.findings import Finding
 from nicobar.store.hints import Hints
@@ -63,6 +64,27 @@ class Location(Protocol):
 
     def find_damage(self, *, limit: int) -> list[str]:
         """At most so many problems; reads all of it. Raises StoreUnusable."""
+        ...
+
+    def back_up(self, target: Path, *, force: bool, now_ms: int) -> BackupFile:
+        """A checked copy as of one moment, while the database is in use. `force` replaces an existing file. Raises
+        UserError, StoreError; UserError where the server's own tools do it.
+        """
+        ...
+
+    def restoring(self, backup: Path, *, force: bool, now_ms: int) -> AbstractContextManager[PreparedRestore]:
+        """A checked copy of the backup, to be prepared within the block; then it becomes the database, unless the
+        block fails. `force` sets an existing database aside. Raises UserError where another process uses the
+        database, or where the server's own tools do it; StoreUnusable for a damaged backup.
+        """
+        ...
+
+    def check_unused(self) -> None:
+        """Raises UserError where another process has the database open, as far as the database can tell."""
+        ...
+
+    def compact(self) -> Compacted:
+        """Writes the database anew without unused space, while no process uses it. Raises UserError, StoreError."""
         ...
 
     def worker_place(self) -> AbstractContextManager[bool]:

@@ -44,17 +44,37 @@ class Appended(Record):
     taken: bool = False
 
 
+# Deliveries accepted within this time, and not attempted yet, get their share of a claim as new ones.
+NEW_MS = 300_000
+
+
+class Shares(Record):
+    """How a claim shares out its places. `oldest_new` and `newest_new` of them go to new deliveries (accepted within
+    NEW_MS, not attempted, first of their customer), the rest and what is left to those due longest. `chains` says
+    that a customer's next deliveries may be claimed together with its first.
+    """
+
+    oldest_new: int = 0
+    newest_new: int = 0
+    chains: bool = False
+
+
+NO_SHARES = Shares()
+
+
 class Claimed(Record):
     """A delivery that this worker holds until its lease expires. `lease` has to be presented with the result. `tries`
     counts the attempts spent so far, `edition` how often new event ids were requested, `replay_key` by which replay
     (see `Delivery`); `manual` says that the delivery was requested again by a person. `accepted_ids` and `half_sent`
-    are those of the attempts before (see `Finished`).
+    are those of the attempts before (see `Finished`). Deliveries with the same `order_key` are in order; None for one
+    that waits for no other.
     """
 
     message: Message
     endpoint_seq: int
     lease: int
     tries: int
+    order_key: str | None = None
     edition: int = 0
     manual: bool = False
     replay_key: str | None = ""
@@ -63,12 +83,25 @@ class Claimed(Record):
     setbacks: Setbacks = Setbacks()
 
 
+class Claim(Record):
+    """What `Queue.claim` is asked."""
+
+    endpoint_seq: int
+    term: int
+    now_ms: int
+    limit: int
+    max_bytes: int
+    lease_ms: int
+    shares: Shares
+
+
 class Finished(Record):
-    """How an attempt ended. `state` is PENDING for another attempt at `due_at_ms`, else a final state. `spent` says
-    whether the attempt counts on the retry schedule. `attempt` is None if nothing was tried, so that there is nothing
-    to show. `failure` is the key of equal failures, for FAILED. The customer's next delivery becomes due at
-    `ended_at_ms`. `accepted_ids` are all event ids that the destination has accepted so far, () for no change.
-    `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
+    """How an attempt ended. `state` is PENDING for another attempt at `due_at_ms`, else a final state; `due_at_ms` is
+    None for PENDING if the delivery waits for an earlier one of its customer. `spent` says whether the attempt counts
+    on the retry schedule. `attempt` is None if nothing was tried, so that there is nothing to show; `left` says that
+    a request of it may have left all the same. `failure` is the key of equal failures, for FAILED. The customer's
+    next delivery becomes due. `accepted_ids` are all event ids that the destination has accepted so far, () for no
+    change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
     """
 
     message_seq: int
@@ -83,7 +116,13 @@ class Finished(Record):
     failure: str | None = None
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    left: bool = False
     setbacks: Setbacks = Setbacks()
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether something of it may have been sent."""
+        return self.left or self.attempt is not None or self.state is not DeliveryState.PENDING
 
 
 class Overtaken(Record):
@@ -117,11 +156,20 @@ class Queue(Protocol):
         ...
 
     async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self,
+        endpoint_seq: int,
+        *,
+        term: int,
+        now_ms: int,
+        limit: int,
+        max_bytes: int,
+        lease_ms: int,
+        shares: Shares = NO_SHARES,
     ) -> list[Claimed]:
-        """Leases due deliveries of one endpoint, the longest due first: at most `limit`, with bodies of at most
-        `max_bytes` in total (the first always fits). Deliveries with an expired lease are leased again. Nothing is
-        claimed unless the endpoint's own lease has this term, 0 if it was never taken: raises LeaseLost.
+        """Leases due deliveries of one endpoint, the longest due first except for `shares`: at most `limit`, with
+        bodies of at most `max_bytes` in total (the first always fits). Those of one customer are in order; one that
+        has been attempted is claimed without those behind it. Deliveries with an expired lease are leased again.
+        Nothing is claimed unless the endpoint's own lease has this term, 0 if it was never taken: raises LeaseLost.
         """
         ...
 
@@ -135,8 +183,9 @@ class Queue(Protocol):
 
     async def record(self, finished: Sequence[Finished]) -> int:
         """Stores the attempts and updates the deliveries, in one transaction; a finished delivery makes the next one
-        of its customer due. If the lease is no longer held, as after another worker has taken the endpoint over, the
-        attempt is stored and the delivery is not changed. Returns how many deliveries changed.
+        of its customer due, in the place that its acceptance gives it. If the lease is no longer held, as after
+        another worker has taken the endpoint over, the attempt is stored and the delivery is not changed. Returns how
+        many deliveries changed.
         """
         ...
 

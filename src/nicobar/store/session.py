@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 
 T = TypeVar("T")
 
@@ -63,11 +63,13 @@ class Database(Protocol):
 
     async def append(self, message: NewMessage, audit_line: Audited | None) -> Appended: ...
 
-    async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-    ) -> list[Claimed]: ...
+    async def claim(self, asked: Claim) -> list[Claimed]: ...
 
     async def record(self, finished: Sequence[Finished]) -> int: ...
+
+    async def give_back_space(self, *, max_pages: int) -> int: ...
+
+    async def clear_log(self) -> bool: ...
 
     async def probe(self) -> None: ...
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,27 +19,25 @@ from nicobar.connectors.registry import connector
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.model import Endpoint, EventType, Json, Record, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.retry_schedule import delay_text, read_delays
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
 from nicobar.suggestions import suggestion
 from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.alert_targets import deletion
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.bounds import MessagesPerS
+from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, plan_target, written_target
 from nicobar.use_cases.destination_check import moved
 from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
+from nicobar.use_cases.event_types import find_built_in
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
 from nicobar.value_errors import place, requirement, unknown_field
 
 # The actor in the audit log of changes by a file.
 ACTOR = "apply"
-
-
-class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A secret, by the environment variable that holds it."""
-
-    env: str
 
 
 class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +55,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_types: tuple[str, ...] = ()
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
+    retry_schedule: tuple[str, ...] | None = None
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
     variables: dict[str, str] = {}
@@ -64,12 +64,14 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EventTypeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     description: str = ""
+    retry_schedule: tuple[str, ...] | None = None
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[SourceEntry, ...] = ()
     endpoints: tuple[EndpointEntry, ...] = ()
     event_types: tuple[EventTypeEntry, ...] = ()
+    alert_targets: tuple[AlertTargetEntry, ...] = ()
 
 
 # The fields of the file and of its entries, by place.
@@ -78,6 +80,7 @@ _FIELDS = {
     "sources": SourceEntry.__struct_fields__,
     "endpoints": EndpointEntry.__struct_fields__,
     "event_types": EventTypeEntry.__struct_fields__,
+    "alert_targets": AlertTargetEntry.__struct_fields__,
 }
 
 
@@ -115,7 +118,7 @@ def read_document(path: Path) -> Document:
             f"{path} is invalid: {place(error) or 'the file'} {requirement(error)}.",
             _fix(error),
         ) from error
-    for entries in (document.sources, document.endpoints, document.event_types):
+    for entries in (document.sources, document.endpoints, document.event_types, document.alert_targets):
         names = [entry.name for entry in entries]
         for name in names:
             if not name:
@@ -129,7 +132,7 @@ def read_document(path: Path) -> Document:
 
 def _fix(error: msgspec.ValidationError) -> str:
     path = place(error)
-    if "secrets" in path or "credentials" in path:
+    if "secret" in path or "credentials" in path:
         return 'Write secrets as { env = "NAME" }.'
     fields = _FIELDS.get(path.partition("[")[0], ())
     return suggestion(unknown_field(error) or "", fields, "The reference lists all fields.")
@@ -166,13 +169,15 @@ class Planner:
         }
         known_types = {event_type.name: event_type for event_type in self._snapshot.event_types}
         for event_type in document.event_types:
-            self._event_type(event_type, known_types.get(event_type.name))
+            with _about(f"event type {event_type.name}"):
+                self._event_type(event_type, known_types.get(event_type.name))
         for source in document.sources:
             with _about(f"source {source.name}"):
                 self._source(source, known_sources.pop(source.name, None))
         for endpoint in document.endpoints:
             with _about(f"endpoint {endpoint.name}"):
                 await self._endpoint(endpoint, known_endpoints.pop(endpoint.name, None))
+        self._alert_targets(document.alert_targets, prune=prune)
         if prune:
             for old_source in known_sources.values():
                 self._add(f"source {old_source.name}: deleted", sources.deletion(old_source))
@@ -188,16 +193,21 @@ class Planner:
         self._acts += acts
 
     def _event_type(self, entry: EventTypeEntry, stored: EventType | None) -> None:
-        if stored is not None and (stored.description, stored.archived) == (entry.description, False):
-            return
-        base = stored or EventType(name=entry.name, created_at_ms=self._now_ms)
+        base = stored or find_built_in(entry.name) or EventType(name=entry.name)
         wanted = msgspec.structs.replace(
-            base, description=entry.description, archived=False, updated_at_ms=self._now_ms
+            base,
+            description=entry.description or ("" if stored else base.description),
+            archived=False,
+            retry_after_ms=_delays(entry.retry_schedule),
+            created_at_ms=base.created_at_ms or self._now_ms,
+            updated_at_ms=base.updated_at_ms,
         )
+        if wanted == stored:
+            return
         act = Act(
             action=AuditAction.EVENT_TYPE_UPDATE if stored else AuditAction.EVENT_TYPE_CREATE,
             subject=entry.name,
-            changes=(PutEventType(event_type=wanted),),
+            changes=(PutEventType(event_type=msgspec.structs.replace(wanted, updated_at_ms=self._now_ms)),),
             app_id=None,
         )
         self._add(f"event type {entry.name}: {'changed' if stored else 'added'}", act)
@@ -218,6 +228,20 @@ class Planner:
         _, acts = sources.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             self._add(f"source {entry.name}: changed", *acts)
+
+    def _alert_targets(self, entries: Sequence[AlertTargetEntry], *, prune: bool) -> None:
+        """A file without any leaves those of the dashboard, also with `prune`."""
+        for entry in entries:
+            about = f"alert target {entry.name}"
+            with _about(about):
+                read = partial(self._secret, of=about)
+                sentence, acts = plan_target(self._services, self._snapshot, entry, read)
+            if acts:
+                self._add(sentence, *acts)
+        listed = {entry.name for entry in entries}
+        for target in self._snapshot.alert_targets:
+            if listed and prune and target.name not in listed:
+                self._add(f"alert target {target.name}: deleted", deletion(target))
 
     async def _endpoint(self, entry: EndpointEntry, stored: Endpoint | None) -> None:
         credentials = {
@@ -302,6 +326,7 @@ def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None
         variables=entry.variables,
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
+        retry_after_ms=_delays(entry.retry_schedule),
         code=UNSET if code is None else code,
     )
 
@@ -319,7 +344,18 @@ def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collect
         variables=entry.variables,
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
+        retry_after_ms=_delays(entry.retry_schedule),
     )
+
+
+def _delays(texts: Sequence[str] | None) -> tuple[int, ...] | None:
+    """A retry schedule; None for the default. Raises UserError."""
+    return None if texts is None else read_delays(texts)
+
+
+def _schedule(delays_ms: Sequence[int] | None) -> list[Json] | None:
+    """A retry schedule as a file has it."""
+    return None if delays_ms is None else [delay_text(delay_ms) for delay_ms in delays_ms]
 
 
 @contextmanager
@@ -352,14 +388,23 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "event_types": list(endpoint.event_types),
             "disabled": endpoint.disabled,
             "max_messages_per_s": endpoint.max_messages_per_s,
+            "retry_schedule": _schedule(endpoint.retry_after_ms),
             "settings": dict(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": dict(endpoint.variables),
         }
-        entries.append({name: value for name, value in entry.items() if value not in ([], {}, False, None)})
+        entries.append(
+            {
+                name: value
+                for name, value in entry.items()
+                if value not in ([], {}, False, None) or (name == "retry_schedule" and value == [])
+            }
+        )
     document: dict[str, Json] = {
         "event_types": [
-            {"name": event_type.name, "description": event_type.description} for event_type in snapshot.event_types
+            {"name": event_type.name, "description": event_type.description}
+            | ({} if (schedule := _schedule(event_type.retry_after_ms)) is None else {"retry_schedule": schedule})
+            for event_type in snapshot.event_types
         ],
         "sources": [
             {
@@ -371,6 +416,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             if source.app_id == app_id
         ],
         "endpoints": list(entries),
+        "alert_targets": [written_target(target, _variable) for target in snapshot.alert_targets],
     }
     written = {path: tomli_w.dumps({name: value for name, value in document.items() if value}), **handlers}
     for file in written:

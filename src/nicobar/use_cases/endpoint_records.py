@@ -10,7 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
-from nicobar.crypto import Vault, new_webhook_secret
+from nicobar.connectors.signing_secrets import SignatureScheme, new_secret
+from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
 from nicobar.model import Details, Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
@@ -42,7 +43,7 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 class EndpointSpec(Record):
     """The specification of a new endpoint. `name` defaults to the uid or the id. `references` names the
     environment variables that credentials came from. `code` is the transformation's; None for none, and by default
-    the connector's default code. A required secret that only signs is generated where none is given.
+    the connector's default code. A required secret that only signs is generated where none is given, for `signature`.
     """
 
     connector: str
@@ -59,7 +60,9 @@ class EndpointSpec(Record):
     headers: Headers = {}
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
+    retry_after_ms: tuple[int, ...] | None = None
     code: str | UnsetType | None = UNSET
+    signature: SignatureScheme = SignatureScheme.HMAC
 
 
 class EndpointPatch(Record):
@@ -81,6 +84,7 @@ class EndpointPatch(Record):
     headers: dict[HeaderName, HeaderValue | None] | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
     max_messages_per_s: MessagesPerS | UnsetType | None = UNSET
+    retry_after_ms: tuple[int, ...] | UnsetType | None = UNSET
 
     @property
     def connects(self) -> bool:
@@ -95,7 +99,7 @@ def unchanged(endpoint: Endpoint) -> PutEndpoint:
 
 def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, now_ms: int) -> PutEndpoint:
     """The endpoint of a spec. Raises UserError for settings or credentials that its connector rejects."""
-    credentials = _with_signing_secrets(spec.connector, spec.credentials)
+    credentials = _with_signing_secrets(spec.connector, spec.credentials, spec.signature)
     connector(spec.connector).open(spec.settings, credentials, spec.headers)
     return PutEndpoint(
         id=endpoint_id,
@@ -111,6 +115,7 @@ def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, 
         sealed_headers=seal_headers(vault, endpoint_id, dict(spec.headers)),
         disabled=spec.disabled,
         max_messages_per_s=spec.max_messages_per_s,
+        retry_after_ms=spec.retry_after_ms,
         uid=spec.uid,
         details=Details(
             description=spec.description,
@@ -127,7 +132,16 @@ def changed(endpoint: Endpoint, patch: EndpointPatch, *, vault: Vault, now_ms: i
     """
     fields = {
         name: value
-        for name in ("name", "uid", "event_types", "channels", "variables", "disabled", "max_messages_per_s")
+        for name in (
+            "name",
+            "uid",
+            "event_types",
+            "channels",
+            "variables",
+            "disabled",
+            "max_messages_per_s",
+            "retry_after_ms",
+        )
         if (value := getattr(patch, name)) is not UNSET
     }
     for name in ("event_types", "channels"):
@@ -201,14 +215,16 @@ def _stored(vault: Vault, endpoint: Endpoint, *, may_be_lost: bool) -> tuple[dic
         return {}, {}
 
 
-def _with_signing_secrets(kind: str, credentials: Mapping[str, str]) -> dict[str, str]:
+def _with_signing_secrets(
+    kind: str, credentials: Mapping[str, str], scheme: SignatureScheme = SignatureScheme.HMAC
+) -> dict[str, str]:
     """The credentials, with a new secret in place of a required one that only signs."""
     missing = [
         field.name
         for field in connector(kind).fields
         if field.kind is FieldKind.SECRET and field.signs and field.required and field.name not in credentials
     ]
-    return {**credentials, **{name: new_webhook_secret() for name in missing}}
+    return {**credentials, **{name: new_secret(scheme) for name in missing}}
 
 
 def _present(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -12,11 +12,12 @@ from msgspec import UNSET, Meta
 from nicobar.audit import AuditAction
 from nicobar.connectors import signing_secrets
 from nicobar.connectors.registry import connector, default_code
-from nicobar.crypto import new_webhook_secret
+from nicobar.connectors.signing_secrets import SignatureScheme
 from nicobar.errors import Conflict, Refusal, UserError
 from nicobar.model import Endpoint, Record
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.reasons import Reason, plain, reason
+from nicobar.retry_schedule import check_schedule
 from nicobar.sources.registry import application_kinds
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutEndpoint, RemoveEndpoint, Snapshot
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
@@ -41,6 +42,7 @@ def creation(
 ) -> tuple[PutEndpoint, Act]:
     """A new endpoint and the act that creates it, with `extra` changes. Raises UserError."""
     check_bounds(spec)
+    check_schedule(spec.retry_after_ms or ())
     _check_free(snapshot, app_id, name=spec.name, uid=spec.uid)
     check_address(services.settings.allowed, spec.connector, spec.settings)
     now_ms = services.clock.now_ms()
@@ -58,6 +60,8 @@ def update_acts(
 ) -> tuple[PutEndpoint, list[Act]]:
     """The endpoint after a patch, and the acts that change it: none where nothing changes. Raises UserError."""
     check_bounds(patch)
+    if patch.retry_after_ms is not UNSET:
+        check_schedule(patch.retry_after_ms or ())
     _check_free(
         snapshot,
         endpoint.app_id,
@@ -114,25 +118,46 @@ async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str 
         await edit.commit(AuditAction.ENDPOINT_SET_HEADERS, endpoint.id, put, app_id=endpoint.app_id)
 
 
-async def rotate_secret(edit: Edit, endpoint: Endpoint, secret: str | None = None, *, grace_s: int = DAY_S) -> str:
-    """Gives an endpoint a new signing secret, a generated one by default, and returns it. The previous one also signs
-    for `grace_s`. Raises Refusal 404 for a connector that signs nothing, and UserError for an invalid secret.
+async def rotate_secret(
+    edit: Edit,
+    endpoint: Endpoint,
+    secret: str | None = None,
+    *,
+    scheme: SignatureScheme | None = None,
+    grace_s: int = DAY_S,
+) -> str:
+    """Gives an endpoint a new signing secret, and returns what verifies its signatures. By default it is generated,
+    for the current scheme. The previous one also signs for `grace_s`. Raises Refusal 404 for a connector that signs
+    nothing, and UserError for an invalid secret.
     """
     name = signing_field(endpoint)
     now_ms = edit.services.clock.now_ms()
-    new = secret or new_webhook_secret()
     stored = endpoint_credentials(edit.services.vault, endpoint)
+    new = secret or signing_secrets.new_secret(scheme or signing_secrets.scheme_of(stored[name]))
+    if scheme not in {None, signing_secrets.scheme_of(new)}:
+        raise UserError(
+            "secret_scheme",
+            "The signing secret is not for %(scheme)s.",
+            "Omit it to generate one, or enter one that starts with whsec_ for hmac or whsk_ for ed25519.",
+            scheme=scheme,
+        )
     until_ms = now_ms + min(max(grace_s, 0), MAX_GRACE_S) * 1_000
     value = signing_secrets.rotated(stored[name], new, now_ms=now_ms, until_ms=until_ms)
     put = changed(endpoint, EndpointPatch(credentials={name: value}), vault=edit.services.vault, now_ms=now_ms)
     await edit.commit(AuditAction.ENDPOINT_ROTATE_SECRET, endpoint.id, put, app_id=endpoint.app_id)
-    return new
+    return signing_secrets.verification_key(new)
 
 
-def signing_secret(services: OperationServices, endpoint: Endpoint) -> str:
-    """What an endpoint's requests are signed with. Raises Refusal 404 where they are not signed."""
-    stored = endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)]
-    return signing_secrets.read_secrets(stored)[0].secret
+def verification_key(services: OperationServices, endpoint: Endpoint) -> str:
+    """What verifies the signatures of an endpoint's requests: its secret, or its public key. Raises Refusal 404 where
+    they are not signed.
+    """
+    return signing_secrets.verification_key(endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)])
+
+
+def signature_scheme(services: OperationServices, endpoint: Endpoint) -> SignatureScheme:
+    """How an endpoint's requests are signed. Raises Refusal 404 where they are not."""
+    return signing_secrets.scheme_of(endpoint_credentials(services.vault, endpoint)[signing_field(endpoint)])
 
 
 async def pause(edit: Edit, endpoint: Endpoint, why: str = PAUSED.template) -> None:

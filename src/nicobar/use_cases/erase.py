@@ -1,4 +1,4 @@
-"""Deletes personal data."""
+"""Deletes personal data, from the database's log as well; where a reader prevents that, the next cleanup does it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ async def expunge_message(services: OperationServices, actor: Actor, message: Me
     where there was nothing to delete.
     """
     line = audit_line(services, actor, AuditAction.MESSAGE_EXPUNGE, message.id, app_id=message.app_id)
-    return await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), audit_line=line)
+    deleted = await services.store.expunge_message(message.id, now_ms=services.clock.now_ms(), audit_line=line)
+    await services.store.clear_log()
+    return deleted
 
 
 async def expunge_attempt(services: OperationServices, actor: Actor, app_id: str, attempt_id: str) -> None:
     """Deletes what the destination answered to an attempt."""
     line = audit_line(services, actor, AuditAction.ATTEMPT_EXPUNGE, attempt_id, app_id=app_id)
     await services.store.expunge_attempt(attempt_id, audit_line=line)
+    await services.store.clear_log()
 
 
 async def expunge_customer(
@@ -42,6 +45,7 @@ async def expunge_customer(
         done = step < STEP_MESSAGES
         if done:
             break
+    await services.store.clear_log()
     return messages, done
 
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from nicobar.audit import AuditAction
 from nicobar.errors import Refusal
 from nicobar.model import EventType, Record
+from nicobar.retry_schedule import check_schedule, schedule_text
 from nicobar.sources.registry import SOURCES
 from nicobar.store import PutEventType, RemoveEventType, Snapshot
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
@@ -40,8 +41,16 @@ class EventTypePatch(Record):
 
 def all_event_types(snapshot: Snapshot) -> dict[str, EventType]:
     """By name: those of the sources, and over them those that were added or changed."""
-    built_in = {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
-    return built_in | {event_type.name: event_type for event_type in snapshot.event_types}
+    return _built_in() | {event_type.name: event_type for event_type in snapshot.event_types}
+
+
+def find_built_in(name: str) -> EventType | None:
+    """The event type that comes with a source."""
+    return _built_in().get(name)
+
+
+def _built_in() -> dict[str, EventType]:
+    return {event_type.name: event_type for kind in SOURCES for event_type in kind.event_types()}
 
 
 def find_event_type(snapshot: Snapshot, name: str) -> EventType:
@@ -106,6 +115,30 @@ async def update_event_type(services: OperationServices, actor: Actor, name: str
     return await edited(services, actor, change)
 
 
+async def set_retry_schedule(
+    services: OperationServices, actor: Actor, name: str, retry_after_ms: tuple[int, ...] | None
+) -> EventType:
+    """Sets the delay before each retry of the event type's deliveries, whatever the endpoint; None for that of the
+    endpoint. Raises Refusal 404, and UserError for a schedule out of bounds.
+    """
+    check_schedule(retry_after_ms or ())
+
+    async def change(edit: Edit) -> EventType:
+        stored = find_event_type(edit.snapshot, name)
+        if stored.retry_after_ms == retry_after_ms:
+            return stored
+        now_ms = services.clock.now_ms()
+        changed = msgspec.structs.replace(stored, retry_after_ms=retry_after_ms, updated_at_ms=now_ms)
+        if not changed.created_at_ms:
+            changed = msgspec.structs.replace(changed, created_at_ms=now_ms)
+        detail = "retry schedule: " + ("default" if retry_after_ms is None else schedule_text(retry_after_ms))
+        put = PutEventType(event_type=changed)
+        await edit.commit(AuditAction.EVENT_TYPE_UPDATE, name, put, app_id=None, detail=detail)
+        return changed
+
+    return await edited(services, actor, change)
+
+
 async def _put(edit: Edit, name: str, spec: EventTypeSpec, stored: EventType | None) -> EventType:
     now_ms = edit.services.clock.now_ms()
     event_type = EventType(
@@ -120,6 +153,7 @@ async def _put(edit: Edit, name: str, spec: EventTypeSpec, stored: EventType | N
         feature_flags=spec.feature_flags,
         created_at_ms=(stored.created_at_ms if stored else 0) or now_ms,
         updated_at_ms=now_ms,
+        retry_after_ms=stored.retry_after_ms if stored else None,
     )
     action = AuditAction.EVENT_TYPE_UPDATE if stored else AuditAction.EVENT_TYPE_CREATE
     await edit.commit(action, name, PutEventType(event_type=event_type), app_id=None)
@@ -196,4 +230,5 @@ def _merged(event_type: EventType, stored: EventType | None, now_ms: int) -> Eve
         example=event_type.example if event_type.example is not None or stored is None else stored.example,
         created_at_ms=stored.created_at_ms if stored else now_ms,
         updated_at_ms=now_ms,
+        retry_after_ms=stored.retry_after_ms if stored else None,
     )

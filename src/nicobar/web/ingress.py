@@ -58,7 +58,8 @@ class Ingress:
             )
             appended = await self._receiver.receive(source, headers, body)
         except Refusal as refusal:
-            event_id = headers.get(source.kind.id_header, "")[:MAX_EVENT_ID_CHARS]
+            names = source.kind.id_headers
+            event_id = next((headers[name] for name in names if name in headers), "")[:MAX_EVENT_ID_CHARS]
             self._refusals.note(source.source.id, refusal, event_id)
             log.warning(
                 "rejected",

@@ -31,7 +31,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.payload import encoded
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
-from nicobar.crypto import standard_webhooks_signature, webhook_secret_key
+from nicobar.crypto import WebhookKey
 from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.reasons import reason
@@ -69,7 +69,7 @@ class HttpEndpoint:
         "Enter the URL that accepts POST requests.",
         (
             "Copy the signing secret to your receiver now. It won't be shown again. Requests are "
-            "signed as described at standardwebhooks.com."
+            "signed as described at standardwebhooks.com. For ed25519, rotate the key in the endpoint's settings."
         ),
         "Respond with a 2xx status within 15 seconds. Other responses are retried; 410 disables the endpoint.",
     )
@@ -91,10 +91,17 @@ class HttpEndpoint:
             name="secret",
             label="Signing secret",
             kind=FieldKind.SECRET,
-            help="Signs the requests: whsec_ followed by base64. After a rotation, previous secrets "
-            "follow as secret@expiry (Unix milliseconds).",
+            help="Signs the requests: whsec_ and base64 for HMAC, or a private key whsk_ and base64 for ed25519. "
+            "After a rotation, previous secrets follow as secret@expiry (Unix milliseconds).",
             required=True,
             signs=True,
+        ),
+        Field(
+            name="svix_headers",
+            label="Svix headers",
+            kind=FieldKind.SWITCH,
+            help="Also sends the ID, timestamp and signature as svix-id, svix-timestamp and svix-signature.",
+            default=False,
         ),
     )
 
@@ -114,7 +121,12 @@ class HttpEndpoint:
         headers: Mapping[str, str] | None = None,
     ) -> HttpDestination:
         values = read_fields(self.fields, settings, credentials)
-        return HttpDestination(str(values["url"]), read_secrets(str(values["secret"])), _checked(headers or {}))
+        return HttpDestination(
+            str(values["url"]),
+            read_secrets(str(values["secret"])),
+            _checked(headers or {}),
+            svix_headers=bool(values["svix_headers"]),
+        )
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
@@ -143,11 +155,14 @@ class HttpDestination:
     # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
 
-    def __init__(self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False
+    ) -> None:
         self.url = url
         self._origin = origin_of(url)
-        self._keys = [(webhook_secret_key(secret.secret), secret.until_ms) for secret in secrets]
+        self._keys = [(WebhookKey(secret.secret), secret.until_ms) for secret in secrets]
         self._headers = headers
+        self._families = ("webhook", "svix") if svix_headers else ("webhook",)
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         ready: list[ReadyCall] = []
@@ -178,26 +193,25 @@ class HttpDestination:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
-            timestamp = str(origin.now_ms // 1000)
-            # Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets.
-            is_own = origin_of(call.url) == self._origin
-            signatures = [
-                f"v1,{standard_webhooks_signature(key, event_id, timestamp, body)}"
-                for key, until_ms in self._keys
-                if until_ms is None or origin.now_ms < until_ms
-            ]
-            own = {name: value for name, value in call.headers.items() if name.lower() not in _OURS}
-            headers = {
-                "content-type": "application/json",
-                **(self._headers if is_own else {}),
-                **{name.lower(): value for name, value in own.items()},
-                "webhook-id": event_id,
-                "webhook-timestamp": timestamp,
-                **({"webhook-signature": " ".join(signatures)} if is_own else {}),
-                **({TEST_HEADER: "true"} if origin.test else {}),
-            }
+            headers = self._headers_of(call, event_id, body, origin)
             ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
+
+    def _headers_of(self, call: Call, event_id: str, body: bytes, origin: Origin) -> dict[str, str]:
+        """Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets."""
+        timestamp = str(origin.now_ms // 1000)
+        is_own = origin_of(call.url) == self._origin
+        signed = {"id": event_id, "timestamp": timestamp}
+        if is_own:
+            keys = [key for key, until_ms in self._keys if until_ms is None or origin.now_ms < until_ms]
+            signed["signature"] = " ".join(key.sign(event_id, timestamp, body) for key in keys)
+        return {
+            "content-type": "application/json",
+            **(self._headers if is_own else {}),
+            **{name.lower(): value for name, value in call.headers.items() if name.lower() not in _OURS},
+            **{f"{family}-{part}": value for family in self._families for part, value in signed.items()},
+            **({TEST_HEADER: "true"} if origin.test else {}),
+        }
 
     def _identity(self, call: Call) -> Identity:
         """The identity of a call: its receiver, method and event type. The endpoint's own URL is not included, since

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nicobar.model import Customer, Event, EventType, Json
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
-from nicobar.sources.signing import StandardWebhooksSigning
+from nicobar.sources.signing import StandardWebhooksSigning, check_any_secret
 
 
 class StandardWebhooks(StandardWebhooksSigning):
@@ -21,17 +21,21 @@ class StandardWebhooks(StandardWebhooksSigning):
     setup = (
         SetupStep(text="Add this URL to the sender's webhook settings.", shows=SetupPart.ADDRESS),
         SetupStep(
-            text="Paste the sender's signing secret: whsec_ followed by base64.",
+            text="Paste the sender's signing secret as the sender shows it: whsec_ followed by base64, other text, "
+            "or a public key that starts with whpk_.",
             shows=SetupPart.SECRET,
         ),
         SetupStep(
             text="Send an event: a JSON object with a type, and the headers webhook-id, webhook-timestamp and "
-            "webhook-signature.",
+            "webhook-signature (or svix-id, svix-timestamp and svix-signature).",
             shows=SetupPart.FIRST_EVENT,
         ),
     )
     rotation_note = ""
     usual_event_type = ""
+
+    def check_secret(self, secret: str) -> None:
+        check_any_secret(secret)
 
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
         del headers

@@ -30,7 +30,7 @@ from nicobar.store.postgres.connection import (
 )
 from nicobar.store.postgres.errors import is_retried, meaning
 from nicobar.store.postgres.hot import append_many, claim, record
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
 
 MAX_READERS = 4
@@ -83,21 +83,22 @@ class PostgresDatabase:
         self._latest_append.note(None)
         return appended
 
-    async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-    ) -> list[Claimed]:
-        bounds = {"now_ms": now_ms, "limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms}
-
-        def work(session: PostgresSession) -> list[Claimed]:
-            return claim(session, endpoint_seq, term=term, **bounds)
-
-        return await self._writers.run(lambda connection: _write(connection, work))
+    async def claim(self, asked: Claim) -> list[Claimed]:
+        return await self._writers.run(lambda connection: _write(connection, lambda session: claim(session, asked)))
 
     async def record(self, finished: Sequence[Finished]) -> int:
         def work(session: PostgresSession) -> int:
             return record(session, finished)
 
         return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def give_back_space(self, *, max_pages: int) -> int:  # noqa: ARG002
+        """Autovacuum makes space usable again, and truncates."""
+        return 0
+
+    async def clear_log(self) -> bool:
+        """The server recycles its log."""
+        return True
 
     async def probe(self) -> None:
         await self._prober.run(lambda connection: _read(connection, _probe, TRANSACTION_MS))

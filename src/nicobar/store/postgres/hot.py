@@ -9,12 +9,11 @@ import msgspec
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
-from nicobar.store.leases import endpoint_lease
 from nicobar.store.postgres.connection import PostgresSession
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, free_next, give_back
+from nicobar.store.tables.queue import check_lease, claim_values, free_next, give_back
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
@@ -102,23 +101,19 @@ def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> 
     return Appended(message_id=first_id, duplicate=True, taken=other)
 
 
-def claim(
-    session: PostgresSession, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-) -> list[Claimed]:
-    session.lock(endpoint_seq)
-    of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
-    bounds = {"now_ms": now_ms, "limit": limit, "max_bytes": max_bytes, "ends_at_ms": now_ms + lease_ms}
-    rows = session.rows("claim_deliveries", {**of, **bounds})
+def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
+    session.lock(asked.endpoint_seq)
+    rows = session.rows("claim_deliveries", claim_values(asked))
     if not rows:
-        check_lease(session, endpoint_seq, term)
-    return [_claimed(endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
+        check_lease(session, asked.endpoint_seq, asked.term)
+    return [_claimed(asked.endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, *suffered = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, *suffered = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
-    kept["setbacks"] = setbacks(suffered)
+    kept |= {"order_key": order_key, "setbacks": setbacks(suffered)}
     return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
 
 
@@ -139,7 +134,7 @@ def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
             # The replay that has put it there was canceled while it was under way, and nothing of it has left.
             give_back(session, [item.message_seq], item.endpoint_seq)
             ended = True
-        if ended:
+        if ended or item.due_at_ms is None:
             freed.append((item.endpoint_seq, customer_key))
     if freed:
         free_next(session, freed, max(item.ended_at_ms for item in finished))
@@ -155,7 +150,7 @@ def _columns(finished: Sequence[Finished]) -> dict[str, object]:
         "leases": [item.lease for item in finished],
         "states": [item.state.value for item in finished],
         "spent": [int(item.spent) for item in finished],
-        "tried": [item.attempt is not None or not pending for item, pending in both],
+        "tried": [item.is_tried for item in finished],
         "due_at_ms": [item.due_at_ms if pending else None for item, pending in both],
         "reasons": [reason_column(item.reason) for item in finished],
         "failures": [item.failure if item.state is DeliveryState.FAILED else None for item in finished],

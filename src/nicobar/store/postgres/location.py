@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from nicobar.clock import Clock
+from nicobar.store.backup import BackupFile, Compacted, PreparedRestore
 from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder
 from nicobar.store.migrations import Migrated
 from nicobar.store.postgres import PostgresStore
+from nicobar.store.postgres.backup import compact_it, dump_it, restore_it
 from nicobar.store.postgres.contents import PostgresContents
 from nicobar.store.postgres.examination import examine
 from nicobar.store.postgres.hints import PostgresHints
@@ -60,6 +63,24 @@ class PostgresLocation:
     def find_damage(self, *, limit: int) -> list[str]:  # noqa: ARG002
         """The server checks its pages itself; its tool for more is pg_amcheck."""
         return []
+
+    def back_up(self, target: Path, *, force: bool, now_ms: int) -> BackupFile:  # noqa: ARG002
+        raise dump_it(self._name, target)
+
+    def restoring(
+        self,
+        backup: Path,
+        *,
+        force: bool,  # noqa: ARG002
+        now_ms: int,  # noqa: ARG002
+    ) -> AbstractContextManager[PreparedRestore]:
+        raise restore_it(self._name, backup)
+
+    def check_unused(self) -> None:
+        """Its workers say in the database that they run."""
+
+    def compact(self) -> Compacted:
+        raise compact_it()
 
     @contextmanager
     def worker_place(self) -> Iterator[bool]:

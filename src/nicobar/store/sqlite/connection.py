@@ -46,11 +46,14 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         cached_statements=CACHED_STATEMENTS,
     )
     try:
+        if create and not _size(path):
+            # `nicobar compact` converts older files. In a file with content this would wait for other writers.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # What was expunged is overwritten, where that costs no further page.
-        connection.execute("PRAGMA secure_delete = FAST")
+        # What was deleted is overwritten, also in pages that are not used any more.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:
@@ -117,6 +120,7 @@ class DatabaseFiles:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beside = [Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-shm")]
+        self._log = self._beside[0]
         self._known: dict[Path, tuple[int, int]] = {}
         self._note(path)
 
@@ -130,6 +134,20 @@ class DatabaseFiles:
                     "Stop Nicobar, put the right files in place (the database with its -wal, or a backup), and start "
                     "it again.",
                 )
+        self.check_size(1)
+
+    def check_size(self, wanted_bytes: int) -> None:
+        """Raises StoreUnavailable where the file was cut: pages beyond its end can only be in the log. Only asks for
+        the sizes, since closing the file would end the locks of this process: https://sqlite.org/howtocorrupt.html.
+        """
+        size = _size(self._path)
+        if not size or size + _size(self._log) < wanted_bytes:
+            raise StoreUnavailable(
+                "database_truncated",
+                f"The database file {self._path.name} was truncated or overwritten while Nicobar was running: it has "
+                f"{size} bytes.",
+                "Stop Nicobar, and restore a backup: nicobar restore FILE --force.",
+            )
 
     def note_beside(self) -> None:
         """The write-ahead log and its index, once a connection of this process keeps others from deleting them."""
@@ -140,6 +158,13 @@ class DatabaseFiles:
         identity = None if path in self._known else _identity(path)
         if identity is not None:
             self._known = {**self._known, path: identity}
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - as below
+    except OSError:
+        return 0
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

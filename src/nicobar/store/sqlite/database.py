@@ -16,12 +16,13 @@ from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.group_commit import GroupCommit
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
-from nicobar.store.sqlite.connection import DatabaseFiles, SqliteSession, connect
+from nicobar.store.sqlite.connection import SQL, DatabaseFiles, SqliteSession, connect
 from nicobar.store.sqlite.errors import Errors
-from nicobar.store.sqlite.hot import Claim, append_many, claim_many, record_many
+from nicobar.store.sqlite.hot import append_many, claim_many, record_many
 from nicobar.store.sqlite.probe import Probe
+from nicobar.store.sqlite.space import clear_log, give_back_each
 
 MAX_READERS = 4
 
@@ -67,13 +68,17 @@ class SqliteDatabase:
         self._latest_append.note(None)
         return appended
 
-    async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
-    ) -> list[Claimed]:
-        return await self._commits.submit(claim_many, Claim(endpoint_seq, term, now_ms, limit, max_bytes, lease_ms))
+    async def claim(self, asked: Claim) -> list[Claimed]:
+        return await self._commits.submit(claim_many, asked)
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._commits.submit(record_many, finished)
+
+    async def give_back_space(self, *, max_pages: int) -> int:
+        return await self._commits.submit(give_back_each, max_pages)
+
+    async def clear_log(self) -> bool:
+        return await self._run(self._surveyor, clear_log)
 
     async def probe(self) -> None:
         await self._run(self._prober, self._probe.look)
@@ -98,6 +103,7 @@ class SqliteDatabase:
     async def _run(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], T]) -> T:
         def run() -> T:
             try:
+                self.files.check()
                 return work(self._connection())
             except sqlite3.Error as error:
                 raise self.errors.note(error) from error
@@ -110,7 +116,6 @@ class SqliteDatabase:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            self.files.check()
             connection = self._own.connection = connect(self._path, create=False)
             self._open.append(connection)
         return connection
@@ -153,6 +158,7 @@ class _Writer:
         finally:
             self.waits_since_s = None
         self._files.note_beside()
+        self._files.check_size(self.connection.execute(SQL["size"]).fetchone()[0])
 
     def alone(self, work: Callable[[SqliteSession], T]) -> T:
         session = SqliteSession(self.connection)

@@ -6,6 +6,7 @@ import re
 import sqlite3
 
 from nicobar.errors import NicobarError, StoreMoving, StoreUnavailable
+from nicobar.open_files import RAISE_LIMIT, is_at_limit
 from nicobar.store.conflicts import conflict, missing_reference
 
 DAMAGED = (
@@ -56,6 +57,9 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def _fix_for(error: sqlite3.Error) -> str:
+    # SQLite does not say why it cannot open a file.
+    if primary_code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR} and is_at_limit():
+        return RAISE_LIMIT
     return FIXES.get(primary_code(error), "Check the disk's free space and its mount.")
 
 

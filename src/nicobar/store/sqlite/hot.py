@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
-from nicobar.store.leases import endpoint_lease
-from nicobar.store.queue import Appended, Claimed, Finished, NewMessage
+from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, give_back
+from nicobar.store.tables.queue import check_lease, claim_values, give_back
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
-
-
-class Claim(NamedTuple):
-    """What `Queue.claim` is asked."""
-
-    endpoint_seq: int
-    term: int
-    now_ms: int
-    limit: int
-    max_bytes: int
-    lease_ms: int
 
 
 def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
@@ -83,25 +70,26 @@ def claim_many(session: SqliteSession, claims: Sequence[Claim]) -> list[list[Cla
 def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
     claimed: list[Claimed] = []
     size_bytes = 0
-    due = {
-        "endpoint_seq": asked.endpoint_seq,
-        "lease_name": endpoint_lease(asked.endpoint_seq),
-        "term": asked.term,
-        "now_ms": asked.now_ms,
-        "limit": asked.limit,
-    }
-    rows = session.connection.execute(SQL["claimable_deliveries"], due)
+    values = claim_values(asked)
+    astray: list[int] = []
+    rows = session.connection.execute(SQL["claimable_deliveries"], values)
     for row in rows:
+        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, is_behind, *suffered = row[
+            MESSAGE_COLUMNS:
+        ]
+        if is_behind:
+            astray.append(row[0])
+            continue
         found = message(row)
         size_bytes += len(found.body)
         if claimed and size_bytes > asked.max_bytes:
             break
-        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, *suffered = row[MESSAGE_COLUMNS:]
         claimed.append(
             Claimed(
                 message=found,
                 endpoint_seq=asked.endpoint_seq,
                 lease=lease + 1,
+                order_key=order_key,
                 tries=tries,
                 edition=edition,
                 manual=bool(manual),
@@ -112,11 +100,10 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
             )
         )
     rows.close()
+    if astray:
+        session.run("put_behind", {"endpoint_seq": asked.endpoint_seq, "message_seqs": astray})
     if claimed:
-        seqs = [item.message.seq for item in claimed]
-        ends_at_ms = asked.now_ms + asked.lease_ms
-        values = {"endpoint_seq": asked.endpoint_seq, "message_seqs": seqs, "ends_at_ms": ends_at_ms}
-        session.run("lease_deliveries", values)
+        session.run("lease_deliveries", values | {"message_seqs": [item.message.seq for item in claimed]})
     else:
         check_lease(session, asked.endpoint_seq, asked.term)
     return claimed
@@ -136,7 +123,7 @@ def _record(session: SqliteSession, finished: Finished) -> int:
             "lease": finished.lease,
             "state": finished.state.value,
             "spent": finished.spent,
-            "tried": finished.attempt is not None or not pending_again,
+            "tried": finished.is_tried,
             "due_at_ms": finished.due_at_ms if pending_again else None,
             "reason": reason_column(finished.reason),
             "failure": finished.failure if finished.state is DeliveryState.FAILED else None,
@@ -157,7 +144,7 @@ def _record(session: SqliteSession, finished: Finished) -> int:
         ended = session.run("take_back", {"task_seq": task_seq}) > 0
         if ended:
             give_back(session, [finished.message_seq], finished.endpoint_seq)
-    if ended and customer_key is not None:
+    if (ended or finished.due_at_ms is None) and customer_key is not None:
         of = {"endpoint_seq": finished.endpoint_seq, "customer_key": customer_key, "now_ms": finished.ended_at_ms}
         session.run("free_next_of_customer", of)
     return 1

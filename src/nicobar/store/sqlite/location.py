@@ -11,12 +11,16 @@ from typing import ClassVar
 
 from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
+from nicobar.store.backup import BackupFile, Compacted, PreparedRestore
 from nicobar.store.findings import Finding
 from nicobar.store.installation import KeyHolder, fix_for
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite.backup import back_up
+from nicobar.store.sqlite.compact import compact
 from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, find_damage
+from nicobar.store.sqlite.restore import check_unused, restoring
 
 
 class SqliteLocation:
@@ -64,6 +68,20 @@ class SqliteLocation:
 
     def find_damage(self, *, limit: int) -> list[str]:
         return find_damage(self._path, limit=limit)
+
+    def back_up(self, target: Path, *, force: bool, now_ms: int) -> BackupFile:
+        return back_up(self._path, target, force=force, now_ms=now_ms)
+
+    @contextmanager
+    def restoring(self, backup: Path, *, force: bool, now_ms: int) -> Iterator[PreparedRestore]:
+        with restoring(self._path, backup, self.worker_place, force=force, now_ms=now_ms) as prepared:
+            yield prepared
+
+    def check_unused(self) -> None:
+        check_unused(self._path, self.worker_place)
+
+    def compact(self) -> Compacted:
+        return compact(self._path)
 
     @contextmanager
     def worker_place(self) -> Iterator[bool]:

@@ -8,7 +8,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
-from nicobar.model import Application, Attempt, Delivery, EventType, Message, Source
+from nicobar.model import AlertTarget, Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
     Audited,
@@ -18,12 +18,14 @@ from nicobar.store.catalogue import (
     EnableTransformation,
     EndSessions,
     PauseEndpoint,
+    PutAlertTarget,
     PutApplication,
     PutEndpoint,
     PutEventType,
     PutLink,
     PutSource,
     PutToken,
+    RemoveAlertTarget,
     RemoveApplication,
     RemoveDraft,
     RemoveEndpoint,
@@ -44,6 +46,7 @@ from nicobar.store.tables.history import deliveries_of_messages
 from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
+_TARGET_COLUMNS = ("id", "name", "sealed")
 
 
 class CatalogueTables(Tables):
@@ -58,7 +61,7 @@ class CatalogueTables(Tables):
         except msgspec.MsgspecError as error:
             raise StoreUnavailable(
                 "configuration_unreadable",
-                f"A stored source, endpoint, application or event type cannot be read: {error}.",
+                f"A stored source, endpoint, application, event type or alert target cannot be read: {error}.",
                 "Restore a backup of the database; nicobar doctor lists damage.",
             ) from error
 
@@ -85,7 +88,13 @@ def _snapshot(session: Session) -> Snapshot:
         sources=tuple(_source(row) for row in session.rows("sources")),
         endpoints=tuple(endpoint(row) for row in session.rows("endpoints")),
         event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in session.rows("event_types")),
+        alert_targets=tuple(_alert_target(row) for row in session.rows("alert_targets")),
     )
+
+
+def _alert_target(row: Row) -> AlertTarget:
+    values = dict(zip(_TARGET_COLUMNS, row, strict=False))
+    return msgspec.convert(values | msgspec.json.decode(row[len(_TARGET_COLUMNS)]), AlertTarget)
 
 
 def _application(row: Row) -> Application:
@@ -162,6 +171,8 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
         case EnableTransformation(endpoint_id=endpoint_id, enabled=enabled):
             changed = row("enable_transformation", id=endpoint_id, enabled=enabled)
             _known(changed, "endpoint", endpoint_id)
+        case PutAlertTarget() | RemoveAlertTarget():
+            _change_alert_target(session, change)
         case PutEventType(event_type=event_type):
             run("put_event_type", name=event_type.name, content=json_text(event_type))
         case RemoveEventType(name=name):
@@ -180,6 +191,16 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
             assert_never(change)
 
 
+def _change_alert_target(session: Session, change: PutAlertTarget | RemoveAlertTarget) -> None:
+    if isinstance(change, RemoveAlertTarget):
+        session.run("remove_alert_target", {"id": change.target_id})
+        session.run("remove_alert_result", {"id": change.target_id})
+        return
+    content = msgspec.structs.asdict(change.target)
+    columns = {name: content.pop(name) for name in _TARGET_COLUMNS}
+    session.run("put_alert_target", columns | {"content": json_text(content)})
+
+
 def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object]:
     row = session.row("endpoint", {"id": change.id})
     known = endpoint(row) if row else None
@@ -193,6 +214,8 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
     del values["channels"], values["details"]
     for name in ("settings", "credential_references", "event_types", "variables"):
         values[name] = json_text(values[name])
+    if change.retry_after_ms is not None:
+        values["retry_after_ms"] = json_text(change.retry_after_ms)
     return values | {"content": json_text(content)}
 
 

@@ -302,8 +302,8 @@ class HistoryTables(Tables):
             if row is None:
                 return False
             known = read_attempt(row[0])
-            if known.response:
-                bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response=""))
+            if known.response or known.response_headers:
+                bare = msgspec.msgpack.encode(msgspec.structs.replace(known, response="", response_headers={}))
                 session.run("set_attempt_contents", {"ids": [attempt_id], "contents": [bare]})
                 write_audit_line(session, audit_line)
             return True

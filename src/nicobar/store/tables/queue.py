@@ -8,7 +8,18 @@ from nicobar.errors import LeaseLost
 from nicobar.model import Breaker, Outage
 from nicobar.store.catalogue import Audited
 from nicobar.store.leases import endpoint_lease
-from nicobar.store.queue import Appended, Backlog, Claimed, Finished, NewMessage, Overtaken
+from nicobar.store.queue import (
+    NEW_MS,
+    NO_SHARES,
+    Appended,
+    Backlog,
+    Claim,
+    Claimed,
+    Finished,
+    NewMessage,
+    Overtaken,
+    Shares,
+)
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
 from nicobar.store.tables.base import Tables, json_text
@@ -24,11 +35,26 @@ class QueueTables(Tables):
         return await self._database.append(message, audit_line)
 
     async def claim(
-        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, max_bytes: int, lease_ms: int
+        self,
+        endpoint_seq: int,
+        *,
+        term: int,
+        now_ms: int,
+        limit: int,
+        max_bytes: int,
+        lease_ms: int,
+        shares: Shares = NO_SHARES,
     ) -> list[Claimed]:
-        return await self._database.claim(
-            endpoint_seq, term=term, now_ms=now_ms, limit=limit, max_bytes=max_bytes, lease_ms=lease_ms
+        asked = Claim(
+            endpoint_seq=endpoint_seq,
+            term=term,
+            now_ms=now_ms,
+            limit=limit,
+            max_bytes=max_bytes,
+            lease_ms=lease_ms,
+            shares=shares,
         )
+        return await self._database.claim(asked)
 
     async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int], after_ms: int) -> int:
         def release(session: Session) -> int:
@@ -105,6 +131,23 @@ class QueueTables(Tables):
     async def keep_breaker(self, endpoint_seq: int, breaker: Breaker, *, term: int) -> None:
         of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term}
         await self._run("keep_breaker", of | {"content": json_text(breaker)})
+
+
+def claim_values(asked: Claim) -> dict[str, object]:
+    """The values of the queries that claim."""
+    return {
+        "endpoint_seq": asked.endpoint_seq,
+        "lease_name": endpoint_lease(asked.endpoint_seq),
+        "term": asked.term,
+        "now_ms": asked.now_ms,
+        "limit": asked.limit,
+        "max_bytes": asked.max_bytes,
+        "ends_at_ms": asked.now_ms + asked.lease_ms,
+        "behind": asked.limit - 1 if asked.shares.chains else 0,
+        "new_after_ms": asked.now_ms - NEW_MS,
+        "oldest_new": asked.shares.oldest_new,
+        "newest_new": asked.shares.newest_new,
+    }
 
 
 def check_lease(session: Session, endpoint_seq: int, term: int) -> None:

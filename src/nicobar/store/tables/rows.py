@@ -23,6 +23,7 @@ from nicobar.store.stored_reasons import EXPUNGED, read_reason
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str])
+_DELAYS = msgspec.json.Decoder(tuple[int, ...])
 _SETTINGS = msgspec.json.Decoder(dict[str, Setting])
 
 
@@ -70,7 +71,9 @@ MESSAGE_COLUMNS = 17
 
 def expunged(attempt: Attempt) -> Attempt:
     """What is left of an attempt once its message was expunged."""
-    return msgspec.structs.replace(attempt, reason=EXPUNGED, requests=(), response="", console=(), verdicts=())
+    return msgspec.structs.replace(
+        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=()
+    )
 
 
 def delivery(row: Sequence[object]) -> Delivery:
@@ -127,6 +130,7 @@ def endpoint(row: Row) -> Endpoint:
         paused_by_hand=content.paused_by_hand,
         sealed_headers=row[18],
         transformation_enabled=bool(row[19]),
+        retry_after_ms=None if row[20] is None else _DELAYS.decode(row[20]),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from nicobar.store.condition import Condition
 from nicobar.store.session import Database
 from nicobar.store.tables.access import AccessTables
+from nicobar.store.tables.alerts import AlertTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.queue import QueueTables
+from nicobar.store.tables.recovery import RecoveryTables
 from nicobar.store.tables.replays import ReplayTables
 from nicobar.store.tables.retention import RetentionTables
 from nicobar.store.tables.users import UserTables
@@ -22,9 +24,11 @@ class TableStore(
     AccessTables,
     ReplayTables,
     RetentionTables,
+    RecoveryTables,
     HistoryTables,
     UserTables,
     DraftTables,
+    AlertTables,
 ):
     """`Store` over a database."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nicobar.use_cases.services import Services
 from nicobar.web.api import (
+    alert_targets,
     applications,
     attempts,
     audit,
@@ -28,6 +29,7 @@ from nicobar.web.api import (
     messages,
     overview,
     rejected_requests,
+    retry_schedules,
     sources,
     statistics,
     tasks,
@@ -64,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *endpoint_checks.OPERATIONS,
     *connectors.OPERATIONS,
     *event_types.OPERATIONS,
+    *retry_schedules.OPERATIONS,
     *endpoint_examples.OPERATIONS,
     *sources.OPERATIONS,
     *tokens.OPERATIONS,
@@ -80,6 +83,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *failures.OPERATIONS,
     *message_dry_runs.OPERATIONS,
     *audit.OPERATIONS,
+    *alert_targets.OPERATIONS,
 )
 _SERVED = (*create_document(OPERATIONS), *OPERATIONS)
 _OPEN_PATHS = frozenset(operation.path for operation in _SERVED if operation.needs is Needs.NOTHING)

@@ -51,8 +51,8 @@ ClassFilter = Annotated[
 
 
 class MessageAttemptHeadersOut(Shape):
-    """The headers of the attempt's last request. Credentials are masked; `sensitive` lists the names of masked
-    headers. Response headers are not stored, so `responseHeaders` is null.
+    """The headers of the attempt's last request and of its response. Credentials are masked; `sensitive` lists the
+    names of masked headers. `responseHeaders` is null without a response, and has at most 50 headers.
     """
 
     sent_headers: dict[str, str]
@@ -278,13 +278,14 @@ async def get_attempt(
 async def get_attempt_headers(
     *, application: Application, services: Services, msg_id: MessageKey, attempt_id: AttemptKey
 ) -> MessageAttemptHeadersOut:
-    """Returns the request headers of an attempt."""
+    """Returns the request and response headers of an attempt."""
     found = await attempt_of(services, application, msg_id, attempt_id)
     sent = found.attempt.requests[-1].headers if found.attempt.requests else {}
+    received = found.attempt.response_headers
     return MessageAttemptHeadersOut(
         sent_headers=sent,
-        response_headers=None,
-        sensitive=[name for name, value in sent.items() if value == MASKED],
+        response_headers=[[name, value] for name, value in received.items()] or None,
+        sensitive=list(dict.fromkeys(name for name, value in (*sent.items(), *received.items()) if value == MASKED)),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import CONNECTORS, connector
-from nicobar.connectors.signing_secrets import signing_field
+from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.crypto import Vault
 from nicobar.errors import Conflict, UserError
 from nicobar.model import Endpoint, Record, Setting
@@ -28,6 +28,7 @@ from nicobar.use_cases.bounds import (
     MessagesPerS,
 )
 from nicobar.use_cases.endpoint_records import EndpointSpec
+from nicobar.web.api.durations import RetrySchedule, changed_delays, delays_of
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.shapes import Channel, Description, EventTypeName, Metadata, Shape, Uid, Unsupported, given_names
 
@@ -48,10 +49,15 @@ Url = Annotated[
 Secret = Annotated[
     str,
     Meta(
-        pattern=r"^(whsec_)?[a-zA-Z0-9+/=]{32,100}$",
-        description="Signing secret: `whsec_` and base64. Generated if omitted.",
+        pattern=r"^(whsec_|whsk_|whsk1_|whpk_|whpk1_)?[a-zA-Z0-9+/=]{32,100}$",
+        description="Signing secret: `whsec_` and base64 for HMAC, or a private key `whsk_` and base64 for ed25519. "
+        "Generated if omitted.",
         examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
     ),
+]
+Signature = Annotated[
+    SignatureScheme,
+    Meta(description="Signature scheme of a generated secret: `hmac` (`v1`) or `ed25519` (`v1a`)."),
 ]
 EventTypes = Annotated[
     list[EventTypeName],
@@ -106,7 +112,8 @@ def with_newer_names(given: N) -> N:
 
 class EndpointIn(OlderNames):
     """The endpoint to create. `connector` defaults to `http`, which requires `url`. If the connector has default
-    code, the endpoint's transformation starts with it.
+    code, the endpoint's transformation starts with it. `signature` applies if `secret` is omitted, and defaults to
+    `hmac`.
     """
 
     url: Url | None = None
@@ -121,12 +128,14 @@ class EndpointIn(OlderNames):
     headers: Headers | None = None
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
+    retry_schedule: RetrySchedule | None = None
+    signature: Signature | None = None
 
 
 class EndpointUpsertIn(OlderNames):
-    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers if
-    omitted. A URL with a different host requires `headers` and credentials in the same request; `{}` removes the
-    headers.
+    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers and
+    the retry schedule if omitted. A URL with a different host requires `headers` and credentials in the same request;
+    `{}` removes the headers.
     """
 
     url: Url | None = None
@@ -140,6 +149,7 @@ class EndpointUpsertIn(OlderNames):
     headers: Headers | None = None
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
+    retry_schedule: RetrySchedule | UnsetType | None = UNSET
 
 
 class EndpointPatch(OlderNames):
@@ -158,6 +168,7 @@ class EndpointPatch(OlderNames):
     headers: Headers | UnsetType = UNSET
     name: EndpointName | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
+    retry_schedule: RetrySchedule | UnsetType | None = UNSET
     secret: Unsupported = None
 
 
@@ -184,6 +195,8 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
         headers=wanted.headers or {},
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
+        retry_after_ms=delays_of(wanted.retry_schedule),
+        signature=wanted.signature or SignatureScheme.HMAC,
     )
 
 
@@ -198,6 +211,7 @@ def patch_of(vault: Vault, endpoint: Endpoint, wanted: EndpointUpsertIn | Endpoi
         channels=_names(wanted.channels),
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
+        retry_after_ms=changed_delays(wanted.retry_schedule),
     )
     if wanted.headers is not UNSET and wanted.headers is not None:
         headers = replacing(endpoint_headers(vault, endpoint), wanted.headers)

@@ -13,7 +13,7 @@ from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoints import DAY_S, MAX_GRACE_S
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.endpoint_bodies import Secret, located
+from nicobar.web.api.endpoint_bodies import Secret, Signature, located
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoint_of
 from nicobar.web.api.shapes import Shape
@@ -24,18 +24,21 @@ _OLDER_CLIENT = re.compile(r"svix-libs/v?[01]\.")
 
 
 class EndpointSecretOut(Shape):
-    """The current signing secret."""
+    """What verifies the endpoint's signatures: the signing secret, or for ed25519 the public key `whpk_…`. A private
+    key is never returned.
+    """
 
     key: Secret
 
 
 class EndpointSecretRotateIn(Shape):
-    """The new signing secret, generated if omitted. Requests are also signed with the previous secret for
-    `gracePeriodSeconds`. Defaults to 86400.
+    """The new signing secret. If omitted, one is generated for `signature`, by default the current scheme. Requests
+    are also signed with the previous secret for `gracePeriodSeconds`. Defaults to 86400.
     """
 
     key: Secret | None = None
     grace_period_seconds: Annotated[int, Meta(ge=0, le=MAX_GRACE_S)] | None = DAY_S
+    signature: Signature | None = None
 
 
 @get(
@@ -46,8 +49,10 @@ class EndpointSecretRotateIn(Shape):
     needs=Needs.WRITING,
 )
 async def get_secret(endpoint: Endpoint, services: Services) -> EndpointSecretOut:
-    """Returns the signing secret of an endpoint. Requires a token with write access."""
-    return EndpointSecretOut(key=endpoints.signing_secret(services, endpoint))
+    """Returns the signing secret of an endpoint, or its public key for ed25519. Requires a token with write
+    access.
+    """
+    return EndpointSecretOut(key=endpoints.verification_key(services, endpoint))
 
 
 @post(
@@ -71,14 +76,15 @@ async def rotate_secret(
     user_agent: str,
 ) -> Response[EndpointSecretOut | None]:
     """Replaces the signing secret of an endpoint. During the grace period, `webhook-signature` has two signatures,
-    one per secret. Clients before 2.0 get 204, the only status they accept.
+    one per secret, so that the scheme can be changed as well. Clients before 2.0 get 204, the only status they
+    accept.
     """
 
     async def change(edit: Edit) -> str:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         grace_s = DAY_S if data.grace_period_seconds is None else data.grace_period_seconds
         with located("body.key"):
-            return await endpoints.rotate_secret(edit, endpoint, data.key, grace_s=grace_s)
+            return await endpoints.rotate_secret(edit, endpoint, data.key, scheme=data.signature, grace_s=grace_s)
 
     new = await edited(services, caller, change)
     if _OLDER_CLIENT.match(user_agent):

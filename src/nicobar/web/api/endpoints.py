@@ -14,6 +14,7 @@ from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, unfinished, would
+from nicobar.web.api.durations import Duration, durations
 from nicobar.web.api.endpoint_bodies import (
     MASKED,
     EndpointConnector,
@@ -38,7 +39,8 @@ ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 
 class EndpointOut(Shape):
     """An endpoint. `pausedReason` is set while the endpoint is paused or on hold. `disabledReason` is set if Nicobar
-    disabled the endpoint, after days of failures or because its URL returned 410.
+    disabled the endpoint, after days of failures or because its URL returned 410. `retrySchedule` is null if the
+    endpoint has the schedule of the settings.
     """
 
     id: EndpointId
@@ -56,6 +58,7 @@ class EndpointOut(Shape):
     channels: list[str] | None = None
     paused_reason: str | None = None
     disabled_reason: str | None = None
+    retry_schedule: list[Duration] | None = None
     # Clients before 2.0 require `version`, and read the two older names.
     version: int = 1
     filter_types: list[str] | None = None
@@ -83,6 +86,7 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         channels=list(endpoint.channels) or None,
         paused_reason=text_of_reason(endpoint.paused_reason),
         disabled_reason=text_of_reason(endpoint.disabled_reason),
+        retry_schedule=durations(endpoint.retry_after_ms),
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,
     )

@@ -11,7 +11,6 @@ from msgspec import UNSET, Meta, UnsetType
 from nicobar.errors import UserError
 from nicobar.model import EVENT_TYPE_NAME, EventType
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
-from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.store import Snapshot
 from nicobar.use_cases import event_types
 from nicobar.use_cases.event_type_import import event_types_of
@@ -66,19 +65,6 @@ class EventTypeUpsertIn(Shape):
     group_name: GroupName | None = None
     feature_flags: Flags | None = None
     feature_flag: Unsupported = None
-
-
-class WaitOut(Shape):
-    """A duration."""
-
-    secs: int
-    nanos: int
-
-
-class RetryScheduleOut(Shape):
-    """The delay before each retry."""
-
-    retry_schedule: list[WaitOut]
 
 
 class EventTypePatch(Shape):
@@ -213,19 +199,6 @@ async def get_event_type(event_type_name: NameKey, snapshot: Snapshot) -> EventT
     """Returns an event type with its schemas and its example."""
     found = event_types.find_event_type(snapshot, decode_slashes(event_type_name))
     return shown(found, built_in=is_built_in(snapshot, found.name))
-
-
-@get(
-    f"{ONE}/retry-schedule",
-    id="v1.event-type.get-retry-schedule",
-    tags=TAGS,
-    summary="Get retry schedule",
-    needs=Needs.ANY_READER,
-)
-async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot) -> RetryScheduleOut:
-    """Returns the delay before each retry. All event types have the same schedule."""
-    event_types.find_event_type(snapshot, decode_slashes(event_type_name))
-    return RetryScheduleOut(retry_schedule=[WaitOut(secs=wait_ms // 1000, nanos=0) for wait_ms in RETRY_AFTER_MS])
 
 
 @put(ONE, id="v1.event-type.upsert", tags=TAGS, summary="Create or replace event type", responses={201: _CREATED})
@@ -401,7 +374,6 @@ OPERATIONS = (
     import_event_types,
     export_event_types,
     get_event_type,
-    get_retry_schedule,
     upsert_event_type,
     patch_event_type,
     delete_event_type,

@@ -6,6 +6,10 @@ from nicobar.audit import OLDER_NAMES, AuditAction
 from nicobar.web.dashboard.language import noop
 
 _NAMES = {
+    AuditAction.ALERT_TARGET_CREATE: noop("Alert target created"),
+    AuditAction.ALERT_TARGET_UPDATE: noop("Alert target updated"),
+    AuditAction.ALERT_TARGET_DELETE: noop("Alert target deleted"),
+    AuditAction.ALERT_TARGET_TEST: noop("Test alert sent"),
     AuditAction.APPLICATION_CREATE: noop("Application created"),
     AuditAction.APPLICATION_UPDATE: noop("Application updated"),
     AuditAction.APPLICATION_DELETE: noop("Application deleted"),

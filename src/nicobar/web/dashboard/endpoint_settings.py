@@ -1,4 +1,4 @@
-"""`/webhooks/…/settings`: change or delete an endpoint."""
+"""`/webhooks/…/settings`: change or delete an endpoint, and rotate its signing secret."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from functools import partial
 from msgspec import UNSET
 
 from nicobar.connectors.registry import connector
-from nicobar.errors import UserError
+from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
+from nicobar.errors import StoreUnusable, UserError
 from nicobar.model import Endpoint, Record, Setting
 from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.pipeline.retry import RETRY_AFTER_MS
+from nicobar.retry_schedule import schedule_text
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch
@@ -25,6 +28,7 @@ from nicobar.web.dashboard.forms import (
     read_fields,
     read_headers,
     read_rate,
+    read_retries,
     read_variables,
     shown_headers,
     value_of,
@@ -45,23 +49,39 @@ class Form(Record):
     settings: dict[str, Setting]
     chosen: tuple[str, ...]
     rate: str
+    retries: str
     variables: str
     headers: dict[str, str | None]
+
+
+class Signing(Record):
+    """How requests are signed. The public key is empty for HMAC, whose secret is not shown again."""
+
+    scheme: SignatureScheme
+    public_key: str
 
 
 @get("/webhooks/{endpoint_id}/settings")
 async def settings(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The settings form."""
+    return await _stored_page(endpoint_id, context, visitor)
+
+
+async def _stored_page(
+    endpoint_id: str, context: Context, visitor: Visitor, *, problem: UserError | None = None, made: str = ""
+) -> Response[bytes]:
+    """The form with the stored settings."""
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     form = Form(
         name=endpoint.name,
         settings=endpoint.settings,
         chosen=endpoint.event_types,
         rate=_rate(endpoint),
+        retries=_retries(endpoint),
         variables=write_variables(endpoint.variables),
         headers=shown_headers(endpoint_headers(context.services.vault, endpoint)),
     )
-    return _settings_page(visitor, endpoint, form, (await context.samples()).types)
+    return await _settings_page(context, visitor, endpoint, form, problem=problem, made=made)
 
 
 @post("/webhooks/{endpoint_id}/settings", status=303)
@@ -76,8 +96,8 @@ async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) 
         await edited(context.services, visitor, change)
     except UserError as problem:
         endpoint = find_endpoint(await context.snapshot(), endpoint_id)
-        known_types = (await context.samples()).types
-        return _settings_page(visitor, endpoint, _form(endpoint, visitor, known_types), known_types, problem)
+        form = _form(endpoint, visitor, (await context.samples()).types)
+        return await _settings_page(context, visitor, endpoint, form, problem=problem)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
@@ -88,6 +108,7 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
         settings=given.settings,
         chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
         rate=visitor.form.get("rate", "").strip(),
+        retries=visitor.form.get("retries", "").strip(),
         variables=visitor.form.get("variables", ""),
         headers=shown_headers(read_headers(visitor.every, {})),
     )
@@ -110,11 +131,33 @@ def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: 
         variables=read_variables(form.variables),
         headers=removed | headers,
         max_messages_per_s=UNSET if form.rate == _rate(endpoint) else read_rate(form.rate),
+        retry_after_ms=read_retries(form.retries),
     )
+
+
+def _retries(endpoint: Endpoint) -> str:
+    return "" if endpoint.retry_after_ms is None else schedule_text(endpoint.retry_after_ms)
 
 
 def _rate(endpoint: Endpoint) -> str:
     return "" if endpoint.max_messages_per_s is None else str(endpoint.max_messages_per_s)
+
+
+@post("/webhooks/{endpoint_id}/rotate-secret", status=201)
+async def rotate_secret(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Gives the endpoint a new signing secret and shows what the receiver needs, a generated secret only once."""
+    given = visitor.form.get("secret", "").strip() or None
+    wanted = visitor.form.get("signature", "")
+    scheme = SignatureScheme(wanted) if wanted in set(SignatureScheme) and given is None else None
+
+    async def change(edit: Edit) -> str:
+        return await endpoints.rotate_secret(edit, context.endpoint(edit, endpoint_id), given, scheme=scheme)
+
+    try:
+        made = await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _stored_page(endpoint_id, context, visitor, problem=problem)
+    return await _stored_page(endpoint_id, context, visitor, made=made)
 
 
 @post("/webhooks/{endpoint_id}/disable", status=303)
@@ -147,14 +190,23 @@ async def delete(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
     return redirect("/webhooks")
 
 
-def _settings_page(
-    visitor: Visitor, endpoint: Endpoint, form: Form, known_types: Collection[str], problem: UserError | None = None
+async def _settings_page(
+    context: Context,
+    visitor: Visitor,
+    endpoint: Endpoint,
+    form: Form,
+    *,
+    problem: UserError | None = None,
+    made: str = "",
 ) -> Response[bytes]:
     of_kind = connector(endpoint.connector)
+    known_types = (await context.samples()).types
+    settings = context.services.settings
+    default_retries = RETRY_AFTER_MS if settings.retry_after_ms is None else settings.retry_after_ms
     return page(
         visitor,
         "endpoint_settings.html",
-        status=422 if problem else 200,
+        status=422 if problem else 201 if made else 200,
         endpoint=endpoint,
         connector=of_kind,
         form=form,
@@ -164,8 +216,23 @@ def _settings_page(
         families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
+        default_retries=schedule_text(default_retries),
+        signing=_signing(context, endpoint),
+        made=made,
         problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
     )
 
 
-OPERATIONS = (settings, change_settings, disable, ask_delete, delete)
+def _signing(context: Context, endpoint: Endpoint) -> Signing | None:
+    """How requests are signed; None if they are not, or if the stored secrets cannot be read."""
+    if signing_field(connector(endpoint.connector).fields) is None:
+        return None
+    try:
+        scheme = endpoints.signature_scheme(context.services, endpoint)
+        key = endpoints.verification_key(context.services, endpoint)
+    except StoreUnusable:
+        return None
+    return Signing(scheme=scheme, public_key=key if scheme is SignatureScheme.ED25519 else "")
+
+
+OPERATIONS = (settings, change_settings, rotate_secret, disable, ask_delete, delete)

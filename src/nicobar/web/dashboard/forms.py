@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from nicobar.connectors import Connector, Field, FieldKind, is_credential
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Record, Setting
+from nicobar.retry_schedule import read_schedule
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
 from nicobar.use_cases.endpoint_records import EndpointPatch
 from nicobar.web.dashboard.pages import help_of
@@ -34,7 +35,9 @@ def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
                 if text:
                     credentials[field.name] = text
             case FieldKind.SWITCH:
-                settings[field.name] = f"field_{field.name}" in form
+                # One that is off by default is left out while it is off, as in the API and in files.
+                if f"field_{field.name}" in form or field.default is not False:
+                    settings[field.name] = f"field_{field.name}" in form
             case _:
                 if text:
                     settings[field.name] = text
@@ -111,6 +114,11 @@ def read_rate(text: str) -> int | None:
     if not text.isdecimal() or len(text) > MAX_RATE_DIGITS:
         raise out_of_bounds("max_messages_per_s")
     return int(text)
+
+
+def read_retries(text: str) -> tuple[int, ...] | None:
+    """A retry schedule; None for an empty text. Raises UserError."""
+    return read_schedule(text) if text.strip() else None
 
 
 def write_variables(variables: Mapping[str, str]) -> str:

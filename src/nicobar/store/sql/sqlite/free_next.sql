@@ -1,5 +1,6 @@
--- Makes the first unfinished delivery of some customers due, if it was waiting for an earlier one.
-UPDATE deliveries SET due_at_ms = :now_ms
+-- Makes the first unfinished delivery of some customers due, if it was waiting for an earlier one: since it was accepted, or
+-- replayed, so that it keeps its place among other customers.
+UPDATE deliveries SET due_at_ms = {since_placed}
 WHERE state = 'pending' AND due_at_ms IS NULL AND (message_seq, endpoint_seq) IN (
     SELECT (
         SELECT message_seq FROM deliveries

@@ -1,0 +1,36 @@
+"""What processes share about alerts: who sends one, and how the latest to each target ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from nicobar.model import AlertResult
+
+
+class AlertLog(Protocol):
+    """Which alerts were sent. The targets are a part of the configuration."""
+
+    async def take_alert(self, alert_id: str, *, now_ms: int, forget_before_ms: int) -> bool:
+        """Whether the caller is the first to take this alert on, and so is the one to send it."""
+        ...
+
+    async def put_alert_result(self, target_id: str, result: AlertResult) -> None:
+        """Stores how the latest alert to a target ended."""
+        ...
+
+    async def alert_results(self) -> Mapping[str, AlertResult]:
+        """How the latest alert to each target ended, by the target's id."""
+        ...
+
+    async def failed_before(self, endpoint_seq: int, message_seqs: Sequence[int]) -> str | None:
+        """The id of the first of these messages whose delivery to the endpoint had failed permanently; None if there
+        is none.
+        """
+        ...
+
+    async def waiting_since(self, *, now_ms: int) -> Mapping[int, int]:
+        """Since when the oldest pending delivery of each endpoint waits, Unix ms, by the endpoint's `seq`. Messages
+        that are to be sent later do not wait.
+        """
+        ...

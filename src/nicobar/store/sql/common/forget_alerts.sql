@@ -1,0 +1,2 @@
+-- Forgets the alerts of past hours.
+DELETE FROM taken_alerts WHERE at_ms < :before_ms

@@ -1,0 +1,2 @@
+-- Deletes a target of alerts.
+DELETE FROM alert_targets WHERE id = :id

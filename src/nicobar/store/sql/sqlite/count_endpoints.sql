@@ -1,0 +1,2 @@
+-- How many endpoints there are.
+SELECT count(*) FROM endpoints WHERE NOT removed

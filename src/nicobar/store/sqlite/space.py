@@ -1,0 +1,47 @@
+"""The space of what was deleted: unused pages of the file, and the write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from nicobar.store.sqlite.connection import BUSY_MS, SQL, SqliteSession
+
+# One page in so many stays unused for new data: what is deleted every day makes room for what comes every day.
+KEPT_PART = 20
+# https://sqlite.org/pragma.html#pragma_auto_vacuum
+INCREMENTAL = 2
+# The writer waits while the log is emptied, and that waits for readers.
+CLEAR_WAIT_MS = 100
+
+
+def give_back_each(session: SqliteSession, steps: Sequence[int]) -> list[int]:
+    return [_give_back(session.connection, max_pages) for max_pages in steps]
+
+
+def _give_back(connection: sqlite3.Connection, max_pages: int) -> int:
+    if not gives_back(connection):
+        return 0
+    pages, free, _ = connection.execute(SQL["page_counts"]).fetchone()
+    count = max(0, min(max_pages, int(free) - int(pages - free) // KEPT_PART))
+    for _ in range(count):
+        # Python runs a statement without columns to its first page only.
+        connection.execute("PRAGMA incremental_vacuum(1)").close()
+    return count
+
+
+def gives_back(connection: sqlite3.Connection) -> bool:
+    """Whether the file can get smaller in steps."""
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    return bool(mode == INCREMENTAL)
+
+
+def clear_log(connection: sqlite3.Connection) -> bool:
+    """Writes the log back and empties it; most of that without holding up the writer."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    connection.execute(f"PRAGMA busy_timeout = {CLEAR_WAIT_MS:d}")
+    try:
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS:d}")
+    return not is_busy

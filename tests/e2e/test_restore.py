@@ -1,0 +1,68 @@
+"""A backup taken under load, a restore and the redelivered gap: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from click.testing import CliRunner
+
+from e2e.test_event_ids import ONE, customer_io, endpoint, installed, names
+from nicobar.cli import group
+from nicobar.sources.samples import fresh
+from nicobar.store.location import locate
+from support.patience import PATIENCE_S
+from support.server import ADA, TYPES
+
+NOW_MS = 1_789_000_000_000
+BACKED, ALL = 30, 36
+BODY = fresh(TYPES["payment.succeeded"], NOW_MS, ADA)
+
+
+async def command(*arguments: str) -> str:
+    result = await asyncio.to_thread(CliRunner().invoke, group, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+async def arrived(state, count: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while len(state.activities) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_restore_and_redelivery_lose_and_double_nothing(tmp_path):
+    data, backup = tmp_path / "data", tmp_path / "copy.db"
+    async with customer_io() as (state, url):
+        async with installed(data, ONE, url) as api:
+            secrets = api.nicobar.secrets
+            location = locate(f"sqlite:///{data / 'nicobar.db'}")
+            copying: asyncio.Future | None = None
+            for number in range(BACKED):
+                assert (await api.nicobar.send(BODY, f"evt_{number}"))[0] == 202
+                if number == 10:
+                    copying = asyncio.ensure_future(
+                        asyncio.to_thread(location.back_up, backup, force=False, now_ms=NOW_MS)
+                    )
+            assert copying is not None
+            made = await copying
+            for number in range(BACKED, ALL):
+                assert (await api.nicobar.send(BODY, f"evt_{number}"))[0] == 202
+            await arrived(state, ALL)
+        assert 11 <= made.messages <= BACKED
+        output = await command("restore", str(backup), "--force", "--data-dir", str(data))
+        assert "customerio" in output
+        async with installed(data, ONE, url) as api:
+            api.nicobar.secrets = secrets
+            held = endpoint(api)
+            assert (str(held.paused_reason), held.paused_by_hand) == ("restored from a backup", True)
+            listed = (await api.ask("GET", f"{api.app}/endpoint")).body["data"][0]
+            assert listed["pausedReason"] == "restored from a backup"
+            answers = Counter([(await api.nicobar.send(BODY, f"evt_{number}"))[0] for number in range(ALL)])
+            assert answers == {200: made.messages, 202: ALL - made.messages}
+            assert api.nicobar.recorded.empty(), "nothing is sent before it is resumed"
+            await command("resume", "--all", "--data-dir", str(data))
+            async with asyncio.timeout(PATIENCE_S):
+                while await api.nicobar.runtime.store.backlog():
+                    await asyncio.sleep(0.01)
+        assert names(state) == {"step": ALL}
