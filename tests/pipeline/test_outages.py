@@ -184,3 +184,16 @@ async def test_a_403_within_an_outage_does_not_hide_it(tmp_path):
         await pass_time(it, 15_000)
         it.network.answer = lambda _items: OK
         assert await delivered_within(it, ids) <= WITHIN_MS
+
+
+async def test_a_failing_chain_of_one_customer_is_no_outage(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_other")
+        await it.network.next()
+        ids = [await it.accept(name) for name in ("bad", "second", "third")]
+        it.network.answer = fails_bad
+        it.network.open.set()
+        await pass_time(it, 60_000)
+        assert not it.alerts()
+        assert [(await it.delivery(message_id)).tries for message_id in ids] == [2, 0, 0]

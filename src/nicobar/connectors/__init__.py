@@ -80,6 +80,7 @@ class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
     share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
     says that the call reports an event; any other changes a state, which an earlier call must not change back.
+    `merged` is the verdict on a call that was merged from several (see `merged_with`).
     """
 
     method: str
@@ -89,6 +90,11 @@ class ReadyCall(Record):
     batchable: bool
     added: bool = False
     is_event: bool = True
+    merged: Verdict | None = None
+
+    def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
+        """One call with the effect of this one and a later one that follows it directly; None if there is none."""
+        return None
 
 
 class Prepared(Record):
@@ -220,10 +226,13 @@ Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
-    """The maximum size of one request."""
+    """The maximum size of one request. `keeps_order` says that calls about one person take effect in their order, so
+    that several deliveries of a customer may share a request.
+    """
 
     max_items: int
     max_bytes: int
+    keeps_order: bool = False
 
 
 class Transport(Protocol):
