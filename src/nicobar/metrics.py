@@ -37,6 +37,11 @@ class Metrics:
         self.retried = self._counter(
             "nicobar_deliveries_retried", "Attempts that were followed by a retry.", "endpoint"
         )
+        self.overtaken = self._counter(
+            "nicobar_deliveries_overtaken",
+            "Failing deliveries for which later ones of the same customer no longer wait.",
+            "endpoint",
+        )
         self.requests = self._counter("nicobar_requests_sent", "Requests to destinations.", "endpoint", "status")
         self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were killed.", "reason")
         self.backlog = self._gauge("nicobar_backlog_deliveries", "Pending deliveries.", "endpoint")

@@ -80,10 +80,11 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
-    share a request with others of the same destination. `added` marks a call that no handler returned. `event_id` is
-    the id by which the destination recognizes the event, empty for none; `once` says that it was made of a natural
-    key, so that other messages may have it. `merged` is the verdict on a call that was merged from several (see
-    `merged_with`).
+    share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
+    says that the call reports an event; any other changes a state, which an earlier call must not change back.
+    `event_id` is the id by which the destination recognizes the event, empty for none; `once` says that it was made
+    of a natural key, so that other messages may have it. `merged` is the verdict on a call that was merged from
+    several (see `merged_with`).
     """
 
     method: str
@@ -94,6 +95,7 @@ class ReadyCall(Record):
     added: bool = False
     event_id: str = ""
     once: bool = False
+    is_event: bool = True
     merged: Verdict | None = None
 
     def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nicobar.clock import Clock
-from nicobar.connectors import Deferred, Transport
+from nicobar.connectors import Deferred, Finding, Transport
 from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
@@ -19,9 +19,9 @@ from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
-from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
+from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform, without_attributes
 from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
@@ -91,6 +91,14 @@ class Deliverer:
         log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
+    async def responds(self, target: OpenEndpoint) -> bool:
+        """Makes the destination's harmless call; returns whether it was answered well. A destination that cannot be
+        checked does not respond.
+        """
+        if not target.connector.has_contract or not self._may_send():
+            return False
+        return (await target.destination.check_credentials(self._transport)).finding is Finding.GOOD
+
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
         """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
         their lease expires.
@@ -105,7 +113,8 @@ class Deliverer:
             await self._give_back(target, works, error.reason)
             return Passed()
         now_ms = await self.watch.now_ms()
-        for work, result in zip(works, transformed, strict=True):
+        for work, whole in zip(works, transformed, strict=True):
+            result = without_attributes(whole) if work.claimed.setbacks.overtaken_at_ms is not None else whole
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 work.ready = Ready(
@@ -187,7 +196,15 @@ class Deliverer:
         """The next state of a delivery after its outcomes, by the schedule that applies to it now."""
         claimed = work.claimed
         schedule = self._configuration.retry_after_ms(target.endpoint, claimed.message.event_type)
-        return settle(work.outcomes, claimed.tries, now_ms, self.jitter(), on_hold=on_hold, schedule=schedule)
+        return settle(
+            work.outcomes,
+            claimed.tries,
+            now_ms,
+            self.jitter(),
+            on_hold=on_hold,
+            setbacks=claimed.setbacks,
+            schedule=schedule,
+        )
 
     def _stopped(self, target: OpenEndpoint, work: Work, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
@@ -239,7 +256,7 @@ class Deliverer:
             return self._settled(target, work, now_ms, on_hold=on_hold)
 
         settled = in_order((work, result(work)) for work in works)
-        if any(result.code == HELD for _, result in settled):
+        if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._recorder.record(target, settled)
         return [result for _, result in settled]

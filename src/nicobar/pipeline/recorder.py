@@ -59,7 +59,7 @@ class Recorder:
         """
         now_ms = self._clock.now_ms()
         kept = [
-            (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
+            (work, result, self._attempt(target, work, result, now_ms) if _is_shown(result) else None)
             for work, result in settled
         ]
         finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
@@ -133,6 +133,7 @@ class Recorder:
             half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
             sent_keys=already_sent.sent_keys(target, work, now_ms),
             left=bool(work.requests),
+            setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:
@@ -161,3 +162,7 @@ class Recorder:
                 log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _is_shown(result: Settled) -> bool:
+    return result.shown and result.code != NOT_SENT

@@ -19,6 +19,7 @@ from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandb
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
+_ORDERING = "docs/explanation/delivery.md#ordering"
 _HELPERS = "docs/reference.md#handlers"
 # The handler's text and numbers as it gets them from a repaired body.
 _REPAIRED = (
@@ -125,6 +126,31 @@ def _why_not_run(target: OpenEndpoint, subject: Subject) -> Stopped | None:
         )
         return Stopped(state=DeliveryState.CANCELED, code=why.code, reason=why)
     return None
+
+
+def without_attributes(result: Transformed) -> Transformed:
+    """What an overtaken delivery sends: its events. Other calls would take its customer back to an older state."""
+    if isinstance(result, Stopped) or all(call.is_event for call in result.calls):
+        return result
+    events = tuple(call for call in result.calls if call.is_event)
+    why = reason(
+        "overtaken",
+        "Later events of the same customer were sent first, so only events are sent. Omitted calls: %(calls)s.",
+        "To send all calls, resend the event once it is finished.",
+        calls=len(result.calls) - len(events),
+    )
+    verdicts = (*result.verdicts, Verdict(level=Level.WARNING, reason=why, source=_ORDERING))
+    if events:
+        return msgspec.structs.replace(result, calls=events, verdicts=verdicts)
+    return Stopped(
+        state=DeliveryState.CANCELED,
+        code=why.code,
+        reason=why,
+        requested=result.requested,
+        console=result.console,
+        verdicts=verdicts,
+        duration_us=result.duration_us,
+    )
 
 
 def _job(target: OpenEndpoint, subject: Subject) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
-from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
+from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage, Record, Setbacks
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
@@ -96,6 +96,7 @@ class Claimed(Record):
     replay_key: str | None = ""
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    setbacks: Setbacks = Setbacks()
 
     @property
     def order(self) -> Hashable:
@@ -139,11 +140,19 @@ class Finished(Record):
     half_sent: bytes | None = None
     sent_keys: tuple[SentKey, ...] = ()
     left: bool = False
+    setbacks: Setbacks = Setbacks()
 
     @property
     def is_tried(self) -> bool:
         """Whether something of it may have been sent."""
         return self.left or self.attempt is not None or self.state is not DeliveryState.PENDING
+
+
+class Overtaken(Record):
+    """A delivery for which its customer's later ones no longer wait."""
+
+    message_id: str
+    failing_since_ms: int
 
 
 class Backlog(Record):
@@ -206,6 +215,31 @@ class Queue(Protocol):
     async def sent_keys(self, workspaces: Sequence[str], event_ids: Sequence[str]) -> Mapping[str, SentKey]:
         """Which of these ids, made of natural keys, one of the workspaces has accepted, by id. They outlive their
         messages.
+        """
+        ...
+
+    async def hasten_failed(
+        self, endpoint_seq: int, *, term: int, outage: Outage, now_ms: int, over_ms: int, limit: int
+    ) -> int:
+        """Makes deliveries due within `over_ms` whose last failure, other than by a 429, lies within the outage: at
+        most `limit`, the longest ago first, of those that would be due later and are not hastened already. Nothing
+        unless the endpoint's lease has this term. Returns how many there were.
+        """
+        ...
+
+    async def failing_since_ms(self, endpoint_seq: int) -> int | None:
+        """When the first attempt of those failed that hold up their customer, of the earliest one; None if there is
+        none. A delivery that is being sent does not count.
+        """
+        ...
+
+    async def overtake(
+        self, endpoint_seq: int, *, term: int, before_ms: int, now_ms: int, responds: bool, limit: int
+    ) -> list[Overtaken]:
+        """Takes deliveries out of the order of their customers, whose next ones become due: at most `limit` of those
+        that have been failing since `before_ms` and wait for a retry, if three other deliveries of the endpoint
+        succeeded since, or if the destination `responds` and no other delivery failed since. Nothing unless the
+        endpoint's lease has this term.
         """
         ...
 

@@ -331,6 +331,7 @@ class CustomerIoDestination:
                 headers={},
                 body=part.body,
                 batchable=True,
+                is_event=part.item.get("action") in track_api.EVENT_TYPES,
                 change=change_of(part.item),
                 event_id=event_id,
                 once=once,
@@ -342,6 +343,7 @@ class CustomerIoDestination:
             headers={},
             body=b"" if part.payload is None else part.body,
             batchable=False,
+            is_event=part.call.body in track_api.V1_EVENT_BODIES,
             event_id=event_id,
             once=once,
         )

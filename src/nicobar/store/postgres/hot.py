@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from nicobar.model import Attempt, DeliveryState
+from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.postgres.connection import PostgresSession
@@ -14,7 +14,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
 def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
@@ -103,10 +103,10 @@ def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, *suffered = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
-    kept["order_key"] = order_key
+    kept |= {"order_key": order_key, "setbacks": setbacks(suffered)}
     return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
 
 
@@ -151,6 +151,7 @@ def _columns(finished: Sequence[Finished]) -> dict[str, object]:
         "ended_at_ms": [None if pending else item.ended_at_ms for item, pending in both],
         "accepted_ids": [json_text(item.accepted_ids) if item.accepted_ids else None for item in finished],
         "half_sent": [item.half_sent if pending else None for item, pending in both],
+        **{name: [getattr(item.setbacks, name) for item in finished] for name in Setbacks.__struct_fields__},
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from nicobar.errors import LeaseLost
-from nicobar.model import Breaker
+from nicobar.model import Breaker, Outage
 from nicobar.store.catalogue import Audited
 from nicobar.store.leases import endpoint_lease
 from nicobar.store.queue import (
@@ -22,12 +22,16 @@ from nicobar.store.queue import (
     Claimed,
     Finished,
     NewMessage,
+    Overtaken,
     SentKey,
     Shares,
 )
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
 from nicobar.store.tables.base import Tables, json_text
+
+# Whether a destination takes other deliveries is read from so many latest attempts of its endpoint.
+OVERTAKING_LOOK_ATTEMPTS = 1_000
 
 
 class QueueTables(Tables):
@@ -76,6 +80,41 @@ class QueueTables(Tables):
             for row in await self._rows("sent_keys", of)
         ]
         return {key.event_id: key for key in found}
+
+    async def hasten_failed(
+        self, endpoint_seq: int, *, term: int, outage: Outage, now_ms: int, over_ms: int, limit: int
+    ) -> int:
+        of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term, "limit": limit}
+        of |= {"since_ms": outage.since_ms, "until_ms": outage.until_ms}
+        times = {"now_ms": now_ms, "apart_ms": over_ms // limit}
+
+        def hasten(session: Session) -> int:
+            session.lock(endpoint_seq)
+            return session.run("hasten_failed", of | times)
+
+        return await self._database.write(hasten)
+
+    async def failing_since_ms(self, endpoint_seq: int) -> int | None:
+        row = await self._row("failing_since", {"endpoint_seq": endpoint_seq})
+        return None if row is None else int(row[0])
+
+    async def overtake(
+        self, endpoint_seq: int, *, term: int, before_ms: int, now_ms: int, responds: bool, limit: int
+    ) -> list[Overtaken]:
+        of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term, "limit": limit}
+        of |= {"before_ms": before_ms, "now_ms": now_ms, "responds": responds, "look": OVERTAKING_LOOK_ATTEMPTS}
+
+        def overtake(session: Session) -> list[Overtaken]:
+            session.lock(endpoint_seq)
+            found = session.rows("overtakable", of)
+            if not found:
+                return []
+            seqs = [message_seq for message_seq, *_ in found]
+            session.run("overtake", {"endpoint_seq": endpoint_seq, "message_seqs": seqs, "now_ms": now_ms})
+            free_next(session, [(endpoint_seq, customer_key) for _, customer_key, *_ in found], now_ms)
+            return [Overtaken(message_id=message_id, failing_since_ms=since) for _, _, message_id, since in found]
+
+        return await self._database.write(overtake)
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
         row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
