@@ -4,7 +4,10 @@ pass; `make test ARGS=--hypothesis-profile=search` looks for many new ones.
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -15,6 +18,22 @@ from hypothesis import HealthCheck, settings
 from nicobar import crypto
 from support.shared import SANDBOX, close_all
 from support.store import STORES, drop_store, open_store
+
+# Most of what tests wait for is the disk. Their files are in memory where it has room and may hold programs.
+MEMORY = Path("/dev/shm")
+MIN_FREE_BYTES = 4 * 1024**3
+
+
+def _use_memory() -> None:
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return
+    space = os.statvfs(MEMORY)
+    if space.f_bavail * space.f_frsize >= MIN_FREE_BYTES and not space.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # it is looked for again
+
+
+_use_memory()
 
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])

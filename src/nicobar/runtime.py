@@ -243,7 +243,7 @@ async def run(
     async with AsyncExitStack() as stack:
         opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
         store, vault = await stack.enter_async_context(opening_store)
-        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock, transport=transport)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
@@ -320,7 +320,9 @@ async def _start_delivery(
     on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
     store, clock = runtime.store, runtime.clock
-    transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
+    transport = await stack.enter_async_context(
+        HttpTransport(allowed=runtime.settings.allowed, proxy=runtime.settings.proxy)
+    )
     replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
 
@@ -380,7 +382,7 @@ async def _start_web(
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     runtime.keep_running(stack, "rejected requests", refusals.run)
-    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,

@@ -53,6 +53,17 @@ async def test_a_worker_whose_beat_changed_is_not_removed(store):
     assert "a" in (await store.beat("a")).by_worker
 
 
+async def test_a_worker_that_leaves_keeps_what_it_holds(store):
+    await take(store, "a", ONE)
+    assert (await store.beat("a")).leaving == frozenset()
+    assert (await store.beat("a", leaving=True)).leaving == {"a"}
+    beats = await store.beat("b")
+    assert (beats.leaving, set(beats.by_worker)) == ({"a"}, {"a", "b"})
+    assert await take(store, "b", ONE) == []
+    await store.remove_worker("a")
+    assert (await store.beat("b")).leaving == frozenset()
+
+
 async def test_a_worker_that_is_alone_removes_all_others(store):
     await take(store, "a", ONE)
     await store.add_worker("c", alone=True)

@@ -175,10 +175,10 @@ async def test_a_whole_walk_continues_after_young_messages(store):
     asked = {"before_ms": 500, "now_ms": NOW_MS, "limit": 2}
     for step in (store.expunge_old, store.forget_old):
         assert (await step(**asked, after_seq=0)).after_seq is None
-        assert (await step(**asked, after_seq=0, whole=True)).after_seq == 2
-        assert (await step(**asked, after_seq=2, whole=True)).after_seq == 4
-    assert (await store.expunge_old(**asked, after_seq=4, whole=True)).done == 2
-    assert (await store.expunge_old(**asked, after_seq=6, whole=True)).after_seq is None
+        assert (await step(**asked, after_seq=0, full=True)).after_seq == 2
+        assert (await step(**asked, after_seq=2, full=True)).after_seq == 4
+    assert (await store.expunge_old(**asked, after_seq=4, full=True)).done == 2
+    assert (await store.expunge_old(**asked, after_seq=6, full=True)).after_seq is None
 
 
 def new(number, app_id):

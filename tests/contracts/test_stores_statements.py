@@ -16,7 +16,7 @@ from nicobar.store import NewTask, ReplayFilter, Store, TaskKind
 from nicobar.store.history import MAX_PAGE, AttemptFilter, MessageFilter
 from support.asked_statements import counted
 
-FEW, MANY = 10, 200
+FEW, MANY = 10, 50
 FAILED = DeliveryState.FAILED
 NUMBERS = itertools.count(1)
 ALL = ReplayFilter(states=(FAILED, DeliveryState.SUCCESS, DeliveryState.CANCELED))

@@ -115,15 +115,23 @@ CALLS = st.builds(ready, st.integers(1, 400), batchable=st.booleans())
 BOUNDS = BatchBounds(max_items=5, max_bytes=1_000)
 
 
-@given(page=st.lists(st.lists(CALLS, min_size=1, max_size=8), max_size=12), bounds=st.sampled_from([BOUNDS, None]))
-def test_every_delivery_is_in_one_parcel_within_the_limits(page, bounds):
-    parcels = plan(page, bounds)
+@given(
+    deliveries=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.lists(CALLS, max_size=8)), max_size=12),
+    bounds=st.sampled_from([BOUNDS, None]),
+)
+def test_every_delivery_is_in_one_parcel_within_the_limits(deliveries, bounds):
+    orders, page = [order for order, _ in deliveries], [calls for _, calls in deliveries]
+    parcels = plan(page, bounds, orders)
     assert sorted(member for parcel in parcels for member in parcel.members) == list(range(len(page)))
     for parcel in parcels:
         calls = [call for member in parcel.members for call in page[member]]
         cuts = requests(calls, bounds)
         assert [index for start, end in cuts for index in range(start, end)] == list(range(len(calls)))
-        assert len(cuts) == 1 or len(parcel.members) == 1
+        mine = [orders[member] for member in parcel.members]
+        assert len(cuts) <= 1 or len(set(mine)) == 1
+        for order in set(mine):
+            members = [member for member in parcel.members if orders[member] == order]
+            assert members == [index for index, other in enumerate(orders) if other == order], "a chain, in order"
         for start, end in cuts:
             together = calls[start:end]
             if len(together) > 1:

@@ -26,9 +26,10 @@ class Process:
         self.does: dict[str, asyncio.Task[None]] = {}
         self.told: dict[str, asyncio.Event] = {}
         self.terms: dict[str, int] = {}
-        # A page is in flight until this is set.
+        # A page is in flight until this is set, except under these leases.
         self.pages_end = asyncio.Event()
         self.pages_end.set()
+        self.idle: set[str] = set()
         self.dropped: list[str] = []
         ids = IdFactory(self.clock.now_ms)
         metrics = Metrics()
@@ -50,11 +51,12 @@ class Process:
         assert lease.term > self.terms.get(lease.name, 0)
         self.terms[lease.name] = lease.term
         told = self.told[lease.name] = asyncio.Event()
-        self.does[lease.name] = asyncio.create_task(self.deliver(told))
+        self.does[lease.name] = asyncio.create_task(self.deliver(lease.name, told))
 
-    async def deliver(self, told):
+    async def deliver(self, name, told):
         await told.wait()
-        await self.pages_end.wait()
+        if name not in self.idle:
+            await self.pages_end.wait()
 
     def end(self, names):
         ending = {name: self.does.get(name) for name in names}
@@ -237,6 +239,80 @@ async def test_a_worker_that_stops_beats_until_its_pages_have_ended(store):
         async with asyncio.timeout(PATIENCE_S):
             await stopping
         await time_passes(second)
+        assert second.held == all_names(6)
+
+
+@asynccontextmanager
+async def stopping(process: Process, *, busy: int):
+    """Within the block the worker has given up all but so many leases; their pages end with it."""
+    process.idle = set(sorted(process.held)[busy:])
+    process.pages_end.clear()
+    task = asyncio.create_task(process.keeper.stop(1_000_000))
+    async with asyncio.timeout(PATIENCE_S):
+        while process.held & process.idle:
+            await asyncio.sleep(0)
+    yield
+    process.pages_end.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await task
+
+
+async def test_idle_endpoints_of_a_worker_that_stops_move_at_once(store):
+    first, second = Process(store), Process(store)
+    async with running(first, second):
+        async with stopping(first, busy=1):
+            await time_passes(second)
+            assert len(first.held) == 1
+            assert second.held == all_names(6) - first.held
+            await time_passes(first, second, by_ms=2 * LEFT_MS)
+            assert len(second.held) == 5, "one has a page in flight"
+        await time_passes(second)
+        assert second.held == all_names(6)
+
+
+async def test_a_worker_that_stops_is_left_out_of_the_shares(store):
+    first, *others = [Process(store, 9) for _ in range(3)]
+    async with running(first, *others):
+        async with stopping(first, busy=1):
+            await time_passes(*others)
+            assert sorted(len(other.held) for other in others) == [4, 4]
+            only_one_holder(first, *others)
+        await time_passes(*others)
+        assert sorted(len(other.held) for other in others) == [4, 5]
+
+
+async def test_the_only_worker_finishes_before_it_stops(store):
+    process = Process(store)
+    async with running(process):
+        async with stopping(process, busy=2):
+            await time_passes(process, by_ms=2 * LEFT_MS)
+            assert len(process.held) == 2
+            assert process.keeper.may_send()
+            assert process.dropped == []
+        assert process.held == set()
+        assert process.dropped == []
+
+
+async def test_a_stop_that_could_not_be_announced_is_announced_later(store):
+    first, second = Process(store), Process(store)
+    async with running(first, second):
+        with failing_store(store, "beat"):
+            task = asyncio.create_task(first.keeper.stop(1_000_000))
+            first.pages_end.clear()
+            await time_passes(first)
+        await time_passes(first, second, by_ms=2 * BEAT_MS)
+        assert (await store.beat("nobody")).leaving == {first.keeper._worker_id}
+        first.pages_end.set()
+        await task
+
+
+async def test_a_stopping_worker_that_was_removed_never_returns(store):
+    first, second = Process(store), Process(store)
+    async with running(first, second):
+        async with stopping(first, busy=1):
+            await time_passes(second, by_ms=DEAD_MS + BEAT_MS)
+            await time_passes(first, by_ms=2 * BEAT_MS)
+            assert list((await store.beat("nobody")).by_worker) == [second.keeper._worker_id]
         assert second.held == all_names(6)
 
 

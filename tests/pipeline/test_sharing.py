@@ -75,6 +75,30 @@ def test_views_that_differ_for_a_while_do_no_lasting_harm(made, data):
     assert counts[-1] - counts[0] <= 1
 
 
+@given(tables(), st.data())
+def test_what_a_leaving_worker_has_stays_and_the_rest_is_spread(made, data):
+    table, names = made
+    leaving = set(data.draw(st.lists(st.sampled_from(table.worker_ids), max_size=len(table.worker_ids) - 1)))
+    others = [worker for worker in table.worker_ids if worker not in leaving]
+    kept = {name: holder for name, holder in table.holders.items() if holder in leaving}
+    for _ in range(2):
+        for worker in others:
+            plan = share_out(worker, others, table.holders, names, leaving)
+            assert not kept.keys() & {*plan.take, *plan.give_up}
+            table.follow(worker, plan)
+    assert set(names) <= table.holders.keys()
+    for name in kept:
+        del table.holders[name]
+    # Each takes what is given up, in turn, and gives up nothing that it has.
+    before = dict(table.holders)
+    for worker in others:
+        table.follow(worker, share_out(worker, others, table.holders, names))
+    assert before.items() <= table.holders.items()
+    table.worker_ids = others
+    counts = table.counts(names)
+    assert counts[-1] - counts[0] <= 1
+
+
 def test_nobody_gives_up_what_nobody_else_lacks():
     holders = {"one": "a", "two": "a", "three": "b"}
     assert share_out("a", ["a", "b"], holders, list(holders)) == Plan()

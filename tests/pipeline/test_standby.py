@@ -7,11 +7,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from nicobar.errors import StoreUnusable
 from nicobar.pipeline.standby import STANDBY_MS, Standby
+from nicobar.store.migrations import load_migrations
+from nicobar.store.postgres.location import PostgresLocation
 from nicobar.store.sqlite import apply_migrations
 from nicobar.store.sqlite.location import SqliteLocation
+from support import postgres
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
+from support.store import run_sql
 
 
 class Process:
@@ -43,8 +48,13 @@ class Process:
 
 @pytest.fixture
 def location(tmp_path):
-    apply_migrations(tmp_path / "a.db", 1)
-    return SqliteLocation(tmp_path / "a.db")
+    apply_migrations(tmp_path / "nicobar.db", 1)
+    return SqliteLocation(tmp_path / "nicobar.db")
+
+
+LATEST = load_migrations("sqlite")[-1].number
+# What a newer version stores that has changed the tables.
+NEWER = "INSERT INTO migrations (number, name, sha256, applied_at_ms, oldest) VALUES (99, 'later', 'x', 1, {oldest})"
 
 
 async def test_the_next_process_delivers_once_the_first_has_ended(location):
@@ -107,3 +117,29 @@ async def test_an_unexpected_error_does_not_end_delivery_for_good(location):
             while not second.delivers.is_set():
                 clock.move(STANDBY_MS)
                 await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("oldest", "may"), [(LATEST, True), (LATEST + 1, False)])
+async def test_a_standby_delivers_only_where_a_newer_version_allows_it(location, tmp_path, oldest, may):
+    clock = MovingClock()
+    first, second = Process(location, clock), Process(location, clock)
+    async with second_of(first, second):
+        run_sql(tmp_path, NEWER.format(oldest=oldest))
+        async with asyncio.timeout(PATIENCE_S):
+            while not second.delivers.is_set() and second.standby._failure is None:
+                clock.move(STANDBY_MS)
+                await asyncio.sleep(0)
+        assert second.delivers.is_set() is may
+        if not may:
+            assert "version that knows migration" in second.standby._failure
+
+
+async def test_a_worker_of_a_server_s_database_checks_its_version_too():
+    url = postgres.cluster().take_database()
+    process = Process(PostgresLocation(url), MovingClock())
+    postgres.cluster().ask(NEWER.format(oldest=LATEST + 1), url.removeprefix("postgresql:///").partition("?")[0])
+    with pytest.raises(StoreUnusable) as caught:
+        await process.standby.start()
+    assert caught.value.code == "database_newer"
+    assert not process.delivers.is_set()
+    postgres.cluster().give_back(url)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,8 @@ from nicobar.store.migrations import Applied, Migration, load_migrations, plan
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.migrate import apply_migrations as migrate_postgres
 from nicobar.store.sqlite import SqliteStore
-from nicobar.store.sqlite.migrate import APPLICATION_ID
+from nicobar.store.sqlite.connection import APPLICATION_ID
+from nicobar.store.sqlite.location import SqliteLocation
 from nicobar.store.sqlite.migrate import apply_migrations as migrate_sqlite
 from support import postgres
 from support.store import NOW_MS
@@ -311,6 +312,31 @@ def test_the_oldest_version_is_stored_with_its_migration(create, database):
     assert stored == [(newest.oldest,)]
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_tables_do_not_change_under_a_version_too_old_for_them(create, tmp_path, database):
+    """The lock of a process that delivers: of version 10, which may run on migration 11, but not on 12."""
+    place = create(database, 10)
+    with ExitStack() as delivering:
+        if database == "sqlite":
+            delivering.enter_context(SqliteLocation(tmp_path / "10.db").worker_place())
+        else:
+            older = delivering.enter_context(psycopg.connect(place.url, autocommit=True))
+            older.execute("SELECT pg_advisory_lock(1851941235)")
+        with pytest.raises(StoreUnusable) as caught:
+            place.migrate()
+        assert caught.value.code == "older_version_runs"
+        assert place.rows("SELECT max(number) FROM migrations") == [(10,)]
+    place.migrate()
+    assert place.rows("SELECT max(number) FROM migrations") == [(LATEST,)]
+
+
+def test_the_next_version_migrates_while_this_one_delivers(create, tmp_path):
+    place = create("sqlite", LATEST - 1)
+    with SqliteLocation(tmp_path / f"{LATEST - 1}.db").worker_place():
+        place.migrate()
+    assert place.rows("SELECT max(number) FROM migrations") == [(LATEST,)]
+
+
 # What a process of version 10 does for an event.
 APPEND_OF_10 = """
     INSERT INTO messages (id, app_id, source_id, event_id, event_type, customer_key, occurred_at_ms, accepted_at_ms,
@@ -347,6 +373,31 @@ async def test_an_event_of_a_newer_process_is_known_to_older_ones(fill, database
         await store.append(msgspec.structs.replace(message(8, event_id="evt_9"), app_id="app_1"))
         place.run(APPEND_OF_10.format(id="msg_old", event_id="evt_9"))
         assert place.rows("SELECT id FROM messages WHERE event_id = 'evt_9'") == [("msg_8",)]
+    finally:
+        await store.close()
+
+
+# What a process of version 10 does to erase a customer: it does not know the columns of later versions.
+ERASE_OF_10 = """
+    UPDATE messages SET body = x'', params = NULL, tags = '[]', expunged_at_ms = 5, customer_key = NULL
+    WHERE event_id = 'evt_9'
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_what_an_older_process_erases_leaves_no_name(fill, database):
+    place = fill(database, 10)
+    place.migrate()
+    store = place.open()
+    try:
+        known = {"customer_email": "a@shop.example", "customer_name": "A"}
+        await store.append(msgspec.structs.replace(message(8, event_id="evt_9"), app_id="app_1", **known))
+        place.run(ERASE_OF_10)
+        walk = {"before_ms": 0, "now_ms": 9, "limit": 10, "full": True}
+        assert (await store.expunge_old(after_seq=0, **walk)).done == 1
+        assert (await store.expunge_old(after_seq=0, **walk)).done == 0
+        query = "SELECT customer_email, customer_name, expunged_at_ms FROM messages WHERE event_id = 'evt_9'"
+        assert place.rows(query) == [(None, None, 5)]
     finally:
         await store.close()
 

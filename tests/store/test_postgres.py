@@ -238,7 +238,7 @@ async def test_a_connection_that_broke_is_replaced(stores, url):
     await stores[0].append(message(1, None))
     await stores[0].snapshot()
     postgres.cluster().ask(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nicobar'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nicobar%'"
     )
     failed = 0
     for _ in range(30):

@@ -229,6 +229,66 @@ async def test_a_resent_delivery_follows_all_events_accepted_before(world, few_o
     assert await world.finish() == [*(f"msg_{number}" for number in range(2, 8)), "msg_1"]
 
 
+@pytest.fixture
+def ordered(world, monkeypatch):
+    """How often each transaction has put two events in order; it may three times."""
+    monkeypatch.setattr("nicobar.store.postgres.connection.MAX_ORDERED", 2)
+    monkeypatch.setattr("nicobar.store.postgres.connection.MAX_ORDERINGS", 3)
+    counts: list[int] = []
+
+    def count(statement: str) -> None:
+        if statement == "lock_queues":
+            counts.append(0)
+        counts[-1:] = [counts[-1] + 1] if statement == "order_appended" else counts[-1:]
+
+    world.database.before = count
+    return counts
+
+
+async def test_a_resend_behind_many_events_takes_several_transactions(world, ordered):
+    world.others.append(1, "cus")
+    await world.finish()
+    for number in range(2, 16):
+        world.others.append(number, "cus")
+    ordered.clear()
+    assert await world.store.resend("msg_1", "ep_1", now_ms=100, new_ids=False) is Resent.QUEUED
+    assert ordered == [3, 3, 2]
+    assert await world.finish() == [*(f"msg_{number}" for number in range(2, 16)), "msg_1"]
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+async def test_a_replay_behind_many_events_takes_several_transactions(world, ordered, canceled):
+    world.others.append(1, "cus")
+    await world.finish()
+    await add_replay(world, 1)
+    if canceled:
+        await world.store.work_on_task("qtask_1", now_ms=100, limit=9)
+        await world.store.cancel_task("qtask_1", now_ms=100)
+    for number in range(2, 16):
+        world.others.append(number, "cus")
+    ordered.clear()
+    steps = [await world.store.work_on_task("qtask_1", now_ms=100, limit=9) for _ in range(3)]
+    last = TaskStatus.CANCELED if canceled else TaskStatus.FINISHED
+    assert [step.status for step in steps] == [TaskStatus.CANCELING if canceled else TaskStatus.RUNNING] * 2 + [last]
+    assert ordered == [3, 3, 2]
+    again = [] if canceled else ["msg_1"]
+    assert await world.finish() == [*(f"msg_{number}" for number in range(2, 16)), *again]
+
+
+async def add_replay(world, number: int) -> str:
+    """A replay of all that is finished."""
+    task = NewTask(
+        id=f"qtask_{number}",
+        app_id=world.app_id,
+        endpoint_seq=1,
+        endpoint_id="ep_1",
+        kind=TaskKind.BULK_REPLAY,
+        filter=ReplayFilter(states=FINISHED),
+        created_at_ms=100,
+    )
+    return (await world.store.add_task(task)).id
+
+
 async def test_a_late_event_is_not_sent_beside_the_one_being_sent(world):
     world.others.hold(1, "cus")
     world.others.append(2, "cus")
@@ -300,23 +360,14 @@ class Story:
 
     async def replay(self) -> None:
         self.tasks += 1
-        task = NewTask(
-            id=f"qtask_{self.tasks}",
-            app_id=self.world.app_id,
-            endpoint_seq=1,
-            endpoint_id="ep_1",
-            kind=TaskKind.BULK_REPLAY,
-            filter=ReplayFilter(states=FINISHED),
-            created_at_ms=100,
-        )
-        await self.world.store.add_task(task)
+        task_id = await add_replay(self.world, self.tasks)
         self.moved |= {f"msg_{number}" for number in range(1, self.count + 1)}
         limit = self.draw(1, 2)
         if self.draw("cancel", "finish") == "cancel":
-            await self.world.store.work_on_task(task.id, now_ms=100, limit=limit)
-            await self.world.store.cancel_task(task.id, now_ms=100)
+            await self.world.store.work_on_task(task_id, now_ms=100, limit=limit)
+            await self.world.store.cancel_task(task_id, now_ms=100)
         while True:
-            moved = await self.world.store.work_on_task(task.id, now_ms=100, limit=limit)
+            moved = await self.world.store.work_on_task(task_id, now_ms=100, limit=limit)
             if moved.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
                 return
 
@@ -351,7 +402,7 @@ def shared_world():
 
 
 @pytest.mark.slow
-@settings(max_examples=max(1, settings.default.max_examples // 2))
+@settings(max_examples=max(1, settings.default.max_examples // 4))
 @given(st.data())
 def test_whatever_is_committed_in_between_every_delivery_is_sent(shared_world, data):
     with pytest.MonkeyPatch.context() as patch:

@@ -190,29 +190,62 @@ CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz LANGUAGE sql
 """
 
 
-async def test_attempts_are_read_forward_a_minute_after_they_ended(url):
-    """By the database's clock, which the test moves."""
+@pytest.fixture
+def at(url):
+    """The database with another time, in seconds, which the test sets."""
     with psycopg.connect(url) as connection:
         connection.execute(MOVED_CLOCK)
-    try:
-        ended_s = 1_800_000_000
-        for now_s, found in [(ended_s + 60, []), (ended_s + 61, ["atmpt"])]:
-            options = f"-c search_path=moved,pg_catalog,public -c moved.now_s={now_s}"
-            store = PostgresStore(f"{url}&options={options.replace(' ', '%20').replace('=', '%3D')}")
-            if not found:
-                await store.change([await endpoint(store, "ep_1")])
-                (app,) = (await store.snapshot()).applications
-                await store.append(msgspec.structs.replace(message(1), app_id=app.id))
-                (claimed,) = await claim(store)
-                await store.record([done(claimed, attempt=first_id("atmpt", ended_s * 1000))])
-            page = await store.attempts_of_endpoint("ep_1", AttemptFilter(), after="", limit=10)
-            newest = await store.attempts_of_endpoint("ep_1", AttemptFilter(), limit=10)
-            await store.close()
-            assert [item.attempt.id.partition("_")[0] for item in page.items] == found
-            assert len(newest.items) == 1
-    finally:
-        with psycopg.connect(url) as connection:
-            connection.execute("DROP SCHEMA moved CASCADE")
+
+    def moved(now_s: float) -> str:
+        options = f"-c search_path=moved,pg_catalog,public -c moved.now_s={now_s}"
+        return f"{url}&options={options.replace(' ', '%20').replace('=', '%3D')}"
+
+    yield moved
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP SCHEMA moved CASCADE")
+
+
+async def test_attempts_are_read_forward_a_minute_after_they_ended(at):
+    """By the database's clock."""
+    ended_s = 1_800_000_000
+    for now_s, found in [(ended_s + 60, []), (ended_s + 61, ["atmpt"])]:
+        store = PostgresStore(at(now_s))
+        if not found:
+            await store.change([await endpoint(store, "ep_1")])
+            (app,) = (await store.snapshot()).applications
+            await store.append(msgspec.structs.replace(message(1), app_id=app.id))
+            (claimed,) = await claim(store)
+            await store.record([done(claimed, attempt=first_id("atmpt", ended_s * 1000))])
+        page = await store.attempts_of_endpoint("ep_1", AttemptFilter(), after="", limit=10)
+        newest = await store.attempts_of_endpoint("ep_1", AttemptFilter(), limit=10)
+        await store.close()
+        assert [item.attempt.id.partition("_")[0] for item in page.items] == found
+        assert len(newest.items) == 1
+
+
+# As a version that announces nothing appends. The name of its connections has no number.
+OLDER_APPEND = """
+    INSERT INTO messages (id, app_id, source_id, event_id, event_type, occurred_at_ms, accepted_at_ms, body)
+    VALUES ('msg_2', %s, 'src', 'evt_2', 'a.b', 1, 1, '{}')
+"""
+
+
+@pytest.mark.parametrize(("passed_s", "found"), [(0, ["msg_1"]), (59, ["msg_1"]), (61, ["msg_1", "msg_3"])])
+async def test_a_late_event_of_an_older_version_is_waited_for(reader, at, passed_s, found):
+    """For a minute, in which that version's write has ended or was undone."""
+    with psycopg.connect(reader.url, application_name="nicobar") as older:
+        (begun_s,) = older.execute("SELECT CAST(extract(epoch FROM now()) AS float8)").fetchone()
+        await reader.append(1, accepted_at_ms=int((begun_s - 61) * 1000))
+        older.execute(OLDER_APPEND, [reader.app_id])
+        await reader.append(3, accepted_at_ms=int((begun_s + passed_s) * 1000))
+        own, reader.store = reader.store, PostgresStore(at(begun_s + passed_s))
+        try:
+            assert await reader.poll() == found
+        finally:
+            await reader.store.close()
+            reader.store = own
+        older.commit()
+    assert await reader.poll() == ([] if passed_s == 61 else ["msg_2", "msg_3"])
 
 
 def test_lines_of_the_audit_log_appear_in_their_order(reader):

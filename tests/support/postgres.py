@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from nicobar.cli.postgres_server import find_programs, locale_options, unprivileged_user
 from nicobar.store.postgres import apply_migrations
@@ -56,6 +57,7 @@ class Cluster:
         self._data = self._directory / "data"
         self._numbers = itertools.count(1)
         self._clean: list[str] = []
+        self._cleaners: dict[str, psycopg.Connection] = {}
         if primary is None:
             command = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
             command += ["--no-sync", *locale_options(self._programs)]
@@ -137,6 +139,10 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
 
+    def program(self, name: str) -> str:
+        """The path of a program of this server's version."""
+        return str(self._programs / name)
+
     def create_database(self, *, template: str = "template0") -> str:
         """The URL of a new, empty database, or of a copy of another one."""
         name = f"test_{next(self._numbers)}"
@@ -151,16 +157,33 @@ class Cluster:
         """Cleans a taken database for the next test; one whose structure was changed is dropped. To create a database
         costs ten times as much.
         """
+        try:
+            is_clean = self.clean(url, _END_OTHERS)
+        except psycopg.OperationalError:  # a test has ended its connections
+            self._cleaners.pop(url).close()
+            is_clean = self.clean(url, _END_OTHERS)
+        if is_clean:
+            self._clean.append(url)
+        else:
+            self.drop_database(url)
+
+    def clean(self, url: str, first: str = "SELECT") -> bool:
+        """Whether it was only to be cleaned. Over a connection that is kept: a new one has to learn about each table
+        first, which takes most of the time.
+        """
         clean = _template_contents()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_END_OTHERS)
-            if _structure(connection) == clean.structure:
-                clean.restore(connection)
-                self._clean.append(url)
-                return
-        self.drop_database(url)
+        if url not in self._cleaners:
+            self._cleaners[url] = psycopg.connect(url, autocommit=True, application_name="tests")
+        connection = self._cleaners[url]
+        connection.execute(first)
+        if connection.execute(_STRUCTURE).fetchone() != (clean.structure,):
+            return False
+        connection.execute(clean.restore)
+        return True
 
     def drop_database(self, url: str) -> None:
+        if url in self._cleaners:
+            self._cleaners.pop(url).close()
         self.ask(f"DROP DATABASE {_name_of(url)} WITH (FORCE)")
 
     @property
@@ -183,9 +206,9 @@ class Cluster:
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run([self._programs / program, *arguments], user=self._user, check=True, cwd=self._directory)
 
-    def ask(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+    def ask(self, query: str, database: str = "postgres") -> list[tuple[object, ...]]:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(sql)
+            cursor = connection.execute(query)
             return cursor.fetchall() if cursor.description else []
 
 
@@ -210,48 +233,40 @@ def _name_of(url: str) -> str:
 
 _END_OTHERS = """SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-_STRUCTURE = (
-    """SELECT a.attrelid::regclass::text, a.attname, a.atttypid::regtype::text, a.attnotnull
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 ORDER BY 1, 2""",
-    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
-    """SELECT pg_get_constraintdef(oid), conrelid::regclass::text FROM pg_constraint
-WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
-    """SELECT relname, reloptions::text FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL ORDER BY 1""",
-    "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
-    """SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
-WHERE d.datname = current_database()""",
-)
+# One text for all that a test may have changed of the tables.
+_STRUCTURE = """SELECT md5(string_agg(line, chr(10) ORDER BY line)) FROM (
+    SELECT concat_ws(' ', a.attrelid::regclass, a.attname, a.atttypid::regtype, a.attnotnull) AS line
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT concat_ws(' ', pg_get_constraintdef(oid), conrelid::regclass) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT concat_ws(' ', relname, reloptions) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
+    UNION ALL SELECT concat_ws(' ', tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+    WHERE d.datname = current_database()
+) AS lines"""
 _TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 _SEQUENCES = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE schemaname = 'public'"
 
 
-def _structure(connection: psycopg.Connection) -> list[list[tuple[object, ...]]]:
-    return [connection.execute(query).fetchall() for query in _STRUCTURE]
-
-
 class _Contents:
-    """What the migrations leave in a new database."""
+    """What the migrations leave in a new database: its structure, and what restores its rows, in one round trip."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
-        self.structure = _structure(connection)
-        self._rows: dict[str, bytes] = {}
-        for (table,) in connection.execute(_TABLES).fetchall():
-            with connection.cursor().copy(f"COPY {table} TO STDOUT") as copy:
-                self._rows[table] = b"".join(bytes(part) for part in copy)
-        self._sequences = connection.execute(_SEQUENCES).fetchall()
-
-    def restore(self, connection: psycopg.Connection) -> None:
-        with connection.transaction():
-            connection.execute("SET LOCAL session_replication_role = replica")  # no order between the tables
-            connection.execute("; ".join(f"DELETE FROM {table}" for table in self._rows))
-            for table, rows in self._rows.items():
-                if rows:
-                    with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
-                        copy.write(rows)
-            for name, start, last in self._sequences:
-                connection.execute("SELECT setval(%s, %s, %s)", (name, last or start, last is not None))
+        (self.structure,) = connection.execute(_STRUCTURE).fetchone()
+        tables = [table for (table,) in connection.execute(_TABLES).fetchall()]
+        steps = ["BEGIN", "SET LOCAL session_replication_role = replica"]  # no order between the tables
+        steps += [f"DELETE FROM {table}" for table in tables]
+        for table in tables:
+            (rows,) = connection.execute(f"SELECT json_agg(t)::text FROM {table} AS t").fetchone()
+            if rows is not None:
+                literal = sql.Literal(rows).as_string(connection)
+                steps.append(f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, {literal})")
+        for name, start, last in connection.execute(_SEQUENCES).fetchall():
+            steps.append(f"SELECT setval('{name}', {last or start}, {last is not None})")
+        self.restore = "; ".join([*steps, "COMMIT"])
 
 
 @cache

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -13,33 +15,51 @@ import psycopg
 from nicobar.errors import StoreUnavailable
 from nicobar.store import Store
 from nicobar.store.postgres import PostgresStore
-from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite import SqliteStore, apply_migrations
 from support import postgres
 
 NOW_MS = 1_700_000_000_000
 FULL = StoreUnavailable("disk_full", "The disk is full.")
 
 
+@cache
+def _new_file(now_ms: int) -> bytes:
+    """What the migrations make of a new file. To copy it costs much less than to run them."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "new.db")
+        apply_migrations(path, now_ms)
+        return path.read_bytes()
+
+
 async def _open_sqlite(directory: Path, now_ms: int) -> Store:
-    return await SqliteStore.open(directory / "nicobar.db", now_ms=now_ms)
+    path = directory / "nicobar.db"
+    if path.exists():
+        return await SqliteStore.open(path, now_ms=now_ms)
+    path.write_bytes(_new_file(now_ms))
+    return SqliteStore(path)
 
 
 _URLS: dict[Path, str] = {}
 
 
-async def _open_postgres(directory: Path, now_ms: int) -> Store:
+async def _open_postgres(directory: Path, _now_ms: int) -> Store:
     """The database that belongs to the directory."""
     for deleted in [deleted for deleted in _URLS if not deleted.exists()]:
         drop_store(deleted)
     if directory not in _URLS:
         _URLS[directory] = postgres.cluster().take_database()
-    return await PostgresStore.open(_URLS[directory], now_ms=now_ms)
+    return PostgresStore(_URLS[directory])
 
 
 def drop_store(directory: Path) -> None:
     """Deletes the database that belongs to the directory; the directory's files are left to whoever made them."""
     if directory in _URLS:
         postgres.cluster().give_back(_URLS.pop(directory))
+
+
+def clean_store(directory: Path) -> bool:
+    """Deletes what is in the server's database that belongs to the directory; whoever uses it goes on."""
+    return postgres.cluster().clean(_URLS[directory])
 
 
 def run_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
@@ -52,13 +72,21 @@ def run_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@contextmanager
+def asking(directory: Path) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+    """Gives what asks the database that belongs to the directory, over one connection."""
+    if directory in _URLS:
+        connection: psycopg.Connection | sqlite3.Connection = psycopg.connect(_URLS[directory], autocommit=True)
+    else:
+        connection = sqlite3.connect(directory / "nicobar.db", isolation_level=None)
+    with closing(connection):
+        yield lambda sql: connection.execute(sql).fetchall()
+
+
 def ask_sql(directory: Path, sql: str) -> list[tuple[object, ...]]:
     """The rows of a query of the database that belongs to the directory."""
-    if directory in _URLS:
-        with psycopg.connect(_URLS[directory]) as connection:
-            return connection.execute(sql).fetchall()
-    with closing(sqlite3.connect(directory / "nicobar.db", isolation_level=None)) as connection:
-        return connection.execute(sql).fetchall()
+    with asking(directory) as ask:
+        return ask(sql)
 
 
 STORES: dict[str, Callable[[Path, int], Awaitable[Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}

@@ -77,7 +77,7 @@ class Network:
         items = value.get("batch", [value])
         self.sent.put_nowait(items)
         await self.open.wait()
-        if self.breaks_on in {item["name"] for item in items}:
+        if self.breaks_on and self.breaks_on in {item.get("name") for item in items}:
             raise RuntimeError("broken on purpose")
         return self.answer(items)
 

@@ -78,7 +78,8 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
-    share a request with others of the same destination. `added` marks a call that no handler returned.
+    share a request with others of the same destination. `added` marks a call that no handler returned. `merged` is
+    the verdict on a call that was merged from several (see `merged_with`).
     """
 
     method: str
@@ -87,6 +88,11 @@ class ReadyCall(Record):
     body: bytes
     batchable: bool
     added: bool = False
+    merged: Verdict | None = None
+
+    def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
+        """One call with the effect of this one and a later one that follows it directly; None if there is none."""
+        return None
 
 
 class Prepared(Record):
@@ -218,10 +224,13 @@ Outcome = Delivered | Refused | Deferred | Blocked | Gone
 
 
 class BatchBounds(Record):
-    """The maximum size of one request."""
+    """The maximum size of one request. `keeps_order` says that calls about one person take effect in their order, so
+    that several deliveries of a customer may share a request.
+    """
 
     max_items: int
     max_bytes: int
+    keeps_order: bool = False
 
 
 class Transport(Protocol):

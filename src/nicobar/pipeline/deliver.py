@@ -22,7 +22,7 @@ from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
-from nicobar.pipeline.work import Work, internal_error
+from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Claimed, Queue
@@ -114,21 +114,30 @@ class Deliverer:
             await self._give_back(target, works, error.reason)
             return Passed()
         now_ms = await self.watch.now_ms()
-        stopped: list[tuple[Work, Settled]] = []
-        ready: list[Work] = []
         for work, result in zip(works, transformed, strict=True):
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 work.ready = Ready(
                     requested=result.requested, calls=(), console=result.console, verdicts=result.verdicts
                 )
-                stopped.append((work, self._stopped(target, work, result, now_ms)))
+                work.stopped = self._stopped(target, work, result, now_ms)
             else:
                 work.ready = result
-                ready.append(work)
+        return await self._send_all(target, await self._record_stopped(target, works), gate)
+
+    async def _record_stopped(self, target: OpenEndpoint, works: Sequence[Work]) -> list[Work]:
+        """Records customers' deliveries without anything to send; returns the others."""
+        left: list[Work] = []
+        stopped: list[tuple[Work, Settled | None]] = []
+        for members in batching.chains(work.order for work in works):
+            chain = [works[index] for index in members]
+            if all(work.stopped for work in chain):
+                stopped += [(work, work.stopped) for work in chain]
+            else:
+                left += chain
         if stopped:
-            await self._recorder.record(target, stopped)
-        return await self._send_all(target, ready, gate)
+            await self._recorder.record(target, in_order(stopped))
+        return left
 
     async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
         """Cancels alerts for an endpoint that no longer receives alerts, such as after a change of the setting;
@@ -150,6 +159,12 @@ class Deliverer:
         settled = self._settled(target, item, await self.watch.now_ms())
         await self._recorder.record(target, [(item, settled)])
 
+    async def put_behind(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
+        """Deliveries that were not sent wait for earlier ones of their customers again."""
+        now_ms = self._clock.now_ms()
+        works = [Work(claimed=claimed, started_at_ms=now_ms) for claimed in page]
+        await self._recorder.record(target, [(work, BEHIND) for work in works])
+
     def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
         """The next state of a delivery after its outcomes, by the schedule that applies to it now."""
         claimed = work.claimed
@@ -166,11 +181,11 @@ class Deliverer:
         """Requeues the deliveries, as if they had not been attempted."""
         due_at_ms = await self.watch.now_ms() + SANDBOX_AGAIN_MS
         settled = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=why, due_at_ms=due_at_ms, spent=False)
-        await self._recorder.record(target, [(attempt, settled) for attempt in works])
+        await self._recorder.record(target, in_order((work, settled) for work in works))
 
     async def _send_all(self, target: OpenEndpoint, ready: Sequence[Work], gate: Gate) -> Passed:
         calls = [item.ready.calls if item.ready else () for item in ready]
-        parcels = batching.plan(calls, target.destination.batch_bounds)
+        parcels = batching.plan(calls, target.destination.batch_bounds, [work.order for work in ready])
         deadline_ms = self._clock.steady_ms() + SENDING_MS
         places = asyncio.Semaphore(MAX_PARALLEL_PARCELS)
 
@@ -199,7 +214,13 @@ class Deliverer:
         await self._sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
         on_hold = not gate.is_closed
-        settled = [(attempt, self._settled(target, attempt, now_ms, on_hold=on_hold)) for attempt in works]
+
+        def result(work: Work) -> Settled | None:
+            if work.stopped is not None or not work.outcomes:
+                return work.stopped
+            return self._settled(target, work, now_ms, on_hold=on_hold)
+
+        settled = in_order((work, result(work)) for work in works)
         if any(result.code == HELD for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._recorder.record(target, settled)

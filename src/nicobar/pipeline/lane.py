@@ -13,6 +13,7 @@ from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, Endpoint
+from nicobar.pipeline import batching
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
@@ -22,7 +23,7 @@ from nicobar.pipeline.deliver import Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.reasons import Reason, reason
-from nicobar.store import Claimed, Store, is_made_alike
+from nicobar.store import Claimed, Shares, Store, is_made_alike
 
 # Of an endpoint whose calls are not batched. With a receiver that responds in 100 ms that is 640 a second.
 MAX_PARALLEL_DELIVERIES = 64
@@ -32,7 +33,24 @@ IDLE_MS = 1_000
 # The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
 REST_MS = 60_000
 MIN_WAIT_MS = 5
+NEW_PERCENT = 20
 AFTER_ERROR_MS = 1_000
+
+
+class NewShares:
+    """How many places of each claim go to new deliveries: NEW_PERCENT over many claims, however few places each has.
+    The oldest of them and the newest get half of it each, so that a new event leaves at once even where more new ones
+    arrive than leave.
+    """
+
+    def __init__(self) -> None:
+        # In hundredths of a place; the two take turns.
+        self._oldest, self._newest = 0, 50
+
+    def of(self, places: int) -> tuple[int, int]:
+        oldest, self._oldest = divmod(self._oldest + places * NEW_PERCENT // 2, 100)
+        newest, self._newest = divmod(self._newest + places * NEW_PERCENT // 2, 100)
+        return oldest, newest
 
 
 class Lane:
@@ -69,6 +87,7 @@ class Lane:
         self._reset = False
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
+        self._new_shares = NewShares()
         self._pages: set[asyncio.Task[None]] = set()
         self._check: asyncio.Task[None] | None = None
         # The messages whose deliveries are in flight.
@@ -197,9 +216,18 @@ class Lane:
             if released:
                 log.warning("deliveries requeued", endpoint_id=self._target.endpoint.id, deliveries=released)
         now_ms = self._clock.now_ms()
+        bounds = self._target.destination.batch_bounds
+        oldest, newest = self._new_shares.of(places)
+        shares = Shares(oldest_new=oldest, newest_new=newest, chains=bounds is not None and bounds.keeps_order)
         try:
             return await self._store.claim(
-                seq, term=term, now_ms=now_ms, limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
+                seq,
+                term=term,
+                now_ms=now_ms,
+                limit=places,
+                max_bytes=PAGE_MAX_BYTES,
+                lease_ms=LEASE_MS,
+                shares=shares,
             )
         except LeaseLost:
             raise
@@ -257,8 +285,7 @@ class Lane:
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
-            self._has_strays = True
-            log.error("deliveries not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+            self._tell_unfinished(error)
         except Exception as error:  # noqa: BLE001 - one broken message must not stop the others
             log.exception(
                 "deliveries broken by an internal error",
@@ -345,21 +372,29 @@ class Lane:
         )
 
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
-        """Finds the message that broke a page: the others are delivered, that one is retried later."""
+        """Finds the message that broke a page: the others are delivered, that one is retried later. What is behind
+        another comes with a later page.
+        """
         if len(page) == 1:
             try:
                 await self._deliverer.postpone(self._target, page[0], error)
             except NicobarError as failure:
-                self._has_strays = True
-                log.error(
-                    "deliveries not finished",
-                    endpoint_id=self._target.endpoint.id,
-                    code=failure.code,
-                    detail=failure.detail,
-                )
+                self._tell_unfinished(failure)
             return
-        for item in page:
-            await self._deliver([item])
+        firsts = [chain[0] for chain in batching.chains(item.order for item in page)]
+        behind = [item for index, item in enumerate(page) if index not in firsts]
+        try:
+            await self._deliverer.put_behind(self._target, behind)
+        except NicobarError as failure:
+            self._tell_unfinished(failure)
+            return
+        for index in firsts:
+            await self._deliver([page[index]])
+
+    def _tell_unfinished(self, failure: NicobarError) -> None:
+        self._has_strays = True
+        endpoint_id = self._target.endpoint.id
+        log.error("deliveries not finished", endpoint_id=endpoint_id, code=failure.code, detail=failure.detail)
 
 
 def _why(breaker: Breaker) -> Reason:

@@ -1,5 +1,5 @@
-"""This process as one of the workers of a database: it says that it runs, notices workers that do not, takes leases
-and gives them up.
+"""This process as one of the workers of a database: it reports that it runs, notices workers that do not, acquires
+leases and releases them.
 
 Nothing depends on clocks of different machines. A worker is dead once its beat has not changed for `DEAD_MS` by the
 clock of the worker that looks; that worker removes it only if the beat is still the same, and only leases of removed
@@ -25,12 +25,12 @@ from nicobar.store.leases import endpoint_lease
 BEAT_MS = 2_000
 DEAD_MS = 6_000
 MAX_UNCONFIRMED_MS = 4_000
-# A lease that is free for so long is taken beyond the share: the worker whose share it is cannot use it.
+# A lease that is free for so long is acquired beyond the share: the worker whose share it is cannot use it.
 LEFT_MS = 10_000
 
 
 class Holder(Protocol):
-    """What is done under leases."""
+    """The work under leases."""
 
     def endpoints(self) -> Mapping[int, bool]:
         """All endpoints, by their `seq`, and whether this process can deliver for them."""
@@ -45,7 +45,7 @@ class Holder(Protocol):
         ...
 
     async def prepare(self, names: Sequence[str]) -> None:
-        """Reads what is needed for these. Raises StoreError."""
+        """Reads the data that these need. Raises StoreError."""
         ...
 
     def begin(self, lease: Lease) -> None:
@@ -78,6 +78,8 @@ class LeaseKeeper:
         self._confirmed_at_ms = 0
         # The last beat of each worker that runs, and when it was first seen.
         self._seen: dict[str, tuple[int, int]] = {}
+        # Those of them that stop.
+        self._stopping: frozenset[str] = frozenset()
         self._leases: dict[str, Lease] = {}
         # The version of `_leases`, None where they have to be read again.
         self._version: int | None = None
@@ -85,7 +87,7 @@ class LeaseKeeper:
         self._held: dict[str, Lease] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._free_since_ms: dict[str, int] = {}
-        # Taken beyond the share, and kept until other workers run.
+        # Acquired beyond the share, and kept until other workers run.
         self._kept: set[str] = set()
         self._kept_among: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
@@ -96,7 +98,7 @@ class LeaseKeeper:
         self.failure: str | None = None
 
     def may_send(self) -> bool:
-        """Whether no other worker can have taken this one's leases yet."""
+        """Whether no other worker can have acquired this one's leases yet."""
         if self._worker_id is None:
             return False
         return self._alone or self._clock.steady_ms() - self._confirmed_at_ms <= MAX_UNCONFIRMED_MS
@@ -110,7 +112,7 @@ class LeaseKeeper:
         return self._beating is not None and not self._beating.done()
 
     async def start(self) -> None:
-        """Takes what is free. Raises StoreError."""
+        """Acquires free leases. Raises StoreError."""
         await self._beat()
         await self._act()
         self._beating = asyncio.create_task(self._run(), name="leases")
@@ -118,6 +120,8 @@ class LeaseKeeper:
     async def stop(self, timeout_ms: int) -> None:
         """Gives up everything, each lease once nothing is under way under it, and all after `timeout_ms`."""
         self._is_stopping = True
+        # Others share out the leases that are released from now on. If this fails, the next beat reports it.
+        await self._try(self._beat())
         if self._acting is not None:
             await asyncio.wait([self._acting], timeout=timeout_ms / 1000)
         self._leave(self._held.keys())
@@ -164,7 +168,7 @@ class LeaseKeeper:
             if self.failure is None:
                 log.error("leases not followed", code=error.code, detail=error.detail)
             self.failure = error.detail
-        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery for good
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery
             log.exception("leases not followed")
             self.failure = f"internal error: {type(error).__name__}"
         else:
@@ -173,13 +177,13 @@ class LeaseKeeper:
         return False
 
     async def _beat(self) -> None:
-        """Says that this worker runs, and looks who else does."""
-        if self._worker_id is None:
+        """Reports that this worker runs, and whether it stops; reads which others do."""
+        if self._worker_id is None and not self._is_stopping:
             await self._join()
         if self._alone or self._worker_id is None:
             return
         asked_at_ms = self._clock.steady_ms()
-        beats = await self._store.beat(self._worker_id)
+        beats = await self._store.beat(self._worker_id, leaving=self._is_stopping)
         if self._worker_id not in beats.by_worker:
             self._end_after_removal()
             return
@@ -191,6 +195,7 @@ class LeaseKeeper:
         for worker, beat in beats.by_worker.items():
             known = seen.get(worker)
             self._seen[worker] = known if known is not None and known[0] == beat else (beat, read_at_ms)
+        self._stopping = beats.leaving
         if beats.version != self._version:
             self._version = None
 
@@ -214,12 +219,14 @@ class LeaseKeeper:
         self._wake.set()
 
     async def _act(self) -> None:
-        """Takes and gives up what is to be taken and given up now."""
+        """Acquires and releases the leases that are due for it."""
         worker_id = self._worker_id
         if worker_id is None:
             return
         await self._remove_silent(worker_id)
         await self._read_leases(worker_id)
+        if self._is_stopping:
+            return  # it has no share
         plan, late = self._plan(worker_id)
         self._leave(plan.give_up)
         if plan.take:
@@ -242,7 +249,7 @@ class LeaseKeeper:
             self._seen.pop(other, None)
 
     async def _read_leases(self, worker_id: str) -> None:
-        """Reads the leases if any was changed, and follows what they say of this worker."""
+        """Reads the leases if any was changed, and drops those that this worker no longer has."""
         async with self._changing:
             if self._version is not None:
                 return
@@ -258,15 +265,17 @@ class LeaseKeeper:
             self._held = mine
 
     def _plan(self, worker_id: str) -> tuple[Plan, set[str]]:
-        """What to take and to give up, and what of it goes beyond the share."""
+        """The leases to acquire and to release, and those that are beyond the share."""
         worker_ids = frozenset([*self._seen, worker_id])
-        if worker_ids != self._kept_among:
-            self._kept, self._kept_among = set(), worker_ids
+        leaving = worker_ids & self._stopping
+        sharing = worker_ids - leaving
+        if sharing != self._kept_among:
+            self._kept, self._kept_among = set(), sharing
         endpoints = {endpoint_lease(seq): usable for seq, usable in self._holder.endpoints().items()}
         tasks = self._holder.task_leases()
         usable = {name for name, is_usable in endpoints.items() if is_usable} | set(tasks)
         holders = {lease.name: lease.holder for lease in self._leases.values()}
-        plans = [share_out(worker_id, worker_ids, holders, names) for names in (endpoints, tasks)]
+        plans = [share_out(worker_id, sharing, holders, names, leaving) for names in (endpoints, tasks)]
         now_ms = self._clock.steady_ms()
         free = [name for name in (*endpoints, *tasks) if holders.get(name) not in worker_ids]
         self._free_since_ms = {name: self._free_since_ms.get(name, now_ms) for name in free}
@@ -283,7 +292,7 @@ class LeaseKeeper:
             try:
                 taken = await self._store.take_leases(names, worker_id, sent_again_at_ms=sent_again_at_ms)
             except StoreError:
-                self._version = None  # some of them may be taken
+                self._version = None  # some of them may be acquired
                 raise
             self._note(taken)
             if worker_id != self._worker_id:
@@ -329,7 +338,7 @@ class LeaseKeeper:
 
     async def _give_up_ended(self, names: Sequence[str], worker_id: str) -> None:
         async with self._changing:
-            # What was taken over a moment ago may still be under way at the worker that had it.
+            # A delivery taken over a moment ago may still be under way at the previous worker.
             after_ms = self._clock.now_ms() + (0 if self._alone else TIMEOUT_MS)
             given_up = await self._store.give_up_leases(names, worker_id, after_ms=after_ms)
             self._note(given_up)

@@ -108,7 +108,7 @@ class Recorder:
             response=work.response,
             response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
-            verdicts=work.ready.verdicts if work.ready else (),
+            verdicts=(*work.ready.verdicts, *work.verdicts) if work.ready else (),
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
         )
@@ -125,6 +125,7 @@ class Recorder:
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+            left=bool(work.requests),
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

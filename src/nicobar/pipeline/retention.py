@@ -103,7 +103,7 @@ class Maintainer:
                 now_ms=now_ms,
                 after_seq=after_seq,
                 limit=STEP_MESSAGES,
-                whole=is_full,
+                full=is_full,
             )
             done += result.done
             if after_seq == walk.settled_seq:

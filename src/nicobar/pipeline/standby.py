@@ -58,7 +58,7 @@ class Standby:
                 log.error("delivery not started", code=error.code, detail=error.detail)
             self._failure = error.detail
             return False
-        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery for good
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end delivery
             if self._failure != repr(error):
                 log.exception("delivery not started")
             self._failure = repr(error)
@@ -75,6 +75,8 @@ class Standby:
             return False
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, place.__exit__, None, None, None)
+            # A newer version may have changed the tables while this process waited.
+            await asyncio.to_thread(self._location.check_version)
             await self._start_parts(stack, alone)
             self._parts = stack.pop_all()
         return True

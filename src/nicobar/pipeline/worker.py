@@ -38,7 +38,7 @@ BUSY_MS = 10_000
 class Worker:
     """Delivers for its share of the endpoints and follows their changes. `tasks` are what only one process of a
     database may run. `alone` says that this process is certainly the only worker of its database, `is_told` that it
-    is told of work that other processes store.
+    gets hints of work that other processes store.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Worker:
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
-        """Takes a share of the endpoints and delivers. Raises StoreError."""
+        """Acquires a share of the endpoints and delivers. Raises StoreError."""
         await self.leases.start()
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
@@ -93,12 +93,12 @@ class Worker:
         return [seq for seq in endpoint_seqs if seq not in self._lanes]
 
     def look(self) -> None:
-        """Looks at the queues now."""
+        """Checks the queues now."""
         self._look.set()
 
     async def stop(self, timeout_ms: int) -> None:
         """Claims nothing new, waits for the pages in flight, and gives the endpoints up. Deliveries unfinished after
-        `timeout_ms` are requeued for who takes the endpoint next.
+        `timeout_ms` are requeued for the endpoint's next worker.
         """
         self._stop.set()
         self._look.set()

@@ -31,28 +31,31 @@ class Lease(Record):
 
 
 class Beats(Record):
-    """The beats of all workers by their ids, and a number that changes with every change of a lease."""
+    """The beats of all workers by their ids, those of them that are about to end, and a number that changes with
+    every change of a lease.
+    """
 
     by_worker: Mapping[str, int]
+    leaving: frozenset[str]
     version: int
 
 
 class Leases(Protocol):
-    """Workers and what they hold. A worker that another one has removed holds nothing, and never does again: it comes
-    back under a new id.
+    """Workers and what they hold. A worker that another one has removed holds nothing, and never does again: it
+    returns under a new id.
     """
 
     async def add_worker(self, worker_id: str, *, alone: bool) -> None:
         """With `alone` it is certain that no other worker runs: all others are removed."""
         ...
 
-    async def beat(self, worker_id: str) -> Beats:
-        """Says that the worker runs. The result lacks it if it was removed."""
+    async def beat(self, worker_id: str, *, leaving: bool = False) -> Beats:
+        """Says that the worker runs, and whether it is about to end. The result lacks it if it was removed."""
         ...
 
     async def remove_silent_worker(self, worker_id: str, *, beat: int) -> bool:
-        """Removes a worker whose beat is still this one; returns whether it did. From then on others may take what it
-        held.
+        """Removes a worker whose beat is still this one; returns whether it did. From then on others may acquire its
+        leases.
         """
         ...
 
@@ -61,12 +64,12 @@ class Leases(Protocol):
         ...
 
     async def leases(self) -> Sequence[Lease]:
-        """All leases that anybody has ever taken."""
+        """All leases that any worker ever had."""
         ...
 
     async def take_leases(self, names: Sequence[str], worker_id: str, *, sent_again_at_ms: int) -> Sequence[Lease]:
-        """Takes those that no worker holds. What another worker was sending for an endpoint becomes due at
-        `sent_again_at_ms`, and its results change nothing any more. Takes nothing for a worker that was removed.
+        """Acquires those that no worker holds. Deliveries that another worker was sending for an endpoint become due
+        at `sent_again_at_ms`, and its results no longer change anything. Acquires none for a removed worker.
         """
         ...
 

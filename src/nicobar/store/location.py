@@ -46,6 +46,10 @@ class Location(Protocol):
         """
         ...
 
+    def check_version(self) -> None:
+        """Raises StoreUnusable where a newer version has changed the database so that this one may not use it."""
+        ...
+
     def contents(self) -> Contents:
         """Its tables, for copying. Raises StoreError."""
         ...

@@ -50,10 +50,13 @@ class Migrated(Record):
 
 
 class Plan(Record):
-    """The migrations that are still to be applied, and the numbers of a newer version's."""
+    """The migrations that are still to be applied, and the numbers of a newer version's. `version` is the newest that
+    was applied, 0 where the database is new.
+    """
 
     todo: tuple[Migration, ...]
     newer: tuple[int, ...]
+    version: int
 
     def done(self) -> Migrated:
         return Migrated(names=tuple(f"{item.number:04}_{item.name}" for item in self.todo), newer=self.newer)
@@ -80,20 +83,40 @@ def load_migrations(database: str) -> tuple[Migration, ...]:
 
 
 def read_plan(session: Session, database: str) -> Plan:
-    """What is to be done with a database that is being opened. Raises StoreUnusable as `plan` does."""
+    """The migrations that a database needs which is being opened. Raises StoreUnusable as `plan` does."""
     session.run("create_migrations")
     (has_oldest,) = existing(session.row("has_oldest"))
     if not has_oldest:
         session.run("add_oldest")
-    applied = [
+    return plan(load_migrations(database), _applied(session))
+
+
+def check_version(session: Session, database: str) -> None:
+    """Raises StoreUnusable where a newer version has changed the database meanwhile, so that this one may not run."""
+    plan(load_migrations(database), _applied(session))
+
+
+def check_delivering(planned: Plan, version: int, database: str) -> None:
+    """Raises StoreUnusable where a process of that version delivers, and may not on what is to be applied."""
+    for migration in planned.todo:
+        if migration.oldest > version:
+            raise StoreUnusable(
+                "older_version_runs",
+                f"A process of an older Nicobar delivers from {database}, and migration {migration.number} needs a "
+                f"version that knows migration {migration.oldest}.",
+                "Stop the processes of the older version, then start this one.",
+            )
+
+
+def _applied(session: Session) -> list[Applied]:
+    return [
         Applied(number=number, sha256=sha256, oldest=oldest) for number, sha256, oldest in session.rows("migrations")
     ]
-    return plan(load_migrations(database), applied)
 
 
 def plan(known: Sequence[Migration], applied: Sequence[Applied]) -> Plan:
     """What is still to be applied. Raises StoreUnusable for a database of a newer version on which this one may not
-    run, and when a migration is not the one that was applied.
+    run, and when a migration differs from the applied one.
     """
     by_number = {migration.number: migration for migration in known}
     version = max(by_number)
@@ -117,4 +140,5 @@ def plan(known: Sequence[Migration], applied: Sequence[Applied]) -> Plan:
                 )
             newer.append(item.number)
     done = {item.number for item in applied}
-    return Plan(todo=tuple(migration for migration in known if migration.number not in done), newer=tuple(newer))
+    todo = tuple(migration for migration in known if migration.number not in done)
+    return Plan(todo=todo, newer=tuple(newer), version=max(done, default=0))

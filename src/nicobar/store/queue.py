@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
@@ -80,6 +80,11 @@ class Claimed(Record):
     replay_key: str | None = ""
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+
+    @property
+    def order(self) -> Hashable:
+        """The same for deliveries of an endpoint that wait for each other."""
+        return self.message.seq if self.order_key is None else self.order_key
 
 
 class Claim(Record):

@@ -39,18 +39,18 @@ class ExpungeCount(Record):
 
 class Retention(Protocol):
     """Each step is one short transaction over at most `limit` messages. Messages with unfinished deliveries are
-    skipped. The walk ends at the first step with only young messages, or, if `whole`, at the newest message: messages
+    skipped. The walk ends at the first step with only young messages, or, if `full`, at the newest message: messages
     accepted while a clock was ahead have dates that do not tell their age.
     """
 
     async def expunge_old(
-        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, full: bool = False
     ) -> Step:
         """Empties the bodies of messages accepted before `before_ms`, and deletes their attempts."""
         ...
 
     async def forget_old(
-        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, full: bool = False
     ) -> Step:
         """Deletes messages accepted before `before_ms`. Their event ids are no longer recognized. The newest message
         may be kept, so that its number is not given again.
@@ -59,7 +59,7 @@ class Retention(Protocol):
 
     async def cancel_removed(self, *, now_ms: int, limit: int) -> int:
         """Cancels up to `limit` waiting deliveries of a removed endpoint; returns how many. Deliveries that are being
-        sent are left alone until their lease expires.
+        sent are kept until their lease expires.
         """
         ...
 

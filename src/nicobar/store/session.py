@@ -18,7 +18,7 @@ Values: TypeAlias = Mapping[str, object]
 
 
 class Session(Protocol):
-    """One transaction, used by one thread. Queries go by name, values by name; a tuple or list is a list to SQL."""
+    """One transaction, used by one thread. Queries and values have names; a tuple or list is a list to SQL."""
 
     def rows(self, name: str, values: Values = ...) -> list[Row]: ...
 
@@ -34,9 +34,10 @@ class Session(Protocol):
         """A failure within undoes only what was done within."""
         ...
 
-    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
-        """Holds these endpoints' queues until the transaction ends, and puts in order what was appended to them: as
-        much as fits one step, or all of it. Goes before whatever decides by the order of a customer's deliveries. An
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:
+        """Locks these endpoints' queues until the transaction ends, and puts appended deliveries in order: as many as
+        one step allows, or with `order_all` as many as one transaction allows. Returns whether all were put in order;
+        if not, the next transaction continues. Precedes every decision by the order of a customer's deliveries. An
         event that is committed meanwhile is not in order yet.
         """
         ...

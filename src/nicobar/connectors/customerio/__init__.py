@@ -28,6 +28,7 @@ from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
+from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
     SinglePart,
@@ -123,12 +124,15 @@ class CustomerIo:
 class CustomerIoDestination:
     """One workspace."""
 
-    # A request may have 500 KB; the number of items is not documented. Both values leave room.
-    batch_bounds: BatchBounds | None = BatchBounds(max_items=100, max_bytes=450_000)
     # The documented fair use is 1000 per second for a workspace, which is shared with other clients.
     max_requests_per_s: int | None = 100
 
     def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
+        # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
+        # the calls of a batch take effect is not documented either: timestamps decide about events.
+        self.batch_bounds: BatchBounds | None = BatchBounds(
+            max_items=100, max_bytes=450_000, keeps_order=corrections.timestamp
+        )
         self._base = base
         self._region = region
         self._authorization = authorization
@@ -306,7 +310,13 @@ class CustomerIoDestination:
             raise AssertionError(part.path)
         if isinstance(part, ObjectPart):
             return ItemCall(
-                method="POST", url=self.url, headers={}, body=part.body, batchable=True, change=change_of(part.item)
+                method="POST",
+                url=self.url,
+                headers={},
+                body=part.body,
+                batchable=True,
+                change=change_of(part.item),
+                identifies=identified(part.item),
             )
         body = b"" if part.payload is None else part.body
         url = self._base + part.url_path

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: how they are set up, and what the rules ask of them.
 
 Nothing outlives a transaction: no session setting, no prepared statement, no lock, no temporary table. So PgBouncer
-may stand between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
+may be between, in transaction mode. What needs a session, to listen for hints, has a connection of its own,
 to the server itself.
 """
 
@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
+from nicobar.store.migrations import load_migrations
 from nicobar.store.postgres.url import parsed, without_password
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
@@ -35,10 +36,14 @@ IDLE_MS = 10_000
 # A server that works answers within this time, after what its statement may take.
 ANSWER_S = 5.0
 _LOOK_S = 0.1
+# Its number is that of the newest migration. Versions up to 11 have the name alone.
+APPLICATION_NAME = f"nicobar {load_migrations('postgres')[-1].number}"
 # A survey may read all there is.
 SURVEY_MS = 600_000
 # So many appended deliveries are put in order at once.
 MAX_ORDERED = 5_000
+# And so often in one transaction, during which nothing of the queue is claimed.
+MAX_ORDERINGS = 10
 
 _NO_VALUES: Values = {}
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
@@ -58,7 +63,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     statement_ms = 0
 
     def keep_time(self) -> None:
-        """Goes before each statement of a transaction: it gets what is left of the time. Raises psycopg.Error where
+        """Goes before each statement of a transaction: it gets the remaining time. Raises psycopg.Error where
         nothing is left.
         """
         left_ms = (self.ends_s - time.monotonic()) * 1000
@@ -72,7 +77,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
         try:
             bounded = _bounded(gen, self.bound_s)
-            # The library's older versions know no timeout.
+            # The library's older versions have no timeout.
             return super().wait(bounded, interval) if timeout is None else super().wait(bounded, interval, timeout)
         except _Unanswered:
             self.close()
@@ -112,7 +117,7 @@ SQL = {name: sql.SQL(placeholders(text)) for name, text in load_queries("postgre
 def connect(url: str) -> Connection:
     """A connection set up as all are. Raises psycopg.Error, without the password, and StoreUnusable."""
     parts = parsed(url)
-    # Of several servers, the one that may be written to: after a failover the old one may come back, as a standby.
+    # Of several servers, the primary: after a failover the old one may return as a standby.
     chosen = "read-write" if "," in parts.get("host", "") else "any"
     try:
         connection = Connection.connect(
@@ -121,7 +126,7 @@ def connect(url: str) -> Connection:
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="nicobar",
+            application_name=APPLICATION_NAME,
             # A server that is gone without a word is noticed within half a minute.
             keepalives_idle=10,
             keepalives_interval=5,
@@ -167,13 +172,16 @@ class PostgresSession:
         with self._connection.transaction():
             yield
 
-    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
-        if endpoint_seqs:
-            of = {"endpoint_seqs": list(endpoint_seqs)}
-            # The lock is a statement of its own: only what begins after it sees what its holder before has done.
-            self.rows("lock_queues", of)
-            while self.run("order_appended", of | {"limit": MAX_ORDERED}) == MAX_ORDERED and order_all:
-                pass
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:
+        if not endpoint_seqs:
+            return True
+        of = {"endpoint_seqs": list(endpoint_seqs)}
+        # The lock is a statement of its own: only what begins after it sees what its holder before has done.
+        self.rows("lock_queues", of)
+        for _ in range(MAX_ORDERINGS if order_all else 1):
+            if self.run("order_appended", of | {"limit": MAX_ORDERED}) < MAX_ORDERED:
+                return True
+        return False
 
 
 class NotBegun(psycopg.Error):

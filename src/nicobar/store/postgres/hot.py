@@ -96,7 +96,7 @@ def _find(
 
 def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> Appended:
     first_id, source_id, body = first
-    # What a message was that is gone, or was emptied, cannot be compared any more.
+    # What a message was that is gone, or was emptied, can no longer be compared.
     other = source_id != new.source_id and bool(body) and body != new.body
     return Appended(message_id=first_id, duplicate=True, taken=other)
 
@@ -170,7 +170,7 @@ def _add_attempts(
     left = {seq for (seq,) in session.rows("left_messages", {"seqs": late})} if late else set()
 
     def kept(item: Finished, attempt: Attempt) -> Attempt:
-        # What was expunged under way must not come back with its attempt.
+        # Data erased under way must not return with its attempt.
         held = (item.message_seq, item.endpoint_seq) in moved or item.message_seq in left
         return attempt if held else expunged(attempt)
 

@@ -16,7 +16,7 @@ from nicobar.store.postgres.backup import compact_it, dump_it, restore_it
 from nicobar.store.postgres.contents import PostgresContents
 from nicobar.store.postgres.examination import examine
 from nicobar.store.postgres.hints import PostgresHints
-from nicobar.store.postgres.migrate import apply_migrations, has_tables
+from nicobar.store.postgres.migrate import apply_migrations, check_version, has_tables
 from nicobar.store.postgres.url import shown
 
 
@@ -47,6 +47,9 @@ class PostgresLocation:
 
     def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
         return apply_migrations(self._direct_url, now_ms, keys)
+
+    def check_version(self) -> None:
+        check_version(self._url)
 
     def contents(self) -> PostgresContents:
         return PostgresContents(self._direct_url)

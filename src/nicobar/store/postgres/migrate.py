@@ -9,8 +9,9 @@ import msgspec
 from psycopg import errors
 
 from nicobar.errors import StoreUnusable
+from nicobar.store import migrations
 from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
-from nicobar.store.migrations import Migrated, read_plan
+from nicobar.store.migrations import Migrated, check_delivering, read_plan
 from nicobar.store.postgres.connection import SURVEY_MS, Connection, PostgresSession, connect, transaction
 from nicobar.store.postgres.errors import unusable
 from nicobar.store.postgres.url import shown
@@ -20,24 +21,26 @@ MIN_POSTGRES = 15
 # All migrations of a large database.
 _MIGRATION_MS = 3_600_000
 # A migration waits so long for a table: whatever else wants the table waits behind it. Then it lets the others go
-# first, and tries again.
+# first, and waits again.
 _LOCK_MS = 2_000
 _AGAIN_S = 1.0
-_MAX_TRIES = 200
+_MAX_ATTEMPTS = 200
 _OWNER = "nicobar"
+# Of this version one process delivers at a time, whatever runs beside it, and others wait for its place.
+_ONE_DELIVERS = 10
 
 
 def apply_migrations(url: str, now_ms: int, keys: KeyHolder | None = None) -> Migrated:
-    """Brings the database up to date, and stores which key it belongs to. It leaves it as it was where it raises
-    StoreUnusable. Processes that do so at once wait for one another; those that are at work go on.
+    """Brings the database up to date, and stores which key it belongs to. It changes nothing where it raises
+    StoreUnusable. Processes that do so at once wait for one another; those that are at work continue.
     """
     with unusable(shown(url)), contextlib.closing(connect(url)) as connection:
-        for number in range(_MAX_TRIES):
+        for number in range(_MAX_ATTEMPTS):
             try:
                 with transaction(connection, _MIGRATION_MS) as session:
                     return _migrate(connection, session, url, now_ms, keys)
             except (errors.LockNotAvailable, errors.DeadlockDetected):
-                if number == _MAX_TRIES - 1:
+                if number == _MAX_ATTEMPTS - 1:
                     raise
                 time.sleep(_AGAIN_S)
         raise AssertionError("the last attempt returns or raises")
@@ -57,6 +60,8 @@ def _migrate(
     planned = read_plan(session, "postgres")
     if keys is not None:
         check_not_moved(session, planned)
+    if session.row("older_version_delivers") is not None:
+        check_delivering(planned, _ONE_DELIVERS, shown(url))
     session.run("own_migrations")
     for migration in planned.todo:
         connection.execute(migration.sql.encode())
@@ -68,8 +73,18 @@ def _migrate(
     return planned.done()
 
 
+def check_version(url: str) -> None:
+    """Raises StoreUnusable where this version may no longer use the database, or cannot reach it."""
+    with (
+        unusable(shown(url)),
+        contextlib.closing(connect(url)) as connection,
+        transaction(connection, SURVEY_MS, reading=True) as session,
+    ):
+        migrations.check_version(session, "postgres")
+
+
 def has_tables(url: str) -> bool:
-    """Whether there is anything of ours. Raises StoreUnusable where the database cannot be reached."""
+    """Whether there are Nicobar's tables. Raises StoreUnusable where the database cannot be reached."""
     with (
         unusable(shown(url)),
         contextlib.closing(connect(url)) as connection,

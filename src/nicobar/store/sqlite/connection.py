@@ -17,6 +17,8 @@ from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 
+# "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
+APPLICATION_ID = 0x6E626172
 MIN_SQLITE = (3, 35, 0)  # RETURNING
 BUSY_MS = 10_000
 JOURNAL_BYTES = 64 * 1024 * 1024
@@ -97,8 +99,9 @@ class SqliteSession:
             raise
         self.connection.execute("RELEASE inner")
 
-    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> None:
+    def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:  # noqa: ARG002
         """There is one writer, and `append` puts in order."""
+        return True
 
 
 def _bound(values: Values) -> Values:

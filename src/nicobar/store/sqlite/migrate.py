@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -11,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from nicobar.errors import StoreUnusable
+from nicobar.store import migrations
 from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
-from nicobar.store.migrations import Migrated, read_plan
-from nicobar.store.sqlite.connection import SQL, SqliteSession, connect
+from nicobar.store.migrations import Migrated, check_delivering, read_plan
+from nicobar.store.sqlite.connection import APPLICATION_ID, SQL, SqliteSession, connect
 from nicobar.store.sqlite.errors import FIXES, is_damage, primary_code
+from nicobar.store.sqlite.lineage import check_log, renew_mark
 
-# "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
-APPLICATION_ID = 0x6E626172
 PAGE_BYTES = 4096
 
 
@@ -27,7 +28,17 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
     """
     if keys is not None and is_missing(path):
         keys.check_missing()
-    with _unusable(path), contextlib.closing(connect(path)) as connection:
+    if keys is not None:
+        check_log(path)
+    with meaning(path):
+        migrated = _migrate(path, now_ms, keys)
+        if keys is not None:
+            renew_mark(path)
+    return migrated
+
+
+def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
+    with contextlib.closing(connect(path)) as connection:
         _check_owner(connection, path)
         connection.execute("BEGIN EXCLUSIVE")
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
@@ -35,6 +46,9 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
         planned = read_plan(session, "sqlite")
         if keys is not None:
             check_not_moved(session, planned)
+        # Whoever delivers knows no more than what was applied.
+        if planned.version and _is_place_taken(path):
+            check_delivering(planned, planned.version, str(path))
         for migration in planned.todo:
             for statement in _statements(migration.sql):
                 connection.execute(statement)
@@ -46,6 +60,29 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
             bind(session, keys, is_new=not tables, may_create=True)
         connection.execute("COMMIT")
         return planned.done()
+
+
+def check_version(path: Path) -> None:
+    """Raises StoreUnusable where this version may no longer use the file, or cannot open it."""
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
+        migrations.check_version(SqliteSession(connection), "sqlite")
+
+
+def lock_path(path: Path) -> Path:
+    """The file whose lock the process holds that delivers."""
+    return Path(f"{path.resolve()}.lock")
+
+
+def _is_place_taken(path: Path) -> bool:
+    """Whether a process delivers."""
+    try:
+        with lock_path(path).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def is_missing(path: Path) -> bool:
@@ -68,7 +105,7 @@ def find_damage(path: Path, *, limit: int) -> list[str]:
     """What SQLite's quick check finds wrong with the file, at most `limit` problems; it reads all of it, and creates
     nothing. Raises StoreUnusable where the file cannot be opened.
     """
-    with _unusable(path), contextlib.closing(connect(path, create=False)) as connection:
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         try:
             found = [str(text) for (text,) in connection.execute(f"PRAGMA quick_check({limit:d})")]
         except sqlite3.DatabaseError as error:
@@ -89,7 +126,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _unusable(path: Path) -> Iterator[None]:
+def meaning(path: Path) -> Iterator[None]:
+    """Raises StoreUnusable for what SQLite reports."""
     try:
         yield
     except sqlite3.DatabaseError as error:

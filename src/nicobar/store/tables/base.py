@@ -38,7 +38,7 @@ def existing(row: Row | None) -> Row:
 
 
 def complete_seq(session: Session) -> int:
-    """The number up to which no message can appear any more. Numbers are given before the commit, so that a message
+    """The number up to which no further message can appear. Numbers are given before the commit, so that a message
     may appear behind one with a higher number. A reader that follows the numbers and does not return reads only
     up to here, by a later statement of a transaction that writes, or in a later transaction that reads.
     """

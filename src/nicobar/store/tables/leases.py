@@ -23,12 +23,13 @@ class LeaseTables(Tables):
 
         await self._database.write(add)
 
-    async def beat(self, worker_id: str) -> Beats:
+    async def beat(self, worker_id: str, *, leaving: bool = False) -> Beats:
         def say(session: Session) -> Beats:
-            session.run("beat", {"id": worker_id})
+            session.run("beat", {"id": worker_id, "leaving": leaving})
             (version,) = existing(session.row("leases_version"))
-            workers: list[tuple[str, int]] = [(name, beat) for name, beat in session.rows("workers")]
-            return Beats(by_worker=dict(workers), version=version)
+            rows = session.rows("workers")
+            ending = frozenset(name for name, _, is_leaving in rows if is_leaving)
+            return Beats(by_worker={name: beat for name, beat, _ in rows}, leaving=ending, version=version)
 
         # Under load it would come too late behind other writes.
         return await self._database.write_ahead(say)
@@ -68,7 +69,7 @@ class LeaseTables(Tables):
             some = sorted(names[start : start + MAX_LEASES])
 
             def work(session: Session, some: Sequence[str] = some) -> list[Lease]:
-                # A claim looks at the lease under the lock of its queue: it sees the change, or this sees the claim.
+                # A claim reads the lease under the lock of its queue: it sees the change, or this sees the claim.
                 session.lock(*_seqs(some))
                 return change(session, some)
 

@@ -13,7 +13,7 @@ from nicobar.reasons import Reason
 from nicobar.store import replays
 from nicobar.store.catalogue import Audited
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
-from nicobar.store.session import Row, Session
+from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import read_reason, reason_column
 from nicobar.store.tables.base import Tables, complete_seq, existing, json_text, searchable_json, write_audit_line
 from nicobar.store.tables.queue import free_next, give_back
@@ -38,13 +38,21 @@ class ReplayTables(Tables):
     async def resend(
         self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
     ) -> Resent:
-        def work(session: Session) -> Resent:
-            resent = _resend(session, message_id, endpoint_id, now_ms, new_ids=new_ids)
+        of = {"message_id": message_id, "endpoint_id": endpoint_id}
+
+        def work(session: Session) -> Resent | None:
+            found = session.row("delivery_to_resend", of)
+            if found is not None and not session.lock(found[1], order_all=True):
+                return None  # the next transaction continues
+            resent = _resend(session, of, now_ms, new_ids=new_ids)
             if resent in {Resent.QUEUED, Resent.HASTENED}:
                 write_audit_line(session, audit_line)
             return resent
 
-        return await self._database.write(work)
+        while True:
+            resent = await self._database.write(work)
+            if resent is not None:
+                return resent
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         return await self._database.survey(lambda session: _count(session, endpoint_seq, which))
@@ -145,12 +153,9 @@ def _task(row: Row) -> Task:
     )
 
 
-def _resend(session: Session, message_id: str, endpoint_id: str, now_ms: int, *, new_ids: bool) -> Resent:
-    of = {"message_id": message_id, "endpoint_id": endpoint_id}
+def _resend(session: Session, of: Values, now_ms: int, *, new_ids: bool) -> Resent:
+    """For a delivery whose queue is locked and in order."""
     found = session.row("delivery_to_resend", of)
-    if found is not None:
-        session.lock(found[1], order_all=True)
-        found = session.row("delivery_to_resend", of)
     if found is None:
         return Resent.UNKNOWN
     message_seq, endpoint_seq, expunged_at_ms, state, due_at_ms = found
@@ -229,10 +234,8 @@ def _count(session: Session, endpoint_seq: int, which: ReplayFilter) -> ReplayCo
 
 def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | None:
     found = session.row("task_to_move", {"id": task_id})
-    if found is None:
-        return None
-    task = _task(found)
-    if task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
+    task = None if found is None else _task(found)
+    if task is None or task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
         return task
     complete = msgspec.structs.replace(task, until_seq=min(task.until_seq, complete_seq(session)))
     if task.status is TaskStatus.RUNNING and complete.until_seq <= task.after_seq < task.until_seq:
@@ -241,7 +244,8 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     seen_seq = min(complete.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     if task.status is TaskStatus.RUNNING and task.kind is TaskKind.PURGE:
         return _purge(session, task, seen_seq, now_ms, limit)
-    session.lock(task.endpoint_seq, order_all=True)
+    if not session.lock(task.endpoint_seq, order_all=True):
+        return task
     if task.status is TaskStatus.CANCELING:
         return _give_back(session, task, now_ms, limit)
     page = _select(session, task, places=(task.after_seq, seen_seq), limit=limit)

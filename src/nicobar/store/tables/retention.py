@@ -17,15 +17,15 @@ from nicobar.store.tables.rows import expunged
 
 
 class _Span(NamedTuple):
-    """The messages that one step looks at, up to `until_seq`, and what is old: accepted before `before_ms`. A `whole`
-    look goes on behind young ones.
+    """The messages that one step reads, up to `until_seq`; those accepted before `before_ms` are old. A `full` walk
+    continues behind young ones.
     """
 
     before_ms: int
     now_ms: int
     after_seq: int
     limit: int
-    whole: bool
+    full: bool
     until_seq: int = 0
 
 
@@ -33,7 +33,7 @@ class RetentionTables(Tables):
     """`Retention` over a database."""
 
     async def expunge_old(
-        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, full: bool = False
     ) -> Step:
         def empty(session: Session, seqs: Sequence[int]) -> int:
             session.run("expunge_messages", {"seqs": seqs, "now_ms": now_ms})
@@ -41,13 +41,13 @@ class RetentionTables(Tables):
             session.run("remove_attempts_of_messages", {"seqs": seqs})
             return len(seqs)
 
-        return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), empty, emptied_too=False)
+        return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), empty, emptied_too=False)
 
     async def forget_old(
-        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, whole: bool = False
+        self, *, before_ms: int, now_ms: int, after_seq: int, limit: int, full: bool = False
     ) -> Step:
         def forget(session: Session, seqs: Sequence[int]) -> int:
-            # SQLite gives a row one more than the largest number that is there: without the newest, numbers of
+            # SQLite numbers a row one above the largest existing number: without the newest, numbers of
             # deleted messages would be given again.
             (newest,) = existing(session.row("last_message"))
             of = {"seqs": [seq for seq in seqs if seq != newest]}
@@ -55,10 +55,10 @@ class RetentionTables(Tables):
             session.run("remove_deliveries_of_messages", of)
             return session.run("remove_messages", of)
 
-        return await self._step(_Span(before_ms, now_ms, after_seq, limit, whole), forget, emptied_too=True)
+        return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), forget, emptied_too=True)
 
     async def _step(self, span: _Span, work: Callable[[Session, Sequence[int]], int], *, emptied_too: bool) -> Step:
-        """Looks as a reader, so that a step with nothing to do holds up no write; where there is something, the
+        """Looks as a reader, so that a step with nothing to do blocks no write; where there is something, the
         writer looks again.
         """
 
@@ -144,23 +144,24 @@ class RetentionTables(Tables):
 
 
 def _look(session: Session, span: _Span, *, emptied_too: bool) -> tuple[list[int], Step]:
-    """The messages of the span that are old and finished, and the step over them. They stand in the order of
-    acceptance, so that a step with young ones and without an old one is the last, unless the look is a whole one: a
-    clock that was ahead does not hide what is behind.
+    """The messages of the span that are old and finished, and the step over them. They are in the order of
+    acceptance, so that a step with young ones and without an old one is the last, unless the walk is a full one: a
+    clock that was ahead hides no old message.
     """
     todo: list[int] = []
     old, settled_seq, young = 0, span.after_seq, False
     of = {"after_seq": span.after_seq, "until_seq": span.until_seq, "limit": span.limit, "before_ms": span.before_ms}
     rows = session.rows("old_messages", of)
-    for seq, accepted_at_ms, expunged_at_ms, unfinished in rows:
-        if accepted_at_ms < span.before_ms:
+    for seq, accepted_at_ms, expunged_at_ms, unfinished, is_named in rows:
+        is_old = accepted_at_ms < span.before_ms
+        if (is_old and not unfinished and (emptied_too or expunged_at_ms is None)) or (is_named and not emptied_too):
+            todo.append(seq)
+        if is_old:
             old += 1
-            if not unfinished and (emptied_too or expunged_at_ms is None):
-                todo.append(seq)
         elif accepted_at_ms <= span.now_ms:
             young = True
         settled_seq = settled_seq if young else seq
-    goes_on = len(rows) == span.limit and (span.whole or old > 0 or not young)
+    goes_on = len(rows) == span.limit and (span.full or old > 0 or not young)
     return todo, Step(after_seq=rows[-1][0] if goes_on else None, done=0, settled_seq=settled_seq)
 
 
@@ -172,7 +173,7 @@ def _lock_queues(session: Session, of: Values) -> list[Row]:
 
 
 def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
-    """Empties messages and their attempts, and stops what is unfinished; how many of them had anything left."""
+    """Empties messages and their attempts, and stops unfinished deliveries; how many of them had anything left."""
     of = {"seqs": list(seqs)}
     _lock_queues(session, of)
     session.rows("lock_messages", of)

@@ -1,2 +1,2 @@
--- All workers with their beats.
-SELECT id, beat FROM workers
+-- All workers with their beats, and whether they are about to end.
+SELECT id, beat, leaving FROM workers

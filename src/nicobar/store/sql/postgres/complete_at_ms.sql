@@ -1,3 +1,3 @@
 -- Up to when all attempts that ended are stored, by the database's clock. A process stores an attempt within seconds, under
 -- an id with the time of its own clock.
-SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) - 60000
+SELECT {now_ms} - 60000

@@ -19,8 +19,12 @@ CREATE TABLE alert_targets (
 -- How the latest alert to a target ended, as JSON.
 CREATE TABLE alert_results (target_id text COLLATE "C" PRIMARY KEY, content text NOT NULL);
 
--- The alerts that a process has taken on: their type, cause and hour. No other process sends them, nor a later one.
-CREATE TABLE taken_alerts (id text COLLATE "C" PRIMARY KEY, at_ms bigint NOT NULL);
+-- The latest alert about a problem that a process has taken on: no other process sends the same again, nor a later one.
+CREATE TABLE taken_alerts (
+    id text COLLATE "C" PRIMARY KEY,
+    content text COLLATE "C" NOT NULL,
+    at_ms bigint NOT NULL
+);
 
 -- === Retry schedules ===
 

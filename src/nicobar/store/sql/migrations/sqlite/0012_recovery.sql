@@ -19,8 +19,8 @@ CREATE TABLE alert_targets (
 -- How the latest alert to a target ended, as JSON.
 CREATE TABLE alert_results (target_id TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 
--- The alerts that a process has taken on: their type, cause and hour. No other process sends them, nor a later one.
-CREATE TABLE taken_alerts (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+-- The latest alert about a problem that a process has taken on: no other process sends the same again, nor a later one.
+CREATE TABLE taken_alerts (id TEXT PRIMARY KEY, content TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 
 -- === Retry schedules ===
 
