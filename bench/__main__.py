@@ -14,6 +14,7 @@ import msgspec
 
 from bench.backlog import backlog
 from bench.dashboard import dashboard
+from bench.fairness import fairness
 from bench.isolation import isolation
 from bench.parts import pipeline, sandbox, store
 from bench.plans import plans
@@ -44,6 +45,7 @@ async def main(given: argparse.Namespace) -> None:
         "pipeline": pipeline,
         "isolation": isolation,
         "backlog": lambda: backlog(given.waiting),
+        "fairness": lambda: fairness(given.waiting),
         "dashboard": dashboard,
         "plans": lambda: plans(given.messages),
         "tables": lambda: tables(given.messages, given.variants or ["as migrated"]),
@@ -66,8 +68,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, dashboard, plans, "
-        "tables",
+        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, fairness, "
+        "dashboard, plans, tables",
     )
     parser.add_argument("--waiting", type=int, default=200_000, help="number of deliveries in the large backlog")
     parser.add_argument("--messages", type=int, default=1_000_000, help="number of messages for `plans` and `tables`")

@@ -13,26 +13,14 @@ from pathlib import Path
 import msgspec
 
 from bench.work import WORK, message, per_second
+from bench.working import place
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
-from nicobar.crypto import Vault
-from nicobar.ids import IdFactory
-from nicobar.metrics import Metrics
-from nicobar.pipeline.alerts import Alerts
-from nicobar.pipeline.configuration import Configuration
-from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.retention import Remover
-from nicobar.pipeline.worker import Worker
-from nicobar.sandbox.pool import SandboxPool
-from nicobar.store import AddTransformation, RemoveEndpoint
+from nicobar.store import RemoveEndpoint
 from nicobar.store.sqlite import SqliteStore
-from support.records import make_endpoint
 
 DRAINED = 20_000
-HANDLER = """function handler(webhook) {
-  webhook.payload = nicobar.event("paid", {amount: webhook.payload.data.total_amount});
-  return webhook;
-}"""
 BODY = msgspec.json.encode({"type": "payment.succeeded", "data": {"total_amount": 4900, "note": "x" * 1_000}})
 
 
@@ -50,30 +38,6 @@ def resident_mib() -> float:
 
 async def drain(directory: Path, waiting: int) -> float:
     """Deliveries per second with that many pending; prints the growth of the process."""
-    clock, vault, metrics = SystemClock(), Vault(b"k" * 32), Metrics()
-    store = await SqliteStore.open(directory / "bench.db", now_ms=clock.now_ms())
-    ids = IdFactory(clock.now_ms)
-    (app,) = (await store.snapshot()).applications
-    endpoint = make_endpoint(
-        vault=vault,
-        ids=ids,
-        app_id=app.id,
-        name="customerio",
-        kind="customerio",
-        settings={"keep_profile": False},
-        credentials={"site_id": "demo-site", "api_key": "demo-key"},
-    )
-    await store.change([endpoint, AddTransformation(endpoint_id=endpoint.id, code=HANDLER, created_at_ms=1)])
-    (kept,) = (await store.snapshot()).endpoints
-
-    async def add(number: int) -> None:
-        new = message(number, body=BODY, customers=50_000, endpoint_seqs=(kept.seq,))
-        await store.append(msgspec.structs.replace(new, app_id=app.id))
-
-    filled = await per_second(waiting, 500, add)
-    before = resident_mib()
-    configuration = Configuration(store, vault, clock)
-    await configuration.refresh()
     ended, recorded = asyncio.Event(), 0
 
     def count(_recorded: object) -> None:
@@ -82,41 +46,23 @@ async def drain(directory: Path, waiting: int) -> float:
         if recorded == min(DRAINED, waiting):
             ended.set()
 
-    alerts = Alerts(queue=store, configuration=configuration, clock=clock, ids=ids, metrics=metrics)
-    most = before
-    async with SandboxPool(children=2) as pool:
-        deliverer = Deliverer(
-            queue=store,
-            configuration=configuration,
-            sandbox=pool,
-            transport=Swallow(),
-            clock=clock,
-            ids=ids,
-            metrics=metrics,
-            jitter=lambda: 0.0,
-            alerts=alerts,
-            on_recorded=count,
-        )
-        worker = Worker(
-            store=store,
-            configuration=configuration,
-            deliverer=deliverer,
-            clock=clock,
-            ids=ids,
-            metrics=metrics,
-            alerts=alerts,
-            alone=True,
-            tasks={},
-        )
-        started = time.perf_counter()
-        await worker.start()
-        while not ended.is_set():
-            await clock.wait(ended, 50)
-            most = max(most, resident_mib())
-        took_s = time.perf_counter() - started
-        await worker.stop(10_000)
-    await remove(store, clock, kept.id, number=waiting)
-    await store.close()
+    async with place(directory) as at:
+
+        async def add(number: int) -> None:
+            new = message(number, body=BODY, customers=50_000, endpoint_seqs=(at.endpoint.seq,))
+            await at.store.append(msgspec.structs.replace(new, app_id=at.endpoint.app_id))
+
+        filled = await per_second(waiting, 500, add)
+        most = before = resident_mib()
+        async with at.worker(Swallow(), count) as worker:
+            started = time.perf_counter()
+            await worker.start()
+            while not ended.is_set():
+                await at.clock.wait(ended, 50)
+                most = max(most, resident_mib())
+            took_s = time.perf_counter() - started
+            await worker.stop(10_000)
+        await remove(at.store, at.clock, at.endpoint.id, number=waiting)
     size_mib = sum(file.stat().st_size for file in directory.iterdir()) / 2**20
     print(
         f"  {waiting:,} waiting ({size_mib:,.0f} MiB on disk, filled with {filled:,.0f}/s): the process grew from "

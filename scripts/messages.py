@@ -39,6 +39,7 @@ REASONS = (
     "crypto.py",
     "pipeline",
     "reasons.py",
+    "retry_schedule.py",
     "sandbox",
     "sources",
     "store",

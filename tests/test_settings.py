@@ -81,3 +81,36 @@ def test_a_retry_schedule_is_read_and_checked():
     assert read_settings({}, {"NICOBAR_RETRY_SCHEDULE": "none"}).retry_after_ms == ()
     with pytest.raises(SettingsError, match="'soon' is not a delay"):
         read_settings({"retry_schedule": "soon"}, {})
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy.example:3128",
+        "socks5://proxy.example:1080",
+        "http://",
+        "http://user:secret@",
+        "http://user:secret@proxy.example:99999",
+        "http://user:secret@proxy.example:0",
+        "http://user:secret@proxy.example/path",
+        "http://user:sec/ret@proxy.example:3128",
+        "http://user:secret@[::1",
+    ],
+)
+def test_an_invalid_proxy_is_rejected_without_its_password(proxy):
+    with pytest.raises(SettingsError) as caught:
+        read_settings({}, {"NICOBAR_OUTBOUND_PROXY": proxy})
+    assert "outbound_proxy" in caught.value.detail
+    assert "sec" not in f"{caught.value}".replace("secs", "")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "seen"),
+    [
+        ("http://proxy.example:3128", "http://proxy.example:3128"),
+        ("https://user:secret@proxy.example", "https://user:***@proxy.example"),
+        ("http://token@proxy.example:3128/", "http://***@proxy.example:3128/"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_credentials(proxy, seen):
+    assert shown(read_settings({"outbound_proxy": proxy}, {}), "outbound_proxy") == seen

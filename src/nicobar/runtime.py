@@ -244,7 +244,7 @@ async def run(
     async with AsyncExitStack() as stack:
         opening_store = open_store(settings, clock, new_installation=new_installation, on_migrated=_log_migrations)
         store, vault = await stack.enter_async_context(opening_store)
-        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+        transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
         runtime = Runtime(settings=settings, store=store, vault=vault, clock=clock, transport=transport)
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
@@ -321,7 +321,9 @@ async def _start_delivery(
     on_recorded: Callable[[Recorded], None] | None,
 ) -> None:
     store, clock = runtime.store, runtime.clock
-    transport = await stack.enter_async_context(HttpTransport(allowed=runtime.settings.allowed))
+    transport = await stack.enter_async_context(
+        HttpTransport(allowed=runtime.settings.allowed, proxy=runtime.settings.proxy)
+    )
     replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
 
@@ -349,6 +351,7 @@ async def _start_delivery(
         metrics=runtime.metrics,
         alerts=runtime.alerts,
         alone=alone,
+        overtake_after_ms=runtime.settings.overtake_after_s * 1_000,
         tasks={
             "replays": replayer.run,
             "retention": maintainer.run,
@@ -382,7 +385,7 @@ async def _start_web(
     )
     refusals = RefusalLog(runtime.store, runtime.clock)
     runtime.keep_running(stack, "rejected requests", refusals.run)
-    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed))
+    transport = await stack.enter_async_context(HttpTransport(allowed=settings.allowed, proxy=settings.proxy))
     services = Services(
         store=runtime.store,
         configuration=runtime.configuration,

@@ -150,6 +150,15 @@ class Settings(Record):
         int,
         Meta(ge=0, le=600_000, description="Time limit for finishing work in progress at shutdown, in milliseconds."),
     ] = 20_000
+    overtake_after_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=30 * 86_400,
+            description="Seconds after which a failing delivery no longer delays its customer's later ones, if the "
+            "destination accepts others.",
+        ),
+    ] = 1_800
     retention_days: Annotated[
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
@@ -171,7 +180,7 @@ class Settings(Record):
     alert_mail_from: Annotated[str, Meta(description="Sender address of alert emails.")] = ""
     alert_mail_to: Annotated[
         str,
-        Meta(description="Recipients of alert emails, separated by commas. Optional: alert targets have their own."),
+        Meta(description="Recipients of alert emails, separated by commas. Alert targets have their own."),
     ] = ""
     alert_backlog_minutes: Annotated[
         int,
@@ -187,6 +196,13 @@ class Settings(Record):
         Meta(
             description="Private hosts, IP addresses and CIDR blocks that outgoing requests may reach, separated by "
             "commas. Each may have a :port."
+        ),
+    ] = ""
+    outbound_proxy: Annotated[
+        str,
+        Meta(
+            description="Proxy for all outgoing requests: http://[user:password@]host[:port] or https://…. Addresses "
+            "that are not allowed are blocked before. Optional."
         ),
     ] = ""
     log_format: Annotated[
@@ -256,6 +272,25 @@ class Settings(Record):
         return AllowedAddresses.read(self.allowed_addresses)
 
     @property
+    def proxy(self) -> str:
+        """The outbound proxy; empty for none. Raises SettingsError, without the credentials, for one that is no plain
+        http or https URL.
+        """
+        text = self.outbound_proxy
+        try:
+            url = urlsplit(text)
+            is_valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        except ValueError:
+            is_valid = False
+        if text and (not is_valid or url.path not in {"", "/"} or url.query or url.fragment or not text.isascii()):
+            raise SettingsError(
+                "setting_invalid",
+                "Invalid outbound_proxy: must be http://[user:password@]host[:port] or https://….",
+                "Percent-encode special characters in the password.",
+            )
+        return text
+
+    @property
     def trusted_networks(self) -> tuple[Network, ...]:
         """Raises SettingsError for text that is not an address or a network."""
         networks = []
@@ -309,6 +344,9 @@ def shown(settings: Settings, name: str) -> str:
     parts = urlsplit(text) if "://" in text else None
     if parts is None:
         return text
+    if name == "outbound_proxy" and parts.password is None and parts.username:
+        # Some proxies take a token for the user.
+        return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
     parts = parts._replace(query=_PASSWORD.sub(r"\1***", parts.query))
     if parts.password is None:
         return parts.geturl() if parts.query else text
@@ -358,6 +396,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.direct_database,
         settings.alert_recipients,
         settings.retry_after_ms,
+        settings.proxy,
         settings.allowed,
         settings.trusted_networks,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,10 @@ class Arena:
     disk: Disk
     tally: Tally
     is_over: Callable[[], bool]
+    # The servers in the slots; how each slot brings back its last one; and whether new ones may start.
+    running: set[Life] = field(default_factory=set)
+    revivals: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def plan_server(
         self,

@@ -1,6 +1,4 @@
-"""Servers that start beside the others on something that is wrong: they say so, or do not start. None of them
-delivers.
-"""
+"""Servers that start beside the others while something is wrong: they say so, or do not start. None delivers."""
 
 from __future__ import annotations
 
@@ -18,11 +16,12 @@ from chaos import plan
 from chaos.arena import Arena
 from chaos.plan import Point
 from chaos.site import free_port
-from chaos.witness import READINESS, Sign, part
+from chaos.witness import MAX_UNSEEN_S, READINESS, Sign, part
 from nicobar.settings import Role
-from support.patience import PATIENCE_S
 
 PAGE_BYTES = 4096
+# How long a second worker is left beside the first.
+STANDS_BY_S = 2.0
 
 
 async def _damaged(arena: Arena, chance: random.Random) -> None:
@@ -46,26 +45,39 @@ def _damage_copy(database: Path, directory: Path) -> None:
 
 
 async def _log_missing(arena: Arena, chance: random.Random) -> None:
-    """A copy of the files without the write-ahead log, as if that had been deleted after a crash."""
+    """A copy of the files as a crash leaves them, but the write-ahead log was deleted."""
     directory = arena.site.directory / f"no-log-{chance.getrandbits(32):08x}"
     log = f"{arena.site.database.name}-wal"
-    shutil.copytree(arena.site.database.parent, directory, ignore=shutil.ignore_patterns(log, "*-shm"))
-    await _shows(arena, plan.LOG_MISSING, [f"--data-dir={directory}"], (part("store"), part("log")))
+    shutil.copytree(arena.site.data, directory, ignore=shutil.ignore_patterns(log))
+    await _shows(arena, plan.LOG_MISSING, [f"--data-dir={directory}"], (part("store"),))
     shutil.rmtree(directory)
 
 
 async def _foreign_key(arena: Arena, chance: random.Random) -> None:
-    await _is_refused(
-        arena, plan.FOREIGN_KEY, arena.site.flags(), {"NICOBAR_SECRET_KEY": secrets.token_hex(32)}, Role.WEB
-    )
+    """It ends by itself, with an error."""
+    key = {"NICOBAR_SECRET_KEY": secrets.token_hex(32)}
+    life = arena.plan_server(arena.site.flags(), arena.site.environment() | key, role=Role.WEB, port=free_port())
+    await life.go(None)
+    ended = await life.dies_within(MAX_UNSEEN_S)
+    arena.witness.seen.note(plan.FOREIGN_KEY.name, READINESS if ended and life.process.returncode == 1 else None)
+    await life.kill()
+    arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
 
 
 async def _second_worker(arena: Arena, chance: random.Random) -> None:
-    """With a data directory of its own."""
+    """With a data directory of its own, by mistake: it stands by, and sends nothing while the first one lives."""
     own = arena.site.directory / f"second-{chance.getrandbits(32):08x}"
     flags = [f"--data-dir={own}", f"--database-url=sqlite:///{arena.site.database}"]
     key = {"NICOBAR_SECRET_KEY": arena.site.database.with_name("secret.key").read_text().strip()}
-    await _is_refused(arena, plan.SECOND_WORKER, flags, key, Role.ALL)
+    life = arena.plan_server(flags, arena.site.environment() | key, role=Role.ALL, port=free_port())
+    await life.go(None)
+    await life.listening()
+    if await life.dies_within(STANDS_BY_S) and life.process.returncode != 1:
+        arena.tally.surprises.append(f"{plan.SECOND_WORKER.name}: it ended with {life.process.returncode}")
+    await life.kill()
+    if life.sendings():
+        arena.tally.surprises.append(f"{plan.SECOND_WORKER.name}: it sent requests")
+    arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
 
 
 async def _no_sandbox(arena: Arena, chance: random.Random) -> None:
@@ -81,30 +93,12 @@ async def _shows(arena: Arena, point: Point, flags: list[str], signs: tuple[Sign
     await life.go(None)
     await life.listening()
     if life.dead:
-        _note_end(arena, point, life.process.returncode)
+        # Whoever starts it sees that.
+        arena.witness.seen.note(point.name, READINESS if life.process.returncode == 1 else None)
     else:
-        await arena.witness.sees(point.name, signs, urls=[f"http://127.0.0.1:{port}"])
+        await arena.witness.sees(point.name, signs, url=life.url)
         await life.kill()
     arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
-
-
-async def _is_refused(arena: Arena, point: Point, flags: list[str], environment: dict[str, str], role: Role) -> None:
-    """The server ends by itself, with an error."""
-    life = arena.plan_server(flags, arena.site.environment() | environment, role=role, port=free_port())
-    await life.go(None)
-    if await life.dies_within(PATIENCE_S):
-        _note_end(arena, point, life.process.returncode)
-    else:
-        arena.witness.seen.note(point.name, None)
-        await life.kill()
-    if life.sendings():
-        arena.tally.surprises.append(f"{point.name}: it sent requests")
-    arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
-
-
-def _note_end(arena: Arena, point: Point, code: int | None) -> None:
-    """A server that does not start is seen by whoever starts it."""
-    arena.witness.seen.note(point.name, READINESS if code == 1 else None)
 
 
 BESIDE: Mapping[Point, Callable[[Arena, random.Random], Awaitable[None]]] = {

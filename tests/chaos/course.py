@@ -20,13 +20,12 @@ from chaos.arena import Arena, Tally
 from chaos.database_faults import DatabaseFaults
 from chaos.disk import Disk
 from chaos.faults import Weather
-from chaos.judge import judge, total
+from chaos.judge import evidence, judge, total
 from chaos.lives import Life
 from chaos.load import Load
 from chaos.operations import CANCELABLE, Operations, remade
 from chaos.plan import Point, points, shuffled, times
 from chaos.report import Report, Wanted
-from chaos.restoration import can_restore
 from chaos.scene import Scene
 from chaos.site import Site, free_port
 from chaos.slots import Slot
@@ -66,14 +65,14 @@ class Chaos:
         if not self._scene.many and not self._disk.can_fail:
             without |= {*plan.BY_DISK, plan.NEARLY_FULL}
             self._left_out.append("faults of the disk: no C compiler (cc) was found")
-        if not self._scene.many and not can_restore():
-            without.add(plan.RESTORED)
-            self._left_out.append("a restored backup: there is no command for it")
+        if self._cluster is not None and not self._cluster.can_dump:
+            without.add(plan.DB_RESTORED)
+            self._left_out.append("a restored dump: pg_dump and pg_restore were not found")
         found: dict[Role | None, tuple[Point, ...]] = {
             role: points(role, many=self._scene.many, without=without) for role in dict.fromkeys(self._scene.roles)
         }
         if self._scene.many:
-            found[None] = plan.BY_DATABASE
+            found[None] = tuple(point for point in plan.BY_DATABASE if point not in without)
         if self._wanted.sample is not None:
             found = {
                 role: tuple(self._chance.sample(all_of, k=min(self._wanted.sample, len(all_of))))
@@ -133,15 +132,18 @@ class Chaos:
         drain_s = time.monotonic() - draining_s
         await self._stop(lives)
         contents = [await self._contents(http, url) for url in urls]
+        promises = [
+            {"may_lose": place == CANCELABLE, "may_reorder": place == remade(self._scene)}
+            for place in range(len(urls))
+        ]
         verdicts = [
-            judge(
-                load.sent,
-                each["activities"],
-                each["people"],
-                may_lose=place == CANCELABLE,
-                may_reorder=place == remade(self._scene),
-            )
-            for place, each in enumerate(contents)
+            judge(load.sent, each["activities"], each["people"], **promised)
+            for each, promised in zip(contents, promises, strict=True)
+        ]
+        found = [
+            f"endpoint {place}: {line}"
+            for place, (each, promised) in enumerate(zip(contents, promises, strict=True))
+            for line in evidence(load.sent, each["activities"], **promised)
         ]
         return Report(
             seed=wanted.seed,
@@ -170,6 +172,7 @@ class Chaos:
             seen={fault: dict(by) for fault, by in witness.seen.by.items()},
             silent=tuple(witness.seen.silent),
             surprises=(
+                *found[:MAX_SHOWN],
                 *self._tally.surprises,
                 *load.refusals[:MAX_SHOWN],
                 *[line for life in self._tally.lives for line in life.internal_errors()][:MAX_SHOWN],
@@ -211,6 +214,7 @@ class Chaos:
             Slot(role, free_port(), self._decks[role], random.Random(f"{self._wanted.seed}/slot {number}"), arena)
             for number, role in enumerate(self._scene.roles)
         ]
+        arena.gate.set()
         others = sum(len(deck) for role, deck in self._decks.items() if role is not None)
         running = asyncio.gather(*(slot.run() for slot in slots))
         try:
@@ -218,7 +222,8 @@ class Chaos:
                 chance = random.Random(f"{self._wanted.seed}/database")
                 faults = DatabaseFaults(self._cluster, self._decks[None], arena, chance, others=others)
                 await faults.run(running.done)
-            return await running
+            await running
+            return [slot.last for slot in slots if slot.last is not None]
         finally:
             running.cancel()
 

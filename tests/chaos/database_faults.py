@@ -18,6 +18,7 @@ from chaos import plan
 from chaos.arena import Arena
 from chaos.lives import PARENT, processes
 from chaos.plan import Point
+from chaos.restoration import MAX_GAP_S
 from chaos.witness import part
 
 if TYPE_CHECKING:
@@ -123,6 +124,31 @@ class DatabaseFaults:
             for table in tables:
                 await self._ask(f"DROP TRIGGER IF EXISTS chaos_full ON {table}")
 
+    async def restore(self) -> None:
+        """All servers are lost with the database; a dump that was made while they ran takes its place."""
+        arena, url = self._arena, self._arena.site.database_url
+        site, load = arena.site, arena.load
+        async with site.calm:
+            # What is acknowledged before the dump begins is in it.
+            marks = load.marks()
+            dump = await asyncio.to_thread(self._cluster.dump, url)
+            await asyncio.sleep(self._chance.uniform(0, MAX_GAP_S))
+            arena.gate.clear()
+            try:
+                for life in [*arena.running]:
+                    load.doors.close(life.url)
+                    await life.kill()
+                load.rewind(marks)
+                await asyncio.to_thread(self._cluster.restore, url, dump)
+                await site.run("restore")
+                # The secrets and the handler may be newer than the dump.
+                await site.apply()
+                await site.run("resume", "--all")
+            finally:
+                arena.gate.set()
+            for bring_back in [*arena.revivals]:
+                await bring_back()
+
     async def _ask(self, statement: str) -> list[tuple[object, ...]]:
         """As soon as the server answers."""
         import psycopg  # noqa: PLC0415 - only here
@@ -144,6 +170,7 @@ _MAKE: Mapping[Point, Callable[[DatabaseFaults], Awaitable[None]]] = {
     plan.DB_CUT: DatabaseFaults.cut,
     plan.DB_READ_ONLY: DatabaseFaults.make_read_only,
     plan.DB_FULL: DatabaseFaults.refuse_writes,
+    plan.DB_RESTORED: DatabaseFaults.restore,
 }
 
 

@@ -5,8 +5,8 @@ Judged by the activities: a call that came twice is one activity, as its id is t
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -44,9 +44,7 @@ def judge(
     """For one destination; `activities` oldest first, both as the emulator shows them. `may_lose`: deliveries to it
     were canceled. `may_reorder`: its endpoint was made anew, so what waited came after what was accepted later.
     """
-    arrived: defaultdict[str, list[Step]] = defaultdict(list)
-    for activity in activities:
-        arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
+    arrived = _arrived(activities)
     attributes = {person["id"]: person["attributes"] for person in people}
     customers = {item.customer.key for item in sent}
     lost = duplicates = order_violations = stale = 0
@@ -68,6 +66,34 @@ def judge(
         strangers=strangers,
         stale_profiles=stale,
     )
+
+
+def evidence(
+    sent: Sequence[Sent],
+    activities: Sequence[Mapping[str, Any]],
+    *,
+    may_lose: bool = False,
+    may_reorder: bool = False,
+) -> Iterator[str]:
+    """What is missing, there twice or in another order, by customer, place and part; otherwise as `judge`."""
+    arrived = _arrived(activities)
+    for entry in sent:
+        key, steps = entry.customer.key, arrived[entry.customer.key]
+        once = list(dict.fromkeys(steps))
+        missing = set() if may_lose else wanted_steps(entry.events[: entry.acknowledged]) - set(steps)
+        for step in sorted(missing):
+            yield f"{key}: {step} is missing ({entry.events[step[0]]})"
+        yield from (f"{key}: {step} is there {count} times" for step, count in Counter(steps).items() if count > 1)
+        for before, after in pairwise(in_order(once, entry.events)):
+            if before > after and not may_reorder:
+                yield f"{key}: {before} ({entry.events[before[0]]}) came before {after} ({entry.events[after[0]]})"
+
+
+def _arrived(activities: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Step]]:
+    arrived: defaultdict[str, list[Step]] = defaultdict(list)
+    for activity in activities:
+        arrived[activity["person"]].append((activity["data"]["place"], activity["data"]["part"]))
+    return arrived
 
 
 def _last_places(sent: Sent) -> set[str]:

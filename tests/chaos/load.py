@@ -142,13 +142,16 @@ class Load:
                 self.repeats += again
 
     async def _post(self, http: aiohttp.ClientSession, sent: Sent, place: int, ways: random.Random) -> bool:
-        """Until it is accepted; returns whether as a duplicate."""
+        """Until it is accepted, or earlier ones have to be posted again; returns whether as a duplicate."""
         event_id = f"evt_{sent.customer.key}_{place:06}"
         body = _body(sent.events[place], sent.customer, place)
         # A server whose clock is wrong refuses what is signed now. Another sender's clock may be as wrong.
         follows = False
+        rewinds = sent.rewinds
         while True:
             url = await self.doors.any(ways)
+            if sent.rewinds != rewinds:
+                return False
             clock, started_s = self.doors.clock(url), time.monotonic()
             now_ms = _now_ms() + clock.ahead_ms * follows
             self.posts += 1

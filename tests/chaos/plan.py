@@ -122,7 +122,7 @@ REPLACED = _fault("database replaced, then put back")
 RESTORED = _fault("killed, and a backup restored")
 # Faults of a server that starts beside the others.
 DAMAGED = _fault("server on a damaged database")
-LOG_MISSING = _fault("server on a database without its log")
+LOG_MISSING = _fault("server on a database whose log was deleted")
 FOREIGN_KEY = _fault("server with another key")
 SECOND_WORKER = _fault("second worker on the database")
 NO_SANDBOX = _fault("server whose sandbox cannot start")
@@ -139,7 +139,8 @@ DB_FROZEN = _fault("database frozen")
 DB_CUT = _fault("all connections cut")
 DB_READ_ONLY = _fault("database read-only by default")
 DB_FULL = _fault("database's disk full")
-BY_DATABASE = (DB_STOPPED, DB_RESTARTED, DB_FROZEN, DB_CUT, DB_READ_ONLY, DB_FULL)
+DB_RESTORED = _fault("database lost, and a dump restored")
+BY_DATABASE = (DB_STOPPED, DB_RESTARTED, DB_FROZEN, DB_CUT, DB_READ_ONLY, DB_FULL, DB_RESTORED)
 # Many webhooks arrive at once when a server is back; deliveries are sent in few, large requests.
 _MAX_TIME = {"receive": 20, "verify": 20, "store": 10}
 _MAX_TIME_ELSEWHERE = 6
@@ -159,7 +160,7 @@ def points(role: Role, *, many: bool, without: Collection[Point] = ()) -> tuple[
 
 def times(point: Point, kills: int) -> int:
     """How often it happens in a run with so many kills at each point."""
-    return max(1, kills // RARE_SHARE) if point in {*RARE, *RARE_ANYWHERE} else kills
+    return max(1, kills // RARE_SHARE) if point in {*RARE, *RARE_ANYWHERE, DB_RESTORED} else kills
 
 
 def shuffled(chance: random.Random, wanted: Mapping[Point, int]) -> list[Point]:

@@ -9,15 +9,9 @@ import random
 
 from chaos.arena import Arena
 from chaos.lives import Life
-from nicobar.cli import group
 
 # How long the load goes on after the backup.
 MAX_GAP_S = 3.0
-
-
-def can_restore() -> bool:
-    """Whether there are the commands for it."""
-    return {"backup", "restore"} <= group.commands.keys()
 
 
 async def restore_a_backup(life: Life, chance: random.Random, arena: Arena) -> None:
@@ -33,7 +27,7 @@ async def restore_a_backup(life: Life, chance: random.Random, arena: Arena) -> N
         arena.tally.orphans += await asyncio.to_thread(life.bury_orphans)
         load.doors.close(life.url)
         load.rewind(marks)
-        await site.run("restore", str(backup), "--yes")
+        await site.run("restore", str(backup), "--force")
         # The secrets and the handler may be newer than the backup.
         await site.apply()
         await site.run("resume", "--all")

@@ -41,28 +41,36 @@ class Slot:
         self._arena = arena
         self._tally = arena.tally
         self._clock = Clock(arena.site.directory / f"clock-{port}")
+        # The last server, which goes on.
+        self.last: Life | None = None
 
-    async def run(self) -> Life:
-        """Until each point has had its turns or the run is over; returns the last server, which goes on."""
+    async def run(self) -> None:
+        """Until each point has had its turns or the run is over, and the last server runs."""
         while self._deck and not self._arena.is_over():
+            await self._arena.gate.wait()
             life, point = self._new_life(), self._deck.popleft()
             started_s = time.monotonic()
             point, died_at = await self._live(life, point)
             if await self._was_turned_away(life, started_s):
                 self._deck.appendleft(point)
             else:
-                self._count_end(life, point, died_at)
+                self._count_end(life, point, died_at, started_s)
             self._tally.orphans += await asyncio.to_thread(life.bury_orphans)
-        return await self._last()
+        await self._start_last()
+        self._arena.revivals.append(self._start_last)
 
-    async def _last(self) -> Life:
-        while True:
+    async def _start_last(self) -> None:
+        if self.last is not None:
+            self._close(self.last)
+        self.last = None
+        while self.last is None:
+            await self._arena.gate.wait()
             life, started_s = self._new_life(), time.monotonic()
             await life.go(None)
             await life.listening()
             if not await self._was_turned_away(life, started_s):
                 self._open(life)
-                return life
+                self.last = life
 
     def _new_life(self) -> Life:
         site = self._arena.site
@@ -77,13 +85,15 @@ class Slot:
             await asyncio.sleep(AGAIN_S)
         return away
 
-    def _count_end(self, life: Life, point: Point, died_at: Point) -> None:
+    def _count_end(self, life: Life, point: Point, died_at: Point, started_s: float) -> None:
         if died_at not in TRIALS:
             self._count(died_at)
         if died_at != point:
             self._tally.postponed += 1
             self._deck.append(point)
         expected = {STOP: {0, -signal.SIGKILL}, FREEZE: {0}}.get(died_at, {-signal.SIGKILL})
+        if self._arena.site.outages.since(started_s):
+            expected = expected | {-signal.SIGKILL}
         if life.process.returncode not in expected:
             self._tally.surprises.append(
                 f"{self._role}: a server ended with {life.process.returncode} ({died_at.name})"
@@ -199,11 +209,12 @@ class Slot:
             self._tally.losses.append(Loss(how=how, worker=life.number, at_ns=time.monotonic_ns()))
 
     def _open(self, life: Life) -> None:
-        self._arena.witness.urls.append(life.url)
+        self._arena.running.add(life)
+        self._arena.witness.open(life.url, life.number)
         if self._role is not Role.WORKER:
             self._arena.load.doors.open(life.url, self._clock)
 
     def _close(self, life: Life) -> None:
-        if life.url in self._arena.witness.urls:
-            self._arena.witness.urls.remove(life.url)
+        self._arena.running.discard(life)
+        self._arena.witness.close(life.url)
         self._arena.load.doors.close(life.url)

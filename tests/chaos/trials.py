@@ -98,13 +98,14 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 async def _clock_set(stage: Stage) -> None:
     """Senders whose clock is right are refused meanwhile, which shows; a worker's clock concerns nobody else."""
+    before = await stage.arena.witness.count()
     stage.clock.set(stage.chance.choice(STEPS_MS))
     try:
         if stage.role is Role.WORKER:
             await stage.life.dies_within(FOLLOWED_S)
         else:
             refused = counter('nicobar_requests_refused_total{reason="timestamp_too_')
-            await stage.arena.witness.sees(plan.CLOCK.name, [refused], unless=lambda: stage.life.dead)
+            await stage.arena.witness.sees(plan.CLOCK.name, [refused], since=before, unless=lambda: stage.life.dead)
             await stage.life.dies_within(stage.chance.uniform(0, FOLLOWED_S))
     finally:
         stage.clock.set(0)

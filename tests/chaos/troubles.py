@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from chaos.faults import PAGE, Weather
 from chaos.load import Load
 from chaos.site import Site
-from chaos.witness import Sign, Witness, alert, gauge
+from chaos.witness import Counted, Sign, Witness, alert, gauge
 from nicobar.emulator.faults import Fault, Reset
 
 TROUBLES: Mapping[str, Fault] = {
@@ -68,15 +68,19 @@ class Troubles:
             kind = deck.pop()
             place = self._chance.choice(self._places)
             fault = TROUBLES[kind]
+            before = await self._witness.count()
             async with self._weather[place].lasting(kind, fault) as requests:
-                await self._show(kind, signs_of(fault, self._site.names[place]), requests)
+                await self._show(kind, signs_of(fault, self._site.names[place]), before, requests)
 
-    async def _show(self, kind: str, signs: Sequence[Sign], requests: Callable[[], Awaitable[int]]) -> None:
+    async def _show(
+        self, kind: str, signs: Sequence[Sign], before: Counted, requests: Callable[[], Awaitable[int]]
+    ) -> None:
         """Until it is seen, or was asked often enough to be."""
         while not self._load.enough.is_set():
-            before = await requests()
-            if await self._witness.sees(kind, signs, unless=self._load.enough.is_set, silent=False):
+            asked = await requests()
+            unless = self._load.enough.is_set
+            if await self._witness.sees(kind, signs, since=before, unless=unless, silent=False):
                 return
-            if await requests() - before >= MIN_REQUESTS:
+            if await requests() - asked >= MIN_REQUESTS:
                 self._witness.seen.note(kind, None)
                 return

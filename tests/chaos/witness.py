@@ -26,9 +26,7 @@ _SAMPLE = re.compile(r"^(\w+(?:\{.*\})?) (\S+)$", re.MULTILINE)
 
 
 class View(Record):
-    """What one process shows: the states of its parts, its metrics, and how much each has grown since the first
-    look at this process.
-    """
+    """What one process shows: the states of its parts, its metrics, and how much each has grown since the fault."""
 
     parts: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -85,37 +83,55 @@ class Seen:
             self.by[fault][by] += 1
 
 
+# What each process had counted, by its number and address.
+Counted = Mapping[tuple[int, str], Mapping[str, float]]
+
+
 class Witness:
-    """Looks at all processes that run; `urls` has their addresses."""
+    """Looks at all processes that run."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
-        self.urls: list[str] = []
+        self._running: dict[str, int] = {}
         self.seen = Seen()
+
+    def open(self, url: str, number: int) -> None:
+        """A process runs; no two have the same number."""
+        self._running[url] = number
+
+    def close(self, url: str) -> None:
+        self._running.pop(url, None)
+
+    async def count(self) -> Counted:
+        """What all processes have counted so far. A process that starts later has counted nothing."""
+        running = [(number, url) for url, number in self._running.items()]
+        return dict(zip(running, await asyncio.gather(*(self._metrics(url) for _, url in running)), strict=True))
 
     async def sees(
         self,
         fault: str,
         signs: Sequence[Sign],
         *,
-        urls: Sequence[str] | None = None,
+        url: str | None = None,
+        since: Counted | None = None,
         unless: Callable[[], bool] = lambda: False,
         refused: Callable[[], int] = lambda: 0,
         silent: bool = True,
     ) -> bool:
-        """Returns once a process shows one of the signs, or after a while. What was seen is noted. `urls` are the
-        processes, by default all that run. `refused` counts servers that did not start because of the fault, which
-        shows, too. `unless` ends it without a result. With `silent`, what was not seen is noted as well.
+        """Returns once a process shows one of the signs, or after a while. What was seen is noted. `url` is the
+        process, by default all that run. `since` is what they had counted before the fault. `refused` counts servers
+        that did not start because of it, which shows, too. `unless` ends it without a result. With `silent`, what was
+        not seen is noted as well.
         """
-        first: dict[str, Mapping[str, float]] = {}
-        until_s = time.monotonic() + MAX_UNSEEN_S
-        refused_before = refused()
+        until_s, refused_before = time.monotonic() + MAX_UNSEEN_S, refused()
+        before = await self.count() if since is None else since
         by = None
         while by is None and time.monotonic() < until_s:
             if refused() > refused_before:
                 by = READINESS
                 break
-            views = await asyncio.gather(*(self._look(url, first) for url in urls or tuple(self.urls)))
+            running = [(number, at) for at, number in self._running.items()] if url is None else [(-1, url)]
+            views = await asyncio.gather(*(self._look(at, before.get((number, at), {})) for number, at in running))
             found = {sign.by for sign in signs for view in views if sign.shows(view)}
             by = next((kind for kind in (READINESS, METRIC, ALERT) if kind in found), None)
             if by is None:
@@ -131,10 +147,8 @@ class Witness:
         parts = await self._parts(url)
         return bool(parts) and all(state == "ok" for part, state in parts.items() if part != "disk")
 
-    async def _look(self, url: str, first: dict[str, Mapping[str, float]]) -> View:
+    async def _look(self, url: str, before: Mapping[str, float]) -> View:
         parts, metrics = await asyncio.gather(self._parts(url), self._metrics(url))
-        # A process that is asked for the first time may have counted all of it before.
-        before = first.setdefault(url, metrics) if metrics else {}
         grown = {name: value - before.get(name, 0) for name, value in metrics.items() if value > before.get(name, 0)}
         return View(parts=parts, metrics=metrics, grown=grown)
 

@@ -17,6 +17,14 @@ credentials = { secret = { env = "DODO_SECRET" } }
 """
 
 
+TARGET = """
+[[alert_targets]]
+name = "on call"
+kind = "webhook"
+address = "http://127.0.0.1:9/hidden"
+"""
+
+
 def test_apply_rejects_a_private_address_and_names_the_entry(tmp_path):
     configure(tmp_path, PORT)
     line = refused(nicobar(tmp_path, "apply", "nicobar.toml", **NONE))
@@ -41,9 +49,11 @@ def test_a_file_applied_before_an_upgrade_still_applies(tmp_path):
 
 
 def test_doctor_and_the_log_list_endpoints_that_are_not_allowed(tmp_path):
-    (tmp_path / "nicobar.toml").write_text(HOOKS % f"http://{ENTRY}/hooks")
+    (tmp_path / "nicobar.toml").write_text(HOOKS % f"http://{ENTRY}/hooks" + TARGET)
     assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
     result = nicobar(tmp_path, "doctor", **NONE)
+    assert "▲ alert target on call: Requests to 127.0.0.1 are blocked: its address is not public." in result.stdout
+    assert "hidden" not in result.stdout
     assert result.returncode == 1
     assert "▲ endpoint hooks: Requests to 127.0.0.1 are blocked: its address is not public." in result.stdout
     assert f"add {ENTRY} to allowed_addresses" in result.stdout

@@ -76,7 +76,7 @@ def test_kept_response_headers_are_bounded_and_hide_credentials():
     assert {len(value) for value in long.values()} == {MAX_KEPT_HEADER_CHARS}
     assert sum(len(name) + len(value) for name, value in long.items()) <= MAX_KEPT_HEADERS_CHARS
     assert status(200, **{"x" * 100_000: "1"}).kept_headers == {}
-    assert status(200, server="caf\udce9").kept_headers == {"server": "caf\ufffd"}, "bytes that are not UTF-8"
+    assert status(200, server="a\udce9").kept_headers == {"server": "a\ufffd"}, "bytes that are not UTF-8"
 
 
 def test_410_disables_and_explains_how_to_resume():

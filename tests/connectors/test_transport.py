@@ -327,7 +327,7 @@ def test_every_outgoing_connection_is_opened_by_the_transport():
         assert {path for item in used if item.split(".")[0] == name for path in used[item]} == allowed, name
 
 
-def test_every_transport_is_given_the_operator_s_addresses():
+def test_every_transport_is_given_the_operator_s_addresses_and_proxy():
     calls = [
         ast.unparse(node)
         for path in Path(nicobar.__file__).parent.rglob("*.py")
@@ -336,3 +336,5 @@ def test_every_transport_is_given_the_operator_s_addresses():
     ]
     assert len(calls) >= 6
     assert all("allowed=" in call for call in calls), calls
+    by_settings = [call for call in calls if "settings.allowed" in call]
+    assert all("proxy=" in call for call in by_settings), by_settings

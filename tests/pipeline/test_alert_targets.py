@@ -211,10 +211,15 @@ async def test_another_process_does_not_repeat_an_alert(tmp_path):
         for it in (first, second):
             await it.close()
         assert receiver.requests.empty()
-        clock.move(3 * HOUR_MS)
+        for kind in (GOES_ON, STOPPED, GOES_ON):
+            restarted = alerts(transport=receiver)
+            await restarted.tell(kind)
+            assert (await receiver.next())["type"] == kind.type.value, "what has changed since is told"
+            await restarted.close()
+        clock.move(HOUR_MS + 1)
         again = alerts(transport=receiver)
-        await again.tell(STOPPED)
-        assert (await receiver.next())["type"] == "store.failing"
+        await again.tell(GOES_ON)
+        assert (await receiver.next())["type"] == "store.recovered"
         await again.close()
 
 

@@ -115,15 +115,23 @@ CALLS = st.builds(ready, st.integers(1, 400), batchable=st.booleans())
 BOUNDS = BatchBounds(max_items=5, max_bytes=1_000)
 
 
-@given(page=st.lists(st.lists(CALLS, min_size=1, max_size=8), max_size=12), bounds=st.sampled_from([BOUNDS, None]))
-def test_every_delivery_is_in_one_parcel_within_the_limits(page, bounds):
-    parcels = plan(page, bounds)
+@given(
+    deliveries=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.lists(CALLS, max_size=8)), max_size=12),
+    bounds=st.sampled_from([BOUNDS, None]),
+)
+def test_every_delivery_is_in_one_parcel_within_the_limits(deliveries, bounds):
+    orders, page = [order for order, _ in deliveries], [calls for _, calls in deliveries]
+    parcels = plan(page, bounds, orders)
     assert sorted(member for parcel in parcels for member in parcel.members) == list(range(len(page)))
     for parcel in parcels:
         calls = [call for member in parcel.members for call in page[member]]
         cuts = requests(calls, bounds)
         assert [index for start, end in cuts for index in range(start, end)] == list(range(len(calls)))
-        assert len(cuts) == 1 or len(parcel.members) == 1
+        mine = [orders[member] for member in parcel.members]
+        assert len(cuts) <= 1 or len(set(mine)) == 1
+        for order in set(mine):
+            members = [member for member in parcel.members if orders[member] == order]
+            assert members == [index for index, other in enumerate(orders) if other == order], "a chain, in order"
         for start, end in cuts:
             together = calls[start:end]
             if len(together) > 1:
@@ -149,7 +157,7 @@ def test_only_consecutive_failures_of_several_deliveries_open_the_breaker(steps)
     for what, several in steps:
         now_ms += 1_000
         if what == "answered":
-            kept, in_a_row = breaker.answered(kept), 0
+            kept, in_a_row = breaker.answered(kept, now_ms), 0
             assert kept == Breaker()
         elif what == "failed":
             before = kept
@@ -190,7 +198,7 @@ def test_five_days_of_failures_disable_and_one_response_resets():
     failing = again(failing, 5 * breaker.DAY_MS)
     assert breaker.is_given_up(failing)
     assert not breaker.is_given_up(breaker.probing(failing)), "the probe that is out may find it back"
-    assert not breaker.is_given_up(breaker.answered(failing))
+    assert not breaker.is_given_up(breaker.answered(failing, 0))
     quiet = again(again(Breaker(state=BreakerState.OPEN, opened_at_ms=0), 0), 90 * breaker.DAY_MS)
     assert not breaker.is_given_up(quiet), "days without a try do not count"
 

@@ -12,7 +12,11 @@ import pytest
 
 from contracts.test_stores import endpoint
 from contracts.test_stores_replays import post
-from nicobar.errors import StoreUnavailable
+from nicobar.errors import StoreUnavailable, StoreUnusable
+from nicobar.runtime import prepare_database
+from nicobar.settings import Settings
+from nicobar.store.location import locate
+from nicobar.store.sqlite.connection import connect
 from support.store import open_store
 
 
@@ -45,12 +49,10 @@ def cut(path) -> None:
 
 def overwrite(path) -> None:
     """As cp does: the file is still the same one."""
-    with closing(sqlite3.connect(f"{path}.other")) as other:
-        other.execute("CREATE TABLE t (a)")
-    with Path(f"{path}.other").open("rb") as source, path.open("r+b") as target:
-        target.truncate()
-        shutil.copyfileobj(source, target)
-    os.truncate(path, Path(f"{path}.other").stat().st_size)
+    other = Path(f"{path}.other")
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    path.write_bytes(other.read_bytes())
 
 
 @pytest.mark.parametrize("harm", [delete, replace, empty, cut, overwrite])
@@ -76,3 +78,65 @@ async def test_a_file_that_grows_and_shrinks_by_itself_is_accepted(store, tmp_pa
     await store.clear_log()
     await post(store, 1_000)
     assert (tmp_path / "nicobar.db").stat().st_size < 1_000_000
+
+
+def killed(path) -> None:
+    """Leaves the log of a process that was killed after a write."""
+    with closing(connect(path)) as connection:
+        connection.execute("CREATE TABLE acknowledged (a)")
+        connection.execute("CREATE TABLE more (a)")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
+    for suffix in ("", "-wal"):
+        Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
+
+
+@pytest.mark.parametrize("how", ["copy", "move"])
+def test_the_log_of_another_file_is_never_applied(tmp_path, how):
+    path = tmp_path / "nicobar.db"
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    shutil.copy(path, tmp_path / "older.db")
+    prepare_database(settings, 2, new_installation=False)
+    killed(path)
+    if how == "copy":
+        shutil.copyfile(tmp_path / "older.db", path)
+    else:
+        (tmp_path / "older.db").rename(path)
+    files = {file: (tmp_path / file).read_bytes() for file in ("nicobar.db", "nicobar.db-wal")}
+    with pytest.raises(StoreUnusable) as refused:
+        prepare_database(settings, 3, new_installation=False)
+    assert refused.value.code == "log_foreign"
+    assert files == {file: (tmp_path / file).read_bytes() for file in files}
+    location = locate(settings.database)
+    for work in (location.compact, lambda: location.back_up(tmp_path / "copy.db", force=False, now_ms=1)):
+        with pytest.raises(StoreUnusable, match="does not belong"):
+            work()
+    shutil.copy(path, tmp_path / "good.db")
+    with location.restoring(tmp_path / "good.db", force=True, now_ms=0) as prepared:
+        pass
+    assert prepared.aside.read_bytes() == files["nicobar.db"]
+    assert Path(f"{prepared.aside}-wal").read_bytes() == files["nicobar.db-wal"]
+    assert not Path(f"{path}-wal").exists()
+
+
+def test_the_log_of_a_killed_process_is_applied_to_its_own_file(tmp_path):
+    path = tmp_path / "nicobar.db"
+    settings = Settings(data_dir=tmp_path)
+    for number in (1, 2):
+        prepare_database(settings, number, new_installation=False)
+        killed(path)
+        prepare_database(settings, number, new_installation=False)
+        with closing(connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
+            connection.execute("DROP TABLE acknowledged")
+            connection.execute("DROP TABLE more")
+    # Killed between the new mark and the end of the start.
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA user_version = 5")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
+    for suffix in ("", "-wal"):
+        Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
+    prepare_database(settings, 3, new_installation=False)

@@ -21,8 +21,8 @@ from nicobar.store.migrations import Applied, Migration, load_migrations, plan
 from nicobar.store.postgres import PostgresStore
 from nicobar.store.postgres.migrate import apply_migrations as migrate_postgres
 from nicobar.store.sqlite import SqliteStore
+from nicobar.store.sqlite.connection import APPLICATION_ID
 from nicobar.store.sqlite.location import SqliteLocation
-from nicobar.store.sqlite.migrate import APPLICATION_ID
 from nicobar.store.sqlite.migrate import apply_migrations as migrate_sqlite
 from support import postgres
 from support.store import NOW_MS
@@ -244,6 +244,15 @@ def test_version_1_rows_are_placed_and_named(fill):
     assert place.rows("SELECT position, failure FROM deliveries LIMIT 2") == [(1 << 20, None), (2 << 20, "HTTP 404")]
     assert place.rows("SELECT state FROM attempts ORDER BY id") == [("success",), ("failed",)]
     assert place.rows("SELECT name, scope FROM tokens ORDER BY name") == [("ci", "admin"), ("old", "admin")]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_retry_that_waits_keeps_when_it_failed(fill, database):
+    place = fill(database, 10)
+    place.run("UPDATE attempts SET message_seq = 3 WHERE id = 'atmpt_2'")
+    place.migrate()
+    found = place.rows("SELECT message_seq, failing_since_ms, failed_at_ms FROM deliveries ORDER BY message_seq")
+    assert [row for row in found if row[1] is not None] == [(3, 20, 20)]
 
 
 async def test_the_owner_s_setup_link_survives_the_upgrade(fill):

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.test_stores import endpoint
 from contracts.test_stores_replays import finish, post
+from nicobar.clock import SystemClock
 from nicobar.errors import NicobarError
 from nicobar.pipeline.retention import Maintainer
 from nicobar.store.location import locate
@@ -126,11 +127,14 @@ async def test_compact_converts_an_older_file(tmp_path):
         await opened.expunge_customer(app.id, f"{MARK.decode()}{number}", now_ms=NOW_MS, limit=100)
     assert await opened.give_back_space(max_pages=50) == 0
     location = locate(f"sqlite:///{tmp_path / 'nicobar.db'}")
+    (note,) = location.examine(SystemClock())
+    assert "nicobar compact" in note.fix
     with pytest.raises(NicobarError, match="has the database") as refused:
         await asyncio.to_thread(location.compact)
     assert refused.value.code == "database_in_use"
     await opened.close()
     done = location.compact()
+    assert location.examine(SystemClock()) == []
     assert done.after_bytes == (tmp_path / "nicobar.db").stat().st_size < done.before_bytes / 2
     assert [path.name for path in tmp_path.iterdir()] == ["nicobar.db"]
     again = await open_store(tmp_path)

@@ -88,6 +88,7 @@ async def create_things(api: Api) -> dict[str, str]:
         "event_type_name": "payment.succeeded",
         "version": "1",
         "connector_id": "customerio",
+        "target_id": "alt_x",
         "token_id": "tok_x",
         **_QUERY,
     }

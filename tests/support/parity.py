@@ -135,7 +135,14 @@ class World:
         runtime = self.nicobar.runtime
         key = self.values["target"] = runtime.ids.new("alt")
         sealed = seal_address(runtime.vault, key, Address(address=address, secret=secret))
-        made = AlertTarget(id=key, name=TARGET, kind=TargetKind.WEBHOOK, sealed=sealed, has_secret=bool(secret))
+        made = AlertTarget(
+            id=key,
+            name=TARGET,
+            kind=TargetKind.WEBHOOK,
+            sealed=sealed,
+            has_secret=True,
+            references={"secret": "SECRET"},
+        )
         return PutAlertTarget(target=made)
 
     async def state(self) -> dict[str, object]:

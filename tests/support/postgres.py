@@ -139,6 +139,10 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql:///{database}?host={self._directory}&user=postgres"
 
+    def program(self, name: str) -> str:
+        """The path of a program of this server's version."""
+        return str(self._programs / name)
+
     def create_database(self, *, template: str = "template0") -> str:
         """The URL of a new, empty database, or of a copy of another one."""
         name = f"test_{next(self._numbers)}"
@@ -180,8 +184,27 @@ class Cluster:
     def drop_database(self, url: str) -> None:
         if url in self._cleaners:
             self._cleaners.pop(url).close()
-        name = url.removeprefix("postgresql:///").partition("?")[0]
-        self.ask(f"DROP DATABASE {name} WITH (FORCE)")
+        self.ask(f"DROP DATABASE {_name_of(url)} WITH (FORCE)")
+
+    @property
+    def can_dump(self) -> bool:
+        """Whether the client programs are there as well."""
+        return all((self._programs / name).exists() for name in ("pg_dump", "pg_restore"))
+
+    def dump(self, url: str) -> Path:
+        """The database as it is now, in a file."""
+        path = self._directory / f"dump_{next(self._numbers)}"
+        self._run("pg_dump", "--format=custom", f"--file={path}", f"--dbname={url}")
+        return path
+
+    def restore(self, url: str, dump: Path) -> None:
+        """The dump takes the database's place; who is connected to it is cut off."""
+        self.drop_database(url)
+        self.ask(f"CREATE DATABASE {_name_of(url)} TEMPLATE template0")
+        self._run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={url}", str(dump))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run([self._programs / program, *arguments], user=self._user, check=True, cwd=self._directory)
 
     def ask(self, query: str, database: str = "postgres") -> list[tuple[object, ...]]:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
@@ -202,6 +225,10 @@ def template() -> str:
     server.ask(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
     apply_migrations(server.url(_TEMPLATE), 1)
     return _TEMPLATE
+
+
+def _name_of(url: str) -> str:
+    return url.removeprefix("postgresql:///").partition("?")[0]
 
 
 _END_OTHERS = """SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity

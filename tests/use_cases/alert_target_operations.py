@@ -9,8 +9,10 @@ from support.parity import NEW_SECRET, SECRET, TARGET, Interface, Operation, Wor
 PATH = "/api/v1/alert-target"
 ONE = f"{PATH}/<target>"
 PAGE = "/settings/alerts/targets"
-URL, OTHER = "http://127.0.0.1:9/hook", "http://127.0.0.1:9/other"
+URL, OTHER = "<emulator>/hook", "<emulator>/other"
 WEBHOOK = {"name": TARGET, "kind": "webhook", "address": URL, "secret": "<secret>", "alertTypes": ["disk.low"]}
+
+PRIVATE = "https://10.0.0.5/hook"
 
 
 def entry(text: str) -> str:
@@ -22,7 +24,7 @@ def nothing(_world: World) -> list[Change]:
 
 
 def existing(world: World) -> list[Change]:
-    return [world.target(address=URL, secret=SECRET)]
+    return [world.target(address=str(world.filled(URL)), secret=SECRET)]
 
 
 OPERATIONS = (
@@ -52,6 +54,17 @@ OPERATIONS = (
             Interface.FILE: file(entry('kind = "email"\naddress = "ops"')),
         },
         error="Invalid email address. Enter one address: name@example.com.",
+    ),
+    Operation(
+        "create an alert target for a private address",
+        (),
+        nothing,
+        {
+            Interface.API: api("POST", PATH, {"name": TARGET, "kind": "slack", "address": PRIVATE}),
+            Interface.DASHBOARD: form(PAGE, name=TARGET, kind="slack", address=PRIVATE),
+            Interface.FILE: file(entry(f'kind = "slack"\naddress = "{PRIVATE}"')),
+        },
+        error="Requests to 10.0.0.5 are blocked: its address is not public.",
     ),
     Operation(
         "create an alert target whose name is taken",

@@ -200,9 +200,7 @@ OPERATIONS = (
         (AuditAction.ENDPOINT_UPDATE,),
         enabled,
         {
-            Interface.API: api(
-                "PATCH", ONE, {"retrySchedule": [{"secs": 30, "nanos": 0}, {"secs": 7200, "nanos": 0}]}
-            ),
+            Interface.API: api("PATCH", ONE, {"retrySchedule": [{"secs": 30}, {"secs": 7200}]}),
             Interface.DASHBOARD: form(f"{PAGE}/settings", **FORM | {"retries": "30s, 2h"}),
             Interface.FILE: file(entry('retry_schedule = ["30s", "2h"]')),
         },

@@ -52,7 +52,7 @@ def backup(*, file: Path, force: bool, with_key: bool, **flags: Any) -> None:
     if key is None:
         raise UserError(
             "backup_without_key",
-            f"The backup was made, but its key {made.key_id or ''} is not in {place.name}.",
+            f"The backup is complete, but its key {made.key_id or ''} is not in {place.name}.",
             "Find that key and keep it. Without it, the stored secrets cannot be read.",
         )
     if with_key:
@@ -95,8 +95,8 @@ def restore(*, file: Path | None, force: bool, **flags: Any) -> None:
 @click.command()
 @setting_options("data_dir", "database_url")
 def compact(**flags: Any) -> None:
-    """Write a SQLite database anew without its unused space while Nicobar is stopped. Needs free disk space for the
-    new file. From then on the file gets smaller by itself after data was deleted.
+    """Rewrite a SQLite database without its unused space while Nicobar is stopped. Needs free disk space for the new
+    file. From then on the file gets smaller automatically after data is deleted.
     """
     location = _existing(settings_of(flags))
     done = location.compact()
@@ -139,7 +139,7 @@ def _lines(restored: Restored) -> list[str]:
     if not restored.held:
         lines.append("○ No endpoints.")
     lines.append(
-        "Deliveries that were sent after the backup are sent again with the same ids: Customer.io ignores known ids."
+        "Deliveries that succeeded after the backup are repeated with the same ids; destinations ignore known ids."
     )
     if restored.newest_event_ms is None:
         lines.append("The backup has no events.")

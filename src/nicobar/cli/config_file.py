@@ -155,7 +155,9 @@ async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequen
     """Prints for each endpoint whether its destination accepts its credentials. The file is applied either way: a
     destination that is down now may be up tomorrow.
     """
-    async with HttpTransport(allowed=settings.allowed, timeout_ms=CHECK_TIMEOUT_MS) as transport:
+    async with HttpTransport(
+        allowed=settings.allowed, proxy=settings.proxy, timeout_ms=CHECK_TIMEOUT_MS
+    ) as transport:
         for endpoint in endpoints:
             try:
                 checkup = await open_endpoint(vault, endpoint).destination.check_credentials(transport)

@@ -17,10 +17,12 @@ from nicobar.cli.options import CommandServices, open_services, plural, run_loop
 from nicobar.cli.trigger import without_secret
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
+from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
-from nicobar.model import Endpoint, Source
+from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
+from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Calls, Job, Sandbox
 from nicobar.sandbox.pool import SandboxPool
@@ -64,7 +66,7 @@ class _Watch:
 @setting_options("data_dir", "database_url", "allowed_addresses")
 def doctor(**flags: Any) -> None:
     """Check the installation: database and its server, sandbox, secrets, clock. For each endpoint, check address,
-    credentials and handler.
+    credentials and handler. For each alert target, check address.
     """
     if not run_loop(_examine(settings_of(flags))):
         raise SystemExit(1)
@@ -91,7 +93,7 @@ async def _examine(settings: Settings) -> bool:
             good = good and finding.level is not Level.BAD
         async with (
             open_services(settings) as it,
-            HttpTransport(allowed=settings.allowed) as transport,
+            HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
             SandboxPool(children=1) as sandbox,
         ):
             await _examine_installation(look, settings, it, _Watch(transport), sandbox)
@@ -138,6 +140,8 @@ async def _examine_installation(
             f"endpoint {endpoint.name}",
             lambda endpoint=endpoint, count=count: _endpoint(it, endpoint, watch, sandbox, count),  # type: ignore[misc]
         )
+    for target in snapshot.alert_targets:
+        await look(f"alert target {target.name}", lambda target=target: _alert_target(vault, target, watch))  # type: ignore[misc]
     used = {source.kind for source in snapshot.sources}
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
@@ -161,6 +165,14 @@ async def _source(vault: Vault, source: Source) -> str:
     for secret in secrets:
         kind.check_secret(secret)
     return f"{plural(len(secrets), 'signing secret')} can be read."
+
+
+async def _alert_target(vault: Vault, target: AlertTarget, watch: _Watch) -> str:
+    to = open_address(vault, target)
+    refused = None if target.kind is TargetKind.EMAIL else await watch.refused_address(to.address)
+    if refused is not None:
+        raise address_error(refused)
+    return f"{shown_address(target.kind, to.address)} can be used."
 
 
 async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sandbox: Sandbox, waiting: int) -> str:

@@ -22,6 +22,8 @@ from nicobar.reasons import Reason, reason
 
 TIMEOUT_MS = 15_000
 MAX_ANSWER_BYTES = 1024 * 1024
+DNS_CACHE_S = 60
+MAX_CHECKED_HOSTS = 10_000
 # Of all endpoints together. A request that waits for a connection would spend its time limit waiting.
 MAX_CONNECTIONS = 4_096
 
@@ -41,18 +43,23 @@ class _RefusedAddressError(OSError):
 
 class HttpTransport:
     """A `Transport` with pooled connections to public addresses and those in `allowed`. `timeout_ms` covers
-    everything from connecting to the last byte. Tests pass their own `resolver` and `socket_factory`.
+    everything from connecting to the last byte. With a `proxy`, the operator's, every request goes through it: hosts
+    are checked here all the same, and the proxy connects. Tests pass their own `resolver` and `socket_factory`.
     """
 
     def __init__(
         self,
         *,
         allowed: AllowedAddresses = PUBLIC_ONLY,
+        proxy: str = "",
         timeout_ms: int = TIMEOUT_MS,
         resolver: AbstractResolver | None = None,
         socket_factory: SocketFactory | None = None,
     ) -> None:
         self._allowed = allowed
+        self._proxy = proxy
+        # When each host was last found allowed, where a proxy connects.
+        self._checked_hosts: dict[tuple[str, int], float] = {}
         self._timeout_ms = timeout_ms
         self._inner = resolver
         self._socket_factory = socket_factory
@@ -60,11 +67,17 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._resolver = _CheckedResolver(self._inner or aiohttp.ThreadedResolver(), self._allowed)
+        resolver = self._inner or aiohttp.ThreadedResolver()
+        self._resolver = _CheckedResolver(resolver, self._allowed)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=MAX_CONNECTIONS, resolver=self._resolver, ttl_dns_cache=60, socket_factory=self._socket_factory
+                limit=MAX_CONNECTIONS,
+                # With a proxy only its own address is dialed, which the operator chose.
+                resolver=resolver if self._proxy else self._resolver,
+                ttl_dns_cache=DNS_CACHE_S,
+                socket_factory=self._socket_factory,
             ),
+            proxy=self._proxy or None,
             timeout=aiohttp.ClientTimeout(total=self._timeout_ms / 1000),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Responses are requested uncompressed; a compressed one could only be a decompression bomb.
@@ -86,7 +99,7 @@ class HttpTransport:
             return NoResponse(reason=reason("transport_closed", "the HTTP client is closed"), duration_ms=0)
         try:
             url = URL(request.url, encoded=True)
-            self._check_literal(url)
+            await self._check(url)
             async with self._session.request(
                 request.method,
                 url,
@@ -111,17 +124,36 @@ class HttpTransport:
             )
 
     async def refused_address(self, url: str) -> RefusedAddress | None:
-        if self._resolver is None:
-            return None
         try:
-            parsed = URL(url, encoded=True)
-            host, port = self._check_literal(parsed)
-            if not literal_addresses(host):
-                async with asyncio.timeout(self._timeout_ms / 1000):
-                    await self._resolver.resolve(host, port)
+            await self._resolve(*self._check_literal(URL(url, encoded=True)))
         except (OSError, ValueError, TimeoutError) as error:
             return _refused_address(error)
         return None
+
+    async def _check(self, url: URL) -> None:
+        """Raises _RefusedAddressError for a host that may not be reached. Without a proxy, names are checked when the
+        client resolves them. With one, a name that does not resolve here is the proxy's to decide.
+        """
+        checked = self._check_literal(url)
+        if not self._proxy:
+            return
+        now_s = time.monotonic()
+        if now_s - self._checked_hosts.get(checked, -DNS_CACHE_S) < DNS_CACHE_S:
+            return
+        try:
+            await self._resolve(*checked)
+        except (OSError, TimeoutError) as error:
+            if isinstance(error, _RefusedAddressError):
+                raise
+        if len(self._checked_hosts) >= MAX_CHECKED_HOSTS:
+            self._checked_hosts.clear()
+        self._checked_hosts[checked] = now_s
+
+    async def _resolve(self, host: str, port: int) -> None:
+        """Raises _RefusedAddressError for a name that has only addresses that may not be reached."""
+        if self._resolver is not None and not literal_addresses(host):
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                await self._resolver.resolve(host, port)
 
     def _check_literal(self, url: URL) -> tuple[str, int]:
         """Checks a host that is an IP address, since the client does not resolve it. Returns host and port."""
@@ -138,12 +170,16 @@ class HttpTransport:
             raise _RefusedAddressError(refused(host, port))
         return host, port
 
-    def _reason(self, error: BaseException) -> Reason:  # noqa: PLR0911 - one per kind of failure
+    def _reason(self, error: BaseException) -> Reason:  # noqa: C901, PLR0911 - one per kind of failure
         match error:
             case asyncio.TimeoutError():
                 return reason("timed_out", "timed out after %(timeout_ms)s ms", timeout_ms=self._timeout_ms)
             case _ if _refused_address(error) is not None:
                 return reason("address_not_allowed", "the address is not public and not in allowed_addresses")
+            case aiohttp.ClientHttpProxyError():
+                return reason("proxy_refused", "the outbound proxy responded with %(status)s", status=error.status)
+            case _ if self._proxy and _is_of_proxy(error):
+                return reason("proxy_unreachable", "cannot connect to the outbound proxy")
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
                 return reason("tls_failed", "TLS connection failed")
             case aiohttp.ClientConnectorDNSError():
@@ -188,6 +224,11 @@ class _CheckedResolver(AbstractResolver):
 def _address(result: ResolveResult) -> Address:
     """The address without its zone (an interface)."""
     return ipaddress.ip_address(result["host"].partition("%")[0])
+
+
+def _is_of_proxy(error: BaseException) -> bool:
+    """Whether the proxy itself was not reached: only its own name is resolved, and only its address dialed."""
+    return isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
 
 
 def _refused_address(error: BaseException) -> RefusedAddress | None:

@@ -19,7 +19,7 @@ _MASK = "***"
 
 
 class Address(Record):
-    """Where a target is. `secret` signs the requests of a webhook, and is the integration key of PagerDuty."""
+    """Where a target is. `secret` signs the requests of a webhook, and is the routing key of PagerDuty."""
 
     address: str
     secret: str = ""

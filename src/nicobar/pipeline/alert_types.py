@@ -112,6 +112,7 @@ class Alert(Record):
     def title(self) -> str:
         """One line: the subject of the email."""
         name = self.endpoint.name if self.endpoint else self.source.name if self.source else self.host
+        name = " ".join(name.split())
         return f"[Nicobar] {_TITLES[self.type]}{': ' if name else ''}{name}"
 
     @property

@@ -26,7 +26,7 @@ from nicobar.model import ALERT_SOURCE_ID, AlertResult, AlertTarget, Endpoint, M
 from nicobar.pipeline.alert_mail import Mail, send_mail
 from nicobar.pipeline.alert_outbox import Outbox, Send
 from nicobar.pipeline.alert_targets import alert_request, open_address
-from nicobar.pipeline.alert_types import NO_MORE, OF_ONE_PROCESS, RECOVERIES, Alert, AlertType
+from nicobar.pipeline.alert_types import ENDS, NO_MORE, OF_ONE_PROCESS, Alert, AlertType
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import reason
 from nicobar.store import AlertLog, NewMessage, Queue
@@ -107,7 +107,7 @@ class Alerts:
             alert = msgspec.structs.replace(alert, addition=NO_MORE)
         alert_id = f"alert_{hashlib.sha256(cause.encode()).hexdigest()[:32]}_{now_ms // HOUR_MS}"
         self._turns |= self._turned(alert)
-        if not await self._is_first(alert_id, now_ms):
+        if not await self._is_first(alert, cause, now_ms):
             return
         log.warning(
             "alert", alert=alert.type.value, about=alert.subject_id, code=alert.reason.code, reason=alert.text
@@ -201,9 +201,16 @@ class Alerts:
         to = self.endpoint
         return to is None or to.id != endpoint.id
 
-    async def _is_first(self, alert_id: str, now_ms: int) -> bool:
-        """Whether no other process has sent this alert; True if the database does not say so in time."""
-        taking = self._store.take_alert(alert_id, now_ms=now_ms, forget_before_ms=now_ms - 2 * HOUR_MS)
+    async def _is_first(self, alert: Alert, cause: str, now_ms: int) -> bool:
+        """Whether no other process has sent this alert; True if the database does not say so in time. Of a problem
+        that ends, the latest alert counts, whenever it began.
+        """
+        if alert.family in ENDS and alert.type not in OF_ONE_PROCESS:
+            problem, content = f"{alert.family.value}/{alert.subject_id}", f"{alert.type.value}/{alert.cause}"
+        else:
+            problem, content = cause, str(now_ms // HOUR_MS)
+        key = hashlib.sha256(problem.encode()).hexdigest()
+        taking = self._store.take_alert(key, content, now_ms=now_ms, forget_before_ms=now_ms - HOUR_MS)
         try:
             return await self._within_limit(taking)
         except StoreError as error:
@@ -248,20 +255,18 @@ class Alerts:
             task.exception()  # retrieved, since possibly nobody waits any more
 
     def _turn(self, alert: Alert) -> str:
-        """Separates a problem from an earlier one in the same hour. For what one process alone reports, the process's
-        start separates its turns from an earlier process's; the endpoint's stored state keeps both from sending the
-        same alert.
+        """Separates a problem from an earlier one in the same hour. The process's start separates its turns from an
+        earlier process's; the stored state of the endpoint or the problem keeps both from sending the same alert.
         """
         turned = self._turned(alert)
         if not turned:
             return ""
         ((_, turn),) = turned.values()
-        began_ms = self._began_ms if alert.type in OF_ONE_PROCESS else 0
-        return f"/{began_ms}.{turn}"
+        return f"/{self._began_ms}.{turn}"
 
     def _turned(self, alert: Alert) -> dict[tuple[AlertType, str], tuple[bool, int]]:
         """The turn of the problem with this alert; empty if no alert reports its end."""
-        if alert.family not in _ENDING:
+        if alert.family not in ENDS:
             return {}
         key = (alert.family, alert.subject_id)
         is_trouble = alert.type is not alert.family
@@ -336,7 +341,6 @@ class Alerts:
 
 
 _TEST = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
-_ENDING = frozenset(RECOVERIES.values())
 
 
 async def _deliver(mail: Mail, recipients: Sequence[str], alert: Alert) -> str:

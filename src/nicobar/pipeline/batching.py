@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 
 from nicobar.connectors import BatchBounds, ReadyCall
 from nicobar.model import Record
@@ -19,26 +20,42 @@ class Parcel(Record):
     members: tuple[int, ...]
 
 
-def plan(page: Sequence[Sequence[ReadyCall]], bounds: BatchBounds | None) -> list[Parcel]:
-    """Packs a page's deliveries into parcels. A page has at most one delivery per customer, so their order is free;
-    the calls of a delivery keep their order.
+class Merged(Record):
+    """A call that has the effect of `count` successive ones."""
 
-    Deliveries whose calls are all batchable are packed one after another. A delivery with a call that must be sent
-    alone, or with more calls than a batch may hold, is a separate parcel.
+    call: ReadyCall
+    count: int = 1
+
+
+def chains(orders: Iterable[Hashable]) -> list[tuple[int, ...]]:
+    """The positions of a page's deliveries by their order: those of one customer are one chain, in order."""
+    found: dict[Hashable, list[int]] = {}
+    for index, order in enumerate(orders):
+        found.setdefault(order, []).append(index)
+    return [tuple(members) for members in found.values()]
+
+
+def plan(page: Sequence[Sequence[ReadyCall]], bounds: BatchBounds | None, orders: Sequence[Hashable]) -> list[Parcel]:
+    """Packs a page's deliveries into parcels. Each chain (deliveries of the same order) is in one parcel and keeps
+    its order, and so do the calls of a delivery.
+
+    Chains whose calls are all batchable are packed one after another. A chain with a call that must be sent alone, or
+    with more calls than a batch may hold, is a separate parcel.
     """
     parcels: list[Parcel] = []
     shared: list[int] = []
     items = size_bytes = 0
-    for index, calls in enumerate(page):
+    for members in chains(orders):
+        calls = list(chain.from_iterable(page[index] for index in members))
         own_items = len(calls)
         own_bytes = sum(len(call.body) + 1 for call in calls)
         if not _fits(calls, bounds, own_items, own_bytes):
-            parcels.append(Parcel(members=(index,)))
+            parcels.append(Parcel(members=members))
             continue
         if shared and not _room(bounds, items + own_items, size_bytes + own_bytes):
             parcels.append(Parcel(members=tuple(shared)))
             shared, items, size_bytes = [], 0, 0
-        shared.append(index)
+        shared += members
         items += own_items
         size_bytes += own_bytes
     if shared:
@@ -60,6 +77,22 @@ def requests(calls: Sequence[ReadyCall], bounds: BatchBounds | None) -> list[tup
     if calls:
         cuts.append((start, len(calls)))
     return cuts
+
+
+def merge(calls: Sequence[ReadyCall], owners: Sequence[Hashable]) -> list[Merged]:
+    """Merges successive calls of different deliveries where their connector can: the attributes of one person, set
+    several times in one request, have no order there.
+    """
+    merged: list[Merged] = []
+    for index, call in enumerate(calls):
+        together = None
+        if merged and call.batchable and owners[index] != owners[index - 1]:
+            together = merged[-1].call.merged_with(call)
+        if together is None:
+            merged.append(Merged(call=call))
+        else:
+            merged[-1] = Merged(call=together, count=merged[-1].count + 1)
+    return merged
 
 
 def _fits(calls: Sequence[ReadyCall], bounds: BatchBounds | None, items: int, size_bytes: int) -> bool:

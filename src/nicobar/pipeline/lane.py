@@ -13,6 +13,7 @@ from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Breaker, BreakerState, Endpoint
+from nicobar.pipeline import batching
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
@@ -21,8 +22,10 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.hastening import Hastening
+from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
-from nicobar.store import Claimed, Store, is_made_alike
+from nicobar.store import Claimed, Shares, Store, is_made_alike
 
 # Of an endpoint whose calls are not batched. With a receiver that responds in 100 ms that is 640 a second.
 MAX_PARALLEL_DELIVERIES = 64
@@ -32,7 +35,24 @@ IDLE_MS = 1_000
 # The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
 REST_MS = 60_000
 MIN_WAIT_MS = 5
+NEW_PERCENT = 20
 AFTER_ERROR_MS = 1_000
+
+
+class NewShares:
+    """How many places of each claim go to new deliveries: NEW_PERCENT over many claims, however few places each has.
+    The oldest of them and the newest get half of it each, so that a new event leaves at once even where more new ones
+    arrive than leave.
+    """
+
+    def __init__(self) -> None:
+        # In hundredths of a place; the two take turns.
+        self._oldest, self._newest = 0, 50
+
+    def of(self, places: int) -> tuple[int, int]:
+        oldest, self._oldest = divmod(self._oldest + places * NEW_PERCENT // 2, 100)
+        newest, self._newest = divmod(self._newest + places * NEW_PERCENT // 2, 100)
+        return oldest, newest
 
 
 class Lane:
@@ -56,6 +76,7 @@ class Lane:
         alerts: Alerts,
         metrics: Metrics,
         breaker: Breaker,
+        overtake_after_ms: int,
     ) -> None:
         self._target = target
         self._term = term
@@ -69,6 +90,7 @@ class Lane:
         self._reset = False
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
+        self._new_shares = NewShares()
         self._pages: set[asyncio.Task[None]] = set()
         self._check: asyncio.Task[None] | None = None
         # The messages whose deliveries are in flight.
@@ -82,6 +104,16 @@ class Lane:
             clock=clock,
             alerts=alerts,
             current=lambda: None if self._stopping else self._target,
+            signal=self.signal,
+        )
+        self._hastening = Hastening(queue=store, clock=clock, endpoint=target.endpoint, term=term)
+        self._overtaking = Overtaking(
+            queue=store,
+            deliverer=deliverer,
+            clock=clock,
+            metrics=metrics,
+            term=term,
+            after_ms=overtake_after_ms,
             signal=self.signal,
         )
         # Why the last read of the queue failed.
@@ -105,7 +137,7 @@ class Lane:
         before = self._target.endpoint
         if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
             self._gate.closing.set()  # what waits for its turn under the former settings comes back unsent
-            self._gate = self._new_gate(target, Breaker())
+            self._gate = self._new_gate(target, rules.restarted(self._gate.breaker))
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
             self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
@@ -117,7 +149,8 @@ class Lane:
         """Starts probing an endpoint that is on hold, and stops if it is not."""
         on_hold = is_on_hold(self._target)
         if on_hold and self._gate.breaker.hold is None:
-            self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
+            jitter = self._deliverer.jitter()
+            self._gate.breaker = rules.on_hold(self._gate.breaker, self._clock.now_ms(), jitter)
         elif not on_hold and self._gate.breaker.hold is not None:
             self._gate.reset()
             self._reset = True
@@ -125,6 +158,7 @@ class Lane:
     def set_clock(self, by_ms: int) -> None:
         """The machine's clock moved by `by_ms`."""
         self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
+        self._overtaking.set_clock()
         self.signal.set()
 
     def stop(self) -> None:
@@ -133,6 +167,7 @@ class Lane:
         self._gate.closing.set()
         if self._check is not None:
             self._check.cancel()  # nothing was sent
+        self._overtaking.stop()
         self.signal.set()
 
     async def run(self) -> None:
@@ -175,13 +210,15 @@ class Lane:
         if rules.next_probe_at_ms(gate.breaker) is not None and gate.breaker.hold is not None:
             self._start_check(gate)
             return IDLE_MS
+        if await self._hastening.follow(gate):
+            self.signal.set()
+        look_ms = await self._overtaking.follow(self._target, gate)
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
         claimed = await self._claim(places)
         if not claimed:
-            due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
-            return REST_MS if due_at_ms is None else min(REST_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
+            return min(look_ms, await self._rest(gate))
         gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._under_way |= {item.message.seq for item in page}
@@ -190,6 +227,16 @@ class Lane:
             task.add_done_callback(self._page_done)
         return IDLE_MS
 
+    async def _rest(self, gate: Gate) -> int:
+        """Nothing is due; returns the milliseconds until something is. A probe takes what waits for a retry."""
+        if not gate.is_closed and await self._hastening.take_one():
+            self.signal.set()
+        now_ms, due_at_ms = self._clock.now_ms(), await self._store.next_due_at_ms(self._target.endpoint.seq)
+        wait_ms = None if due_at_ms is None else max(MIN_WAIT_MS, due_at_ms - now_ms)
+        if not self._pages and gate.opens_at_rest(wait_ms, now_ms, self._deliverer.jitter()):
+            self.signal.set()
+        return REST_MS if wait_ms is None else min(REST_MS, wait_ms)
+
     async def _claim(self, places: int) -> list[Claimed]:
         seq, term = self._target.endpoint.seq, self._term
         if self._has_strays:
@@ -197,9 +244,18 @@ class Lane:
             if released:
                 log.warning("deliveries requeued", endpoint_id=self._target.endpoint.id, deliveries=released)
         now_ms = self._clock.now_ms()
+        bounds = self._target.destination.batch_bounds
+        oldest, newest = self._new_shares.of(places)
+        shares = Shares(oldest_new=oldest, newest_new=newest, chains=bounds is not None and bounds.keeps_order)
         try:
             return await self._store.claim(
-                seq, term=term, now_ms=now_ms, limit=places, max_bytes=PAGE_MAX_BYTES, lease_ms=LEASE_MS
+                seq,
+                term=term,
+                now_ms=now_ms,
+                limit=places,
+                max_bytes=PAGE_MAX_BYTES,
+                lease_ms=LEASE_MS,
+                shares=shares,
             )
         except LeaseLost:
             raise
@@ -257,8 +313,7 @@ class Lane:
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
-            self._has_strays = True
-            log.error("deliveries not finished", endpoint_id=endpoint.id, code=error.code, detail=error.detail)
+            self._tell_unfinished(error)
         except Exception as error:  # noqa: BLE001 - one broken message must not stop the others
             log.exception(
                 "deliveries broken by an internal error",
@@ -268,6 +323,7 @@ class Lane:
             await self._one_by_one(page, error)
         finally:
             self._under_way -= {item.message.seq for item in page}
+            self._overtaking.attempted()
 
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
         """Only an accepted delivery ends a hold. After one that was not attempted, the next may go."""
@@ -277,6 +333,7 @@ class Lane:
                 # The configuration change created a new gate, which does not know about the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
+                self._gate.answered(self._clock.now_ms())
                 log.info("endpoint hold ended", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
@@ -345,21 +402,29 @@ class Lane:
         )
 
     async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
-        """Finds the message that broke a page: the others are delivered, that one is retried later."""
+        """Finds the message that broke a page: the others are delivered, that one is retried later. What is behind
+        another comes with a later page.
+        """
         if len(page) == 1:
             try:
                 await self._deliverer.postpone(self._target, page[0], error)
             except NicobarError as failure:
-                self._has_strays = True
-                log.error(
-                    "deliveries not finished",
-                    endpoint_id=self._target.endpoint.id,
-                    code=failure.code,
-                    detail=failure.detail,
-                )
+                self._tell_unfinished(failure)
             return
-        for item in page:
-            await self._deliver([item])
+        firsts = [chain[0] for chain in batching.chains(item.order for item in page)]
+        behind = [item for index, item in enumerate(page) if index not in firsts]
+        try:
+            await self._deliverer.put_behind(self._target, behind)
+        except NicobarError as failure:
+            self._tell_unfinished(failure)
+            return
+        for index in firsts:
+            await self._deliver([page[index]])
+
+    def _tell_unfinished(self, failure: NicobarError) -> None:
+        self._has_strays = True
+        endpoint_id = self._target.endpoint.id
+        log.error("deliveries not finished", endpoint_id=endpoint_id, code=failure.code, detail=failure.detail)
 
 
 def _why(breaker: Breaker) -> Reason:
@@ -368,7 +433,8 @@ def _why(breaker: Breaker) -> Reason:
 
 def _reported_part(breaker: Breaker) -> tuple[object, ...]:
     """The part of a breaker whose changes are stored and reported; the failure count alone is not."""
-    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
+    first = breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
+    return *first, breaker.streak, breaker.ended
 
 
 def log_end(task: asyncio.Task[None]) -> None:

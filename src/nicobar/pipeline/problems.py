@@ -94,14 +94,14 @@ _KINDS = (
         parts=("claims", "tasks", "catalogue"),
     ),
 )
+# These fail along with the store, which has its own alert.
+_READING = ("claims", "catalogue")
 _DAMAGED = reason(
     "store_damaged",
     "The database is damaged.",
     "Stop Nicobar and restore a backup; `nicobar doctor` lists the damage.",
 )
-_OLD = reason(
-    "backlog_old", "Events are waiting for too long.", "See why in the queue of the dashboard. Events get too old."
-)
+_OLD = reason("backlog_old", "Events are waiting for too long.", "The queue in the dashboard shows the cause.")
 _NOT_OLD = reason("backlog_recovered", "No event is waiting for too long.")
 _ENDPOINT_USABLE = reason("endpoint_usable", "The endpoint can be used again. Its deliveries are sent.")
 _SOURCE_USABLE = reason("source_usable", "The source can be used again. Its events are accepted.")
@@ -170,8 +170,11 @@ class Problems:
         """Looks once. Raises StoreError if the backlog cannot be read; the other alerts were sent then."""
         report = await self._readiness.report(delivery=True)
         await self._follow_damage()
+        is_store_bad = any(part.name == "store" and part.state is State.FAILED for part in report.parts)
+        ignored = _READING if is_store_bad else ()
         for kind in _KINDS:
-            await self._follow_parts(kind, [part for part in report.parts if part.name in kind.parts])
+            parts = [part for part in report.parts if part.name in kind.parts and part.name not in ignored]
+            await self._follow_parts(kind, parts)
         await self._follow_sources()
         await self._follow_endpoints()
         is_stored = not self._courses[AlertType.STORE_FAILING].is_told

@@ -205,7 +205,7 @@ class Readiness:
                 + (
                     f"another process has held the database's write lock for {waits_ms} ms."
                     if waits_ms is not None
-                    else "the disk is slow or overloaded."
+                    else "the database's disk or server is slow, or does not respond."
                 ),
             )
         error = _error_of(look) or condition.append_refused

@@ -24,12 +24,13 @@ from nicobar.connectors import (
 )
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import BreakerState, RequestRecord
+from nicobar.model import BreakerState, DeliveryState, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.gate import Gate
-from nicobar.pipeline.work import Work, internal_error
+from nicobar.pipeline.retry import Settled
+from nicobar.pipeline.work import Work, in_order, internal_error
 from nicobar.reasons import reason
 
 # A page's requests are sent within this time; the rest is retried later, long before the lease expires.
@@ -43,6 +44,8 @@ MAX_RECORDED_RESPONSE_CHARS = 4_096
 _CLOSING = Deferred(
     reason=reason("not_sent_closing", "Not sent because this process stops delivering for the endpoint.")
 )
+# A delivery with something to send.
+_NOTHING = Settled(state=DeliveryState.SUCCESS, code="", reason=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class _Exchange:
     request: Request
     answer: Response | NoResponse
     outcomes: Sequence[Outcome]
+    # Which calls were rejected as a part of a merged one.
+    refused: Sequence[bool]
 
 
 class Sender:
@@ -84,26 +89,26 @@ class Sender:
 
     async def send(self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int) -> None:
         """Sends deliveries that share requests; each gets its outcomes and requests."""
-        items = [_Item(call, attempt) for attempt in works if attempt.ready for call in attempt.ready.calls]
+        items = _without_blocked(works)
         cuts = batching.requests([item.call for item in items], target.destination.batch_bounds)
         for start, end in cuts:
             try:
-                outcomes = await self._send(target, items[start:end], gate, deadline_ms)
+                await self._send(target, _sendable(items[start:end], items), gate, deadline_ms)
             except Exception as error:  # noqa: BLE001 - our own fault, and no other parcel's
                 log.exception("request broken by an internal error", endpoint_id=target.endpoint.id)
                 for candidate in works:
                     if candidate.ready and len(candidate.outcomes) < len(candidate.ready.calls):
                         candidate.outcomes.append(internal_error(error))
                 break
-            # Calls after a deferred call wait with it; calls after a rejected one are sent.
-            if not _through(outcomes):
-                break
 
     async def _send(
         self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int
     ) -> list[Outcome]:
         """One request; where its answer does not say which call is to blame, two with half of the calls each."""
-        calls = [item.call for item in items]
+        if not items:
+            return []
+        merged = batching.merge([item.call for item in items], [id(item.owner) for item in items])
+        calls = [one.call for one in merged]
         request = target.destination.pack(calls)
         late = await self._wait_for_turn(gate, deadline_ms)
         if late is not None:
@@ -112,7 +117,8 @@ class Sender:
             return [late]
         answer = await self._transport.send(request)
         self._count(target, answer)
-        outcomes = target.destination.read(calls, answer)
+        read = target.destination.read(calls, answer)
+        outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
@@ -121,10 +127,29 @@ class Sender:
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
-            if items[half - 1].owner is items[half].owner and not _through(first):
-                return first
-            return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
-        return await self._read_blocked(target, items, gate, deadline_ms, _Exchange(request, answer, outcomes))
+            return [*first, *await self._send(target, _sendable(items[half:], items), gate, deadline_ms)]
+        exchange = _Exchange(request, answer, outcomes, _refused_together(merged, outcomes))
+        if any(exchange.refused):
+            return await self._send_apart(target, items, gate, deadline_ms, exchange)
+        _note_merged(items, merged)
+        return await self._read_blocked(target, items, gate, deadline_ms, exchange)
+
+    async def _send_apart(
+        self,
+        target: OpenEndpoint,
+        items: Sequence[_Item],
+        gate: Gate,
+        deadline_ms: int,
+        exchange: _Exchange,
+    ) -> list[Outcome]:
+        """Repeats calls in halves that were merged and rejected: only one of them need be invalid."""
+        pairs = list(zip(items, exchange.outcomes, exchange.refused, strict=True))
+        known = [(item, outcome) for item, outcome, is_refused in pairs if not is_refused]
+        noted = _noted(exchange, items, [item for item, _ in known], [outcome for _, outcome in known])
+        again = [item for item, _, is_refused in pairs if is_refused]
+        half = len(again) // 2
+        first = await self._send(target, again[:half], gate, deadline_ms)
+        return [*noted, *first, *await self._send(target, _sendable(again[half:], again), gate, deadline_ms)]
 
     async def _read_blocked(
         self, target: OpenEndpoint, items: Sequence[_Item], gate: Gate, deadline_ms: int, exchange: _Exchange
@@ -144,7 +169,7 @@ class Sender:
         if any(isinstance(outcome, Blocked) for outcome in first):
             # The endpoint goes on hold, so the other calls are not repeated.
             return [*first, *_noted(exchange, items, items[half:], outcomes[half:])]
-        return [*first, *await self._send(target, items[half:], gate, deadline_ms)]
+        return [*first, *await self._send(target, _sendable(items[half:], items), gate, deadline_ms)]
 
     def _is_suspect(self, gate: Gate, items: Sequence[_Item], outcomes: Sequence[Outcome]) -> bool:
         """Whether the blocked deliveries themselves may be the cause rather than the configuration: the destination
@@ -163,10 +188,13 @@ class Sender:
         pairs = zip(items, outcomes, strict=True)
         gate.suspects.accepted([it.owner.claimed.message.id for it, got in pairs if isinstance(got, Delivered)])
         if isinstance(first, Deferred) and first.failing:
-            message_ids = [item.owner.claimed.message.id for item in items]
-            gate.failed(first.reason, message_ids, now_ms, self._jitter(), foreign=first.foreign)
-        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
-            gate.answered()
+            gate.failed(first.reason, _firsts(items), now_ms, self._jitter(), foreign=first.foreign)
+        elif isinstance(first, Delivered | Refused):
+            gate.answered(now_ms)
+        elif isinstance(first, Deferred) and first.reached:
+            gate.reached()
+            if not first.throttled:
+                gate.put_off(first.reason, _firsts(items), now_ms)
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until a request may be sent; returns why not, if that would be after the deadline."""
@@ -214,6 +242,12 @@ class Sender:
         self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
 
 
+def _firsts(items: Sequence[_Item]) -> list[str]:
+    """The message of each customer's first delivery: what waits behind it does not show that others fail, too."""
+    firsts = {item.owner.order: item.owner for item in reversed(items)}
+    return [owner.claimed.message.id for owner in firsts.values()]
+
+
 def _start_of(body: bytes) -> str:
     """The first characters of a response; the rest of a large one is not decoded."""
     # A character of UTF-8 has at most four bytes.
@@ -228,6 +262,36 @@ def _set_aside(outcome: Outcome) -> Outcome:
 def _through(outcomes: Sequence[Outcome]) -> bool:
     """Whether the calls after these may be sent."""
     return all(isinstance(outcome, Delivered | Refused) for outcome in outcomes)
+
+
+def _without_blocked(works: Sequence[Work]) -> list[_Item]:
+    """The calls of deliveries, except those behind one that waits for another run of its handler."""
+    ahead = in_order((work, work.stopped or _NOTHING) for work in works)
+    return [
+        _Item(call, work) for work, result in ahead if result is _NOTHING and work.ready for call in work.ready.calls
+    ]
+
+
+def _sendable(items: Sequence[_Item], among: Sequence[_Item]) -> list[_Item]:
+    """Without the calls after one of `among` that may still succeed: of its delivery, and of those behind it. Calls
+    after a rejected one are sent.
+    """
+    blocked = {item.owner.order for item in among if not _through(item.owner.outcomes)}
+    return [item for item in items if item.owner.order not in blocked]
+
+
+def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:
+    together = [one.count > 1 for one in merged for _ in range(one.count)]
+    return [flag and isinstance(outcome, Refused) for flag, outcome in zip(together, outcomes, strict=True)]
+
+
+def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
+    start = 0
+    for one in merged:
+        for item in items[start : start + one.count]:
+            if one.call.merged is not None and one.call.merged not in item.owner.verdicts:
+                item.owner.verdicts.append(one.call.merged)
+        start += one.count
 
 
 def _middle(items: Sequence[_Item]) -> int:

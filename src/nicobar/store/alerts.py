@@ -11,8 +11,10 @@ from nicobar.model import AlertResult
 class AlertLog(Protocol):
     """Which alerts were sent. The targets are a part of the configuration."""
 
-    async def take_alert(self, alert_id: str, *, now_ms: int, forget_before_ms: int) -> bool:
-        """Whether the caller is the first to take this alert on, and so is the one to send it."""
+    async def take_alert(self, problem: str, content: str, *, now_ms: int, forget_before_ms: int) -> bool:
+        """Whether the caller is the first to take on this alert about a problem, and so is the one to send it: the
+        latest one about the problem, if there is one, had another content.
+        """
         ...
 
     async def put_alert_result(self, target_id: str, result: AlertResult) -> None:

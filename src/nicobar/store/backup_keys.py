@@ -84,7 +84,7 @@ def key_for_restore(place: KeyPlace, backup: BackupFile) -> Iterator[bool]:
         raise StoreUnusable(
             "key_missing",
             f"The backup {backup.path} needs the key {backup.key_id or 'of its installation'}. There is no key in "
-            f"{place.path}, the setting secret_key is empty, and there is no {key_beside(backup.path)} that fits.",
+            f"{place.path}, the setting secret_key is empty, and there is no {key_beside(backup.path)} that matches.",
             f"Put the key of that installation into {place.path}, or set NICOBAR_SECRET_KEY to it.",
         )
     # Opening the database puts it in its place.

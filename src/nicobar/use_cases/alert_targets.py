@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.audit import AuditAction
-from nicobar.connectors.fields import is_plain_url
-from nicobar.crypto import webhook_secret_key
+from nicobar.connectors.fields import address_error, is_plain_url
+from nicobar.crypto import WebhookKey
 from nicobar.errors import Conflict, Refusal, StoreUnusable, UserError
 from nicobar.model import AlertResult, AlertTarget, Record, TargetKind
 from nicobar.pipeline.alert_targets import Address, open_address, seal_address
@@ -27,7 +27,8 @@ _EMAIL = re.compile(r"[^\s@,;<>\"]{1,64}@[^\s@,;<>\"]{1,255}")
 _PAGERDUTY_KEY = re.compile(r"[A-Za-z0-9]{32}")
 
 TargetName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, examples=["on call"])]
-TargetAddress = Annotated[str, Meta(max_length=MAX_ADDRESS_CHARS, examples=["https://ops.example/alerts"])]
+TargetAddress = Annotated[str, Meta(max_length=MAX_ADDRESS_CHARS, examples=["ops@example.com"])]
+TargetSecret = Annotated[str, Meta(max_length=MAX_ADDRESS_CHARS)]
 # Types that can be chosen: a test alert is always sent.
 CHOSEN_TYPES = tuple(kind for kind in AlertType if kind is not AlertType.TEST)
 
@@ -38,7 +39,7 @@ class TargetSpec(Record):
     name: TargetName
     kind: TargetKind
     address: TargetAddress = ""
-    secret: TargetAddress = ""
+    secret: TargetSecret = ""
     alert_types: tuple[AlertType, ...] = ()
     references: dict[str, str] = {}
 
@@ -49,7 +50,7 @@ class TargetPatch(Record):
     name: TargetName | UnsetType = UNSET
     kind: TargetKind | UnsetType = UNSET
     address: TargetAddress | UnsetType = UNSET
-    secret: TargetAddress | UnsetType = UNSET
+    secret: TargetSecret | UnsetType = UNSET
     alert_types: tuple[AlertType, ...] | UnsetType = UNSET
     references: dict[str, str] | UnsetType = UNSET
 
@@ -68,6 +69,7 @@ def creation(services: OperationServices, snapshot: Snapshot, spec: TargetSpec) 
     now_ms = services.clock.now_ms()
     target_id = services.ids.new("alt")
     address = _checked(spec.kind, Address(address=spec.address, secret=spec.secret))
+    _check_allowed(services, spec.kind, address)
     target = AlertTarget(
         id=target_id,
         name=spec.name,
@@ -159,6 +161,8 @@ def _with_address(services: OperationServices, target: AlertTarget, patch: Targe
     is_elsewhere = kind is not target.kind or address != stored.address
     secret = ("" if is_elsewhere else stored.secret) if patch.secret is UNSET else patch.secret
     wanted = _checked(kind, Address(address=address, secret=secret))
+    if is_elsewhere:
+        _check_allowed(services, kind, wanted)
     references = target.references if patch.references is UNSET else patch.references
     if wanted == stored and kind is target.kind:
         return msgspec.structs.replace(target, references=references)
@@ -182,18 +186,25 @@ def _checked(kind: TargetKind, given: Address) -> Address:
             if not _PAGERDUTY_KEY.fullmatch(given.secret):
                 raise UserError(
                     "secret_invalid",
-                    "Invalid integration key: must have 32 letters and digits.",
-                    "Copy it from an integration of the type Events API v2.",
+                    "Invalid routing key: must have 32 letters and digits.",
+                    "Copy it from a PagerDuty service that uses Events API v2.",
                 )
             given = msgspec.structs.replace(given, address=given.address or PAGERDUTY_URL)
         case TargetKind.WEBHOOK:
             if given.secret:
-                webhook_secret_key(given.secret)
+                WebhookKey(given.secret)
         case TargetKind.SLACK:
             given = msgspec.structs.replace(given, secret="")
     if not is_plain_url(given.address):
         raise UserError("address_invalid", "Invalid URL.", "Enter a full http or https URL.")
     return given
+
+
+def _check_allowed(services: OperationServices, kind: TargetKind, to: Address) -> None:
+    """Raises UserError for a URL whose host is an address that requests must not reach."""
+    refused = None if kind is TargetKind.EMAIL else services.settings.allowed.refused_literal(to.address)
+    if refused is not None:
+        raise address_error(refused)
 
 
 def _check_free(snapshot: Snapshot, name: str) -> None:

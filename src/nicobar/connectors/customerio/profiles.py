@@ -6,8 +6,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import msgspec
+
 from nicobar.connectors import Delivered, Outcome, ReadyCall
+from nicobar.connectors.customerio import merging
 from nicobar.connectors.customerio.track_api import v1_call
+from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
@@ -32,9 +36,19 @@ _ANYONE = Change(person_id=None)
 
 
 class ItemCall(ReadyCall):
-    """A call with an object of v2. `change` is None if it changes no profile."""
+    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `merging.py`."""
 
     change: Change | None = _ANYONE
+    identifies: str = ""
+
+    def merged_with(self, later: ReadyCall) -> ReadyCall | None:
+        if not isinstance(later, ItemCall) or not self.identifies or self.identifies != later.identifies:
+            return None
+        item = merging.merged(self.body, later.body)
+        body = None if item is None else encoded(item)
+        if item is None or body is None:
+            return None
+        return msgspec.structs.replace(self, body=body, change=change_of(item), merged=merging.verdict())
 
 
 def change_of(item: Mapping[str, Json]) -> Change | None:
@@ -87,7 +101,9 @@ class Profiles:
 
 
 def _change_of_other(call: ReadyCall) -> Change | None:
-    """What a call of v1, or one that is not known, may do to profiles."""
+    """What a call of v1, one that was stored, or one that is not known may do to profiles."""
+    if call.batchable:
+        return change_of(msgspec.json.decode(call.body, type=dict[str, Json]))
     documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
     return _ANYONE if documented_call is None or documented_call.body in _CHANGING_V1 else None
 

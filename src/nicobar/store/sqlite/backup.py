@@ -14,6 +14,7 @@ from nicobar.store.backup import BackupFile
 from nicobar.store.copy import TableSql
 from nicobar.store.sqlite.connection import BUSY_MS, SQL
 from nicobar.store.sqlite.errors import DAMAGED, is_damage, primary_code, unavailable
+from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.whole_files import (
     BESIDE,
     beside,
@@ -37,6 +38,7 @@ def back_up(path: Path, target: Path, *, force: bool, now_ms: int) -> BackupFile
     UserError, StoreError.
     """
     check_target(path, target, force=force)
+    check_log(path)
     with _meaning(path, target), contextlib.closing(open_whole(path, busy_ms=BUSY_MS)) as source:
         describe(source, path)
         check_space(target.parent, needed_bytes(source, with_free=True), "The backup")
@@ -116,5 +118,5 @@ def _error(path: Path, target: Path, error: sqlite3.Error) -> NicobarError:
 
 def _damaged(path: Path, problems: str) -> StoreUnusable:
     return StoreUnusable(
-        "database_damaged", f"The database {path} is damaged: {problems}. No backup was made.", DAMAGED
+        "database_damaged", f"The database {path} is damaged: {problems}. Nothing was written.", DAMAGED
     )

@@ -10,6 +10,7 @@ from nicobar.errors import StoreUnusable
 from nicobar.store.backup import Compacted
 from nicobar.store.installation import opening
 from nicobar.store.sqlite.errors import DAMAGED, is_damage, unavailable
+from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.whole_files import (
     beside,
     check_space,
@@ -26,6 +27,7 @@ def compact(path: Path) -> Compacted:
     """No other process may use the database. It stays as it is until the new file is whole. Raises UserError,
     StoreUnusable.
     """
+    check_log(path)
     try:
         with opening(path.parent), sole_use(path) as old:
             return _replace(path, old)

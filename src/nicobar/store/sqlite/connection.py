@@ -17,6 +17,8 @@ from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 
+# "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
+APPLICATION_ID = 0x6E626172
 MIN_SQLITE = (3, 35, 0)  # RETURNING
 BUSY_MS = 10_000
 JOURNAL_BYTES = 64 * 1024 * 1024
@@ -132,8 +134,8 @@ class DatabaseFiles:
                 raise StoreUnavailable(
                     "database_replaced",
                     f"The database file {path.name} was deleted or replaced while Nicobar was running.",
-                    "Stop Nicobar, put the right files in place (the database with its -wal, or a backup), and start "
-                    "it again.",
+                    "Stop Nicobar, put the database back with its -wal, or restore a backup (nicobar restore FILE "
+                    "--force), and start it again.",
                 )
         self.check_size(1)
 

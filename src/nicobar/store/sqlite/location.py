@@ -21,6 +21,7 @@ from nicobar.store.sqlite.compact import compact
 from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, check_version, find_damage, lock_path
 from nicobar.store.sqlite.restore import check_unused, restoring
+from nicobar.store.sqlite.space import examine_space
 
 
 class SqliteLocation:
@@ -67,24 +68,24 @@ class SqliteLocation:
 
     def examine(self, clock: Clock) -> list[Finding]:  # noqa: ARG002
         """A file has no server."""
-        return []
+        return examine_space(self._path) if self.exists() else []
 
     def find_damage(self, *, limit: int) -> list[str]:
         return find_damage(self._path, limit=limit)
 
     def back_up(self, target: Path, *, force: bool, now_ms: int) -> BackupFile:
-        return back_up(self._path, target, force=force, now_ms=now_ms)
+        return back_up(self._path.resolve(), target, force=force, now_ms=now_ms)
 
     @contextmanager
     def restoring(self, backup: Path, *, force: bool, now_ms: int) -> Iterator[PreparedRestore]:
-        with restoring(self._path, backup, self.worker_place, force=force, now_ms=now_ms) as prepared:
+        with restoring(self._path.resolve(), backup, self.worker_place, force=force, now_ms=now_ms) as prepared:
             yield prepared
 
     def check_unused(self) -> None:
-        check_unused(self._path, self.worker_place)
+        check_unused(self._path.resolve(), self.worker_place)
 
     def compact(self) -> Compacted:
-        return compact(self._path)
+        return compact(self._path.resolve())
 
     @contextmanager
     def worker_place(self) -> Iterator[bool]:

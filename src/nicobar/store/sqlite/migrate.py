@@ -15,11 +15,10 @@ from nicobar.errors import StoreUnusable
 from nicobar.store import migrations
 from nicobar.store.installation import KeyHolder, bind, check_not_moved, new_application
 from nicobar.store.migrations import Migrated, check_delivering, read_plan
-from nicobar.store.sqlite.connection import SQL, SqliteSession, connect
+from nicobar.store.sqlite.connection import APPLICATION_ID, SQL, SqliteSession, connect
 from nicobar.store.sqlite.errors import FIXES, is_damage, primary_code
+from nicobar.store.sqlite.lineage import check_log, renew_mark
 
-# "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
-APPLICATION_ID = 0x6E626172
 PAGE_BYTES = 4096
 
 
@@ -29,7 +28,17 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
     """
     if keys is not None and is_missing(path):
         keys.check_missing()
-    with _unusable(path), contextlib.closing(connect(path)) as connection:
+    if keys is not None:
+        check_log(path)
+    with meaning(path):
+        migrated = _migrate(path, now_ms, keys)
+        if keys is not None:
+            renew_mark(path)
+    return migrated
+
+
+def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
+    with contextlib.closing(connect(path)) as connection:
         _check_owner(connection, path)
         connection.execute("BEGIN EXCLUSIVE")
         (tables,) = connection.execute(SQL["count_tables"]).fetchone()
@@ -55,7 +64,7 @@ def apply_migrations(path: Path, now_ms: int, keys: KeyHolder | None = None) -> 
 
 def check_version(path: Path) -> None:
     """Raises StoreUnusable where this version may no longer use the file, or cannot open it."""
-    with _unusable(path), contextlib.closing(connect(path, create=False)) as connection:
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         migrations.check_version(SqliteSession(connection), "sqlite")
 
 
@@ -96,7 +105,7 @@ def find_damage(path: Path, *, limit: int) -> list[str]:
     """What SQLite's quick check finds wrong with the file, at most `limit` problems; it reads all of it, and creates
     nothing. Raises StoreUnusable where the file cannot be opened.
     """
-    with _unusable(path), contextlib.closing(connect(path, create=False)) as connection:
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         try:
             found = [str(text) for (text,) in connection.execute(f"PRAGMA quick_check({limit:d})")]
         except sqlite3.DatabaseError as error:
@@ -117,7 +126,8 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _unusable(path: Path) -> Iterator[None]:
+def meaning(path: Path) -> Iterator[None]:
+    """Raises StoreUnusable for what SQLite reports."""
     try:
         yield
     except sqlite3.DatabaseError as error:

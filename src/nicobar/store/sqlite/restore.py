@@ -15,6 +15,7 @@ from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.store.backup import PreparedRestore
 from nicobar.store.installation import fix_for, opening, sync_directory
 from nicobar.store.sqlite.errors import is_damage, unavailable
+from nicobar.store.sqlite.lineage import is_foreign
 from nicobar.store.sqlite.whole_files import (
     beside,
     check_space,
@@ -87,8 +88,8 @@ def _prepare(backup: Path, made: Path) -> PreparedRestore:
 
 @contextlib.contextmanager
 def _alone(path: Path, worker_place: WorkerPlace) -> Iterator[sqlite3.Connection | None]:
-    """A connection to the database that is to be replaced; None where it is missing or damaged. Raises UserError
-    where another process uses it.
+    """A connection to the database that is to be replaced; None where it is missing or damaged, or where its log is
+    another file's, which SQLite would apply. Raises UserError where another process uses it.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -96,7 +97,7 @@ def _alone(path: Path, worker_place: WorkerPlace) -> Iterator[sqlite3.Connection
         except UserError as error:
             raise in_use(path) from error
         connection = None
-        if path.exists() and path.stat().st_size:
+        if path.exists() and path.stat().st_size and not is_foreign(path):
             with contextlib.suppress(sqlite3.DatabaseError):
                 connection = stack.enter_context(sole_use(path))
         yield connection

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
-from nicobar.store.sqlite.connection import BUSY_MS, SQL, SqliteSession
+from nicobar.store.findings import Finding, Level
+from nicobar.store.sqlite.connection import BUSY_MS, SQL, SqliteSession, connect
+from nicobar.store.sqlite.migrate import meaning
 
 # One page in so many stays unused for new data: what is deleted every day makes room for what comes every day.
 KEPT_PART = 20
@@ -34,6 +38,15 @@ def gives_back(connection: sqlite3.Connection) -> bool:
     """Whether the file can get smaller in steps."""
     (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
     return bool(mode == INCREMENTAL)
+
+
+def examine_space(path: Path) -> list[Finding]:
+    """Raises StoreUnusable where the file cannot be read."""
+    with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
+        if gives_back(connection):
+            return []
+    detail = "the file does not get smaller after data is deleted."
+    return [Finding(name="disk space", level=Level.NOTE, detail=detail, fix="To convert it once: nicobar compact")]
 
 
 def clear_log(connection: sqlite3.Connection) -> bool:

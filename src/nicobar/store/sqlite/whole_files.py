@@ -13,9 +13,8 @@ from pathlib import Path
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.backup import BackupFile
 from nicobar.store.installation import fix_for, sync_directory
-from nicobar.store.sqlite.connection import SQL
+from nicobar.store.sqlite.connection import APPLICATION_ID, SQL
 from nicobar.store.sqlite.errors import primary_code
-from nicobar.store.sqlite.migrate import APPLICATION_ID
 
 BESIDE = ("-wal", "-shm", "-journal")
 MAX_PROBLEMS = 3

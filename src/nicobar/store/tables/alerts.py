@@ -16,10 +16,10 @@ _RESULT = msgspec.json.Decoder(AlertResult)
 class AlertTables(Tables):
     """`AlertLog` over a database."""
 
-    async def take_alert(self, alert_id: str, *, now_ms: int, forget_before_ms: int) -> bool:
+    async def take_alert(self, problem: str, content: str, *, now_ms: int, forget_before_ms: int) -> bool:
         def take(session: Session) -> bool:
             session.run("forget_alerts", {"before_ms": forget_before_ms})
-            return session.run("take_alert", {"id": alert_id, "at_ms": now_ms}) > 0
+            return session.run("take_alert", {"id": problem, "content": content, "at_ms": now_ms}) > 0
 
         return await self._database.write(take)
 

@@ -13,7 +13,14 @@ from nicobar.model import AlertResult, AlertTarget, TargetKind
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.alert_types import AlertType
 from nicobar.use_cases import alert_targets
-from nicobar.use_cases.alert_targets import TargetAddress, TargetName, TargetPatch, TargetSpec, find_target
+from nicobar.use_cases.alert_targets import (
+    TargetAddress,
+    TargetName,
+    TargetPatch,
+    TargetSecret,
+    TargetSpec,
+    find_target,
+)
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
@@ -27,6 +34,7 @@ from nicobar.web.operations import Response, delete, get, patch, post
 TAGS = ["Alert Target"]
 _FIELDS = {
     "address_invalid": "address",
+    "address_not_allowed": "address",
     "secret_invalid": "secret",
     "secret_malformed": "secret",
 }
@@ -41,13 +49,13 @@ AlertTypes = Annotated[list[AlertType], Meta(max_length=len(AlertType))]
 
 class AlertTargetIn(Shape):
     """The target to create. `address` is an email address or a URL; PagerDuty's own by default. `secret` signs the
-    requests of a webhook (`whsec_…`, optional) or is the integration key of PagerDuty. `alertTypes` defaults to all.
+    requests of a webhook (`whsec_…`, optional) or is the routing key of PagerDuty. `alertTypes` defaults to all.
     """
 
     name: TargetName
     kind: TargetKind
     address: TargetAddress = ""
-    secret: TargetAddress = ""
+    secret: TargetSecret = ""
     alert_types: AlertTypes = []
 
 
@@ -57,7 +65,7 @@ class AlertTargetPatch(Shape):
     name: TargetName | UnsetType = UNSET
     kind: TargetKind | UnsetType = UNSET
     address: TargetAddress | UnsetType = UNSET
-    secret: TargetAddress | UnsetType = UNSET
+    secret: TargetSecret | UnsetType = UNSET
     alert_types: AlertTypes | UnsetType = UNSET
 
 

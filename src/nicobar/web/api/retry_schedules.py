@@ -28,7 +28,7 @@ class RetryScheduleInOut(Shape):
     needs=Needs.ANY_READER,
 )
 async def get_retry_schedule(event_type_name: NameKey, snapshot: Snapshot, services: Services) -> RetryScheduleInOut:
-    """Returns the delay before each retry of deliveries of an event type: its own schedule, or else the one of the
+    """Returns the delay before each retry of deliveries of an event type: its own schedule, or else that of the
     settings, which endpoints may replace.
     """
     event_types.find_event_type(snapshot, decode_slashes(event_type_name))

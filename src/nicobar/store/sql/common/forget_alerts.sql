@@ -1,2 +1,2 @@
--- Forgets the alerts of past hours.
+-- Forgets alerts that were taken on long ago.
 DELETE FROM taken_alerts WHERE at_ms < :before_ms

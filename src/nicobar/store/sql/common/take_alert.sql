@@ -1,2 +1,4 @@
--- Takes an alert on, unless a process already has.
-INSERT INTO taken_alerts (id, at_ms) VALUES (:id, :at_ms) ON CONFLICT (id) DO NOTHING
+-- Takes an alert about a problem on, unless a process already has taken on the same one.
+INSERT INTO taken_alerts (id, content, at_ms) VALUES (:id, :content, :at_ms)
+ON CONFLICT (id) DO UPDATE SET content = excluded.content, at_ms = excluded.at_ms
+    WHERE taken_alerts.content <> excluded.content

@@ -1,0 +1,104 @@
+"""Whether a write-ahead log belongs to the database file beside it. SQLite does not know: it applies the log that a
+killed process has left to whatever file has its name.
+
+So a file gets a new mark whenever it is opened while no other process uses it: a number in its header. It changes
+only while the log is empty, so that all pages in a log show the mark of their file. A copy of the file from before
+has another one. The formats: https://sqlite.org/fileformat2.html.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from nicobar.errors import StoreUnusable, UserError
+from nicobar.store.sqlite.whole_files import sole_use
+
+_MARK = slice(60, 64)
+_LOG_HEADER_BYTES = 32
+_FRAME_HEADER_BYTES = 24
+# A mark is smaller than the time of a backup, which takes the same place.
+MAX_MARK = 1_000_000_000
+TORN_MS = 100
+# By device and inode.
+_HANDLES: dict[tuple[int, int], int] = {}
+
+
+def check_log(path: Path) -> None:
+    """Raises StoreUnusable for the log of another file, before SQLite applies it. Blocks."""
+    if is_foreign(path):
+        raise StoreUnusable(
+            "log_foreign",
+            f"The write-ahead log {_log(path)} does not belong to the database {path}: the file was replaced.",
+            "Put the right file back. Or restore a backup: nicobar restore FILE --force. It keeps both files.",
+        )
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether the log is another file's. Blocks."""
+    foreign = _foreign_frames(path)
+    if not foreign:
+        return False
+    # A process that uses the database may have been writing this frame.
+    time.sleep(TORN_MS / 1000)
+    return bool(foreign & _foreign_frames(path))
+
+
+def renew_mark(path: Path) -> None:
+    """Does nothing while another process has the database open, or where the disk is full: the old mark is right."""
+    try:
+        with sole_use(path) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Closing it writes the mark into the file; either mark is right after a power failure.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA user_version = {1 + secrets.randbelow(MAX_MARK - 1):d}")
+    except (UserError, sqlite3.OperationalError):
+        return
+
+
+def _foreign_frames(path: Path) -> set[int]:
+    """The numbers of the log's copies of the first page that have another mark than the file."""
+    try:
+        with _log(path).open("rb") as log:
+            marks, is_only = _logged_marks(log)
+        # Only the mark itself: the process that set it ended right then.
+        if is_only:
+            return set()
+        own = _mark(path)
+    except FileNotFoundError:
+        return set()
+    return {number for number, mark in marks.items() if mark != own}
+
+
+def _logged_marks(log: BinaryIO) -> tuple[dict[int, bytes], bool]:
+    """The mark in each copy of the first page, by the number of its frame, and whether the log has no other page."""
+    header = log.read(_LOG_HEADER_BYTES)
+    page_bytes, salts = int.from_bytes(header[8:12], "big"), header[16:24]
+    marks: dict[int, bytes] = {}
+    number = 0
+    while len(frame := log.read(_FRAME_HEADER_BYTES)) == _FRAME_HEADER_BYTES and frame[8:16] == salts:
+        if int.from_bytes(frame[:4], "big") == 1:
+            marks[number] = log.read(page_bytes)[_MARK]
+        else:
+            log.seek(page_bytes, os.SEEK_CUR)
+        number += 1
+    return marks, len(marks) == number
+
+
+def _mark(path: Path) -> bytes:
+    """Through a handle that stays open: closing any handle of the file would end the locks that this process's
+    connections have (https://sqlite.org/howtocorrupt.html).
+    """
+    status = path.stat()
+    key = (status.st_dev, status.st_ino)
+    if key not in _HANDLES:
+        _HANDLES[key] = os.open(path, os.O_RDONLY)
+    return os.pread(_HANDLES[key], _MARK.stop, 0)[_MARK]
+
+
+def _log(path: Path) -> Path:
+    return Path(f"{path.resolve()}-wal")

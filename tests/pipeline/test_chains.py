@@ -1,0 +1,353 @@
+"""One customer's waiting events share requests, in order; what lies behind one that is not final returns untried."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nicobar.connectors import NoResponse
+from nicobar.connectors.customerio.merging import identified
+from nicobar.connectors.customerio.profiles import ItemCall
+from nicobar.model import DeliveryState
+from nicobar.pipeline.batching import merge
+from nicobar.pipeline.lane import NewShares
+from nicobar.reasons import plain
+from nicobar.sandbox import Broken, Failure
+from nicobar.store import AddTransformation
+from support.worker import OK, status, working, world
+
+IDENTIFY = """function handler(webhook) {
+  const data = webhook.payload.data;
+  webhook.payload = [nicobar.identify({plan: data.name, [data.name]: 1})];
+  if (data.note) webhook.payload.push(nicobar.event(data.name, {}));
+  return webhook;
+}"""
+LENGTH = 20
+NAMES = [f"n{number}" for number in range(LENGTH)]
+
+
+def partly(items, *rejected: str):
+    """A 207 that rejects the events of these names."""
+    errors = [
+        {"batch_index": index, "reason": "invalid", "field": "name", "message": "no"}
+        for index, item in enumerate(items)
+        if item["name"] in rejected
+    ]
+    body = msgspec.json.encode({"errors": errors}) if errors else b"{}"
+    return msgspec.structs.replace(OK, status=207 if errors else 200, body=body)
+
+
+async def chain(it, count: int = LENGTH) -> list[str]:
+    """Events of one customer that wait together, behind one that is accepted."""
+    it.network.open.clear()
+    await it.accept("first")
+    assert await it.network.next() == ["first"]
+    ids = [await it.accept(name) for name in NAMES[:count]]
+    it.network.open.set()
+    assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
+    return ids
+
+
+async def states(it, ids):
+    return [(delivery.state.value, delivery.tries) for delivery in [await it.delivery(one) for one in ids]]
+
+
+def waiting(count: int) -> list[tuple[str, int]]:
+    return [("pending", 1), *[("pending", 0)] * (count - 1)]
+
+
+async def seen(it, count: int) -> list[object]:
+    """The names of as many sent events."""
+    names: list[object] = []
+    while len(names) < count:
+        names += await it.network.next()
+    return names
+
+
+async def test_one_customer_s_waiting_events_share_a_request_in_order(tmp_path):
+    async with world(tmp_path) as it:
+        await chain(it)
+        assert await it.network.next() == NAMES
+
+
+async def test_a_chain_longer_than_a_request_goes_in_several_in_order(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first")
+        await it.network.next()
+        for number in range(30):
+            await it.accept(f"{number}a,{number}b,{number}c,{number}d")
+        it.network.open.set()
+        sent = [await it.network.next(), await it.network.next()]
+        assert [len(names) for names in sent] == [100, 20]
+        assert [name for names in sent for name in names] == [f"{n}{part}" for n in range(30) for part in "abcd"]
+
+
+@pytest.mark.parametrize("answer", [NoResponse(reason=plain("timed out"), duration_ms=1), status(503), status(429)])
+async def test_a_chain_without_success_waits_behind_its_first(tmp_path, answer):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: OK if items[0]["name"] == "first" else answer
+        ids = await chain(it)
+        assert await it.network.next() == NAMES
+        assert (await it.next_recorded()).message.id == ids[0]
+        await it.move(0)
+        assert await states(it, ids) == waiting(LENGTH)
+        assert [len(await it.attempts(one)) for one in ids] == [1, *[0] * (LENGTH - 1)]
+        assert await it.store.claim(1, term=1, now_ms=it.clock.now_ms(), limit=9, max_bytes=9, lease_ms=9) == []
+        it.network.answer = lambda _items: OK
+        await it.move(5_000)
+        assert await it.network.next() == NAMES[:1], "what has failed is sent alone"
+        assert await it.network.next() == NAMES[1:]
+
+
+@pytest.mark.parametrize("bad", [0, 7, 19])
+async def test_a_rejected_event_of_a_chain_fails_alone(tmp_path, bad):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: partly(items, NAMES[bad])
+        ids = await chain(it)
+        for _ in ids:
+            await it.next_recorded()
+        expected = [("failed", 1) if one == ids[bad] else ("success", 1) for one in ids]
+        assert await states(it, ids) == expected
+        assert await it.network.next() == NAMES
+        assert it.network.sent.empty()
+
+
+@pytest.mark.parametrize("bad", [0, 7, 19])
+async def test_a_chain_rejected_as_a_whole_is_halved_in_order(tmp_path, bad):
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: status(400) if NAMES[bad] in [item["name"] for item in items] else OK
+        ids = await chain(it)
+        for _ in ids:
+            await it.next_recorded()
+        assert await states(it, ids) == [("failed", 1) if one == ids[bad] else ("success", 1) for one in ids]
+        accepted: list[object] = []
+        while not it.network.sent.empty():
+            names = await it.network.next()
+            accepted += [] if NAMES[bad] in names else names
+        assert accepted == [name for name in NAMES if name != NAMES[bad]]
+
+
+async def test_a_half_that_fails_holds_back_its_customer_only(tmp_path):
+    """A request is rejected as a whole; of its halves one fails."""
+
+    def answer(items):
+        names = {item["name"] for item in items}
+        if "bad" in names:
+            return status(400)
+        return status(503) if "n3" in names else OK
+
+    async with world(tmp_path) as it:
+        it.network.answer = answer
+        it.network.open.clear()
+        await it.accept("first", "cus_first")
+        await it.network.next()
+        ids = [await it.accept(name) for name in NAMES[:8]]
+        await it.accept("bad", "cus_b")
+        good = await it.accept("good", "cus_c")
+        it.network.open.set()
+        while (await it.delivery(good)).state is not DeliveryState.SUCCESS:
+            await it.next_recorded()
+        await it.move(0)
+        done = [state for state, _ in await states(it, ids)]
+        assert done == sorted(done, reverse=True), "what was sent is a prefix"
+        assert done[3:] == ["pending"] * 5
+        sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
+        assert sent.count("n7") == 1, "only in the first request"
+
+
+async def test_a_handler_that_cannot_run_holds_back_its_customer(tmp_path):
+    """An event whose handler is killed is retried; those behind it are not sent before it."""
+    async with world(tmp_path) as it:
+        real = it.worker._deliverer._sandbox
+
+        class Sandbox:
+            async def run(self, jobs):
+                results = await real.run(jobs)
+                broken = Broken(failure=Failure.CRASHED, reason=plain("killed"), may_pass=True)
+                return [broken if b'"n2"' in job.body else got for job, got in zip(jobs, results, strict=True)]
+
+        it.worker._deliverer._sandbox = Sandbox()
+        ids = await chain(it, 5)
+        assert await it.network.next() == NAMES[:2]
+        for _ in range(3):
+            await it.next_recorded()
+        await it.move(0)
+        assert await states(it, ids) == [*[("success", 1)] * 2, *waiting(3)]
+        it.worker._deliverer._sandbox = real
+        await it.move(5_000)
+        assert await seen(it, 3) == NAMES[2:5]
+
+
+async def test_a_failed_handler_is_told_after_what_came_before(tmp_path):
+    """Behind an event that is not final, an event whose handler throws stays untried."""
+    async with world(tmp_path) as it:
+        it.network.answer = lambda items: OK if items[0]["name"] == "first" else status(503)
+        it.network.open.clear()
+        await it.accept("first")
+        await it.network.next()
+        ids = [await it.accept(name) for name in ("n0", "", "n2")]
+        it.network.open.set()
+        await it.next_recorded()
+        assert (await it.next_recorded()).message.id == ids[0]
+        await it.move(0)
+        assert await states(it, ids) == waiting(3)
+        it.network.answer = lambda _items: OK
+        await it.move(5_000)
+        for _ in ids:
+            await it.next_recorded()
+        assert await states(it, ids) == [("success", 2), ("failed", 1), ("success", 1)]
+
+
+async def test_a_chain_broken_by_an_internal_error_stays_in_order(tmp_path):
+    async with world(tmp_path) as it:
+        real = it.worker._deliverer._sandbox
+
+        class Sandbox:
+            async def run(self, jobs):
+                if len(jobs) > 1:
+                    raise RuntimeError("broken on purpose")
+                return await real.run(jobs)
+
+        it.worker._deliverer._sandbox = Sandbox()
+        await chain(it, 4)
+        assert [await it.network.next() for _ in range(4)] == [[name] for name in NAMES[:4]]
+
+
+async def test_a_request_broken_by_an_internal_error_holds_back_its_chain(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.breaks_on = "n3"
+        ids = await chain(it, 6)
+        await it.next_recorded()
+        await it.move(0)
+        assert await states(it, ids) == waiting(6)
+
+
+async def test_a_chain_whose_process_ended_goes_on_in_order(tmp_path):
+    async with world(tmp_path) as it:
+        ids = await chain(it)
+        it.network.open.clear()
+        assert await it.network.next() == NAMES
+        async with working(it.store, it.clock, it.ids) as again:
+            await again.move(20_000)
+            assert await again.network.next() == NAMES
+            for _ in ids:
+                await again.next_recorded()
+            assert await states(again, ids) == [("success", 1)] * LENGTH
+        it.network.open.set()
+
+
+def attributes(items) -> list[dict[str, object]]:
+    return [item["attributes"] for item in items if item["action"] == "identify"]
+
+
+async def identifies(it, notes):
+    """Events of one customer whose handler sets attributes, in one page."""
+    put = AddTransformation(endpoint_id=it.snapshot.endpoints[0].id, code=IDENTIFY, created_at_ms=2)
+    await it.store.change([put])
+    await it.worker._configuration.refresh()
+    it.network.open.clear()
+    await it.accept("first")
+    await it.network.sent.get()
+    ids = [await it.accept(f"n{number}", note=note) for number, note in enumerate(notes)]
+    it.network.open.set()
+    return ids
+
+
+async def test_successive_identifies_of_a_person_are_merged(tmp_path):
+    async with world(tmp_path) as it:
+        ids = await identifies(it, ["", "", "x", "", ""])
+        sent = await it.network.sent.get()
+        assert [item["action"] for item in sent] == ["identify", "event", "identify"]
+        assert attributes(sent) == [{"plan": "n2", "n0": 1, "n1": 1, "n2": 1}, {"plan": "n4", "n3": 1, "n4": 1}]
+        for _ in range(6):
+            await it.next_recorded()
+        for one in ids:
+            (attempt,), (delivery,) = await it.attempts(one), await it.store.deliveries(one)
+            assert "identify_merged" in [verdict.rule for verdict in attempt.verdicts]
+            assert attempt.requests[0].body.count('"plan"') == 1, "its own calls"
+            assert delivery.state is DeliveryState.SUCCESS
+
+
+async def test_a_rejected_merged_identify_fails_the_invalid_delivery_only(tmp_path):
+    def answer(items):
+        bad = [index for index, item in enumerate(items) if "n3" in item["attributes"]]
+        errors = [{"batch_index": index, "reason": "invalid", "message": "no"} for index in bad]
+        if not errors:
+            return OK
+        return msgspec.structs.replace(OK, status=207, body=msgspec.json.encode({"errors": errors}))
+
+    async with world(tmp_path) as it:
+        it.network.answer = answer
+        ids = await identifies(it, [""] * 5)
+        for _ in range(6):
+            await it.next_recorded()
+        assert [state for state, _ in await states(it, ids)] == ["success"] * 3 + ["failed", "success"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"identifiers": {"id": "a"}}, {"identifiers": {"id": "b"}}),
+        ({"identifiers": {"email": "a@b.example"}, "attributes": {"email": "c@b.example"}}, {}),
+        ({"timestamp": 1_700_000_000}, {}),
+        ({"attributes": {"_update": False}}, {}),
+        ({"attributes": {f"a{n}": n for n in range(200)}}, {"attributes": {f"b{n}": n for n in range(200)}}),
+        ({"attributes": {"x": "é" * 9_000}}, {"attributes": {"y": "é" * 9_000}}),
+        ({"action": "event", "name": "n"}, {"action": "event", "name": "n"}),
+    ],
+)
+def test_calls_that_are_no_plain_identifies_of_one_person_stay_apart(earlier, later):
+    base = {"type": "person", "action": "identify", "identifiers": {"id": "a"}, "attributes": {"z": 1}}
+    if "identifiers" in earlier:
+        base |= {"identifiers": earlier["identifiers"]}
+    items = [{**base, **earlier}, {**base, **later}]
+    calls = [
+        ItemCall(
+            method="POST",
+            url="u",
+            headers={},
+            body=msgspec.json.encode(item),
+            batchable=True,
+            identifies=identified(item),
+        )
+        for item in items
+    ]
+    assert [one.count for one in merge(calls, [1, 2])] == [1, 1]
+    assert [one.count for one in merge([calls[1], calls[1]], [1, 1])] == [1, 1], "calls of one delivery"
+
+
+async def test_events_of_an_http_endpoint_go_one_by_one(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        await chain(it, 3)
+        for name in NAMES[:3]:
+            assert await it.network.next() == [name]
+
+
+async def test_without_timestamps_a_customer_s_events_go_one_by_one(tmp_path):
+    async with world(tmp_path) as it:
+        await it.change_endpoint(settings={"keep_profile": False, "correct_timestamp": False})
+        await chain(it, 3)
+        for name in NAMES[:3]:
+            assert await it.network.next() == [name]
+
+
+@pytest.mark.parametrize("items_per_claim", [1, 7, 100])
+def test_a_fifth_of_the_places_goes_to_new_events(items_per_claim):
+    share = NewShares()
+    given = [share.of(items_per_claim) for _ in range(100)]
+    assert sum(oldest + newest for oldest, newest in given) == 20 * items_per_claim
+    assert abs(sum(oldest for oldest, _ in given) - sum(newest for _, newest in given)) <= 1
+
+
+async def test_a_new_customer_s_event_overtakes_a_backlog(tmp_path):
+    async with world(tmp_path) as it:
+        it.network.open.clear()
+        await it.accept("first", "cus_first")
+        await it.network.next()
+        for number in range(250):
+            await it.accept(f"old{number}", f"cus_{number}")
+        it.clock.move(400_000)
+        await it.accept("new", "cus_new")
+        it.network.open.set()
+        assert "new" in await it.network.next()
