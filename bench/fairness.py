@@ -133,8 +133,8 @@ async def outage(at: Place) -> None:
             took = f"not within {MAX_S:.0f} s, {OUTAGE_EVENTS - len(done.at_s)} still waited"
         await worker.stop(10_000)
     print(
-        f"  {OUTAGE_S:.0f} s without the destination, {OUTAGE_EVENTS} events of {OUTAGE_CUSTOMERS} customers: delivered "
-        f"after recovery {took}",
+        f"  {OUTAGE_S:.0f} s without the destination, {OUTAGE_EVENTS} events of {OUTAGE_CUSTOMERS} customers: "
+        f"delivered after recovery {took}",
         flush=True,
     )
 

@@ -10,7 +10,7 @@ from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.profiles import ItemCall
 from nicobar.model import DeliveryState
 from nicobar.pipeline.batching import merge
-from nicobar.pipeline.lane import NewShares
+from nicobar.pipeline.new_shares import NewShares
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from nicobar.store import AddTransformation
