@@ -156,6 +156,28 @@ async def test_a_half_that_fails_holds_back_its_customer_only(tmp_path):
         assert sent.count("n7") == 1, "only in the first request"
 
 
+async def test_what_left_behind_another_is_stored_as_sent(tmp_path):
+    """A chain's request timed out; of those behind the first one nobody knows whether they arrived."""
+    async with world(tmp_path) as it:
+        kept, record = [], it.store.record
+
+        async def recording(finished):
+            kept.extend(finished)
+            return await record(finished)
+
+        it.store.record = recording
+        no_answer = NoResponse(reason=plain("timed out"), duration_ms=1)
+        it.network.answer = lambda items: OK if items[0]["name"] == "first" else no_answer
+        await chain(it, 3)
+        await it.next_recorded()
+        await it.move(0)
+        assert [(one.attempt is None, one.is_tried) for one in kept[1:]] == [
+            (False, True),
+            (True, True),
+            (True, True),
+        ]
+
+
 async def test_a_handler_that_cannot_run_holds_back_its_customer(tmp_path):
     """An event whose handler is killed is retried; those behind it are not sent before it."""
     async with world(tmp_path) as it:
