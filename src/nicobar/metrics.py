@@ -19,7 +19,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.received = self._counter(
             "nicobar_messages_received",
-            "Events accepted, new or duplicate.",
+            "Events accepted: new, duplicate or unreadable.",
             "source",
             "outcome",
         )
@@ -36,6 +36,11 @@ class Metrics:
         self.canceled = self._counter("nicobar_deliveries_canceled", "Deliveries that were canceled.", "endpoint")
         self.retried = self._counter(
             "nicobar_deliveries_retried", "Attempts that were followed by a retry.", "endpoint"
+        )
+        self.overtaken = self._counter(
+            "nicobar_deliveries_overtaken",
+            "Failing deliveries for which later ones of the same customer no longer wait.",
+            "endpoint",
         )
         self.requests = self._counter("nicobar_requests_sent", "Requests to destinations.", "endpoint", "status")
         self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were killed.", "reason")

@@ -84,8 +84,10 @@ class Source(Record):
     older_until_ms: int | None = None
 
 
-# Letters and digits of any script; some senders, such as shops, use paths: orders/paid.
-EVENT_TYPE_NAME = re.compile(r"[\w\-./]{1,256}")
+# Letters and digits of any script; some senders, such as shops, use paths or colons: orders/paid, order:created.
+EVENT_TYPE_NAME = re.compile(r"[\w\-./:+~@]{1,256}")
+# The event type of a message whose own type cannot be read.
+UNREADABLE_EVENT_TYPE = "nicobar.unreadable"
 
 
 class EventType(Record):
@@ -266,6 +268,16 @@ class Event(Record):
 ALERT_SOURCE_ID = "operational"
 
 
+# The event id of a message that the API accepted with an idempotency key and without an event id: this, and the key's
+# SHA-256. No sender's event id of the API has a colon.
+IDEMPOTENCY_KEY_PREFIX = "idempotency-key:"
+
+
+def given_event_id(message_id: str, event_id: str) -> str | None:
+    """The event id that a sender has given; None if Nicobar has made it."""
+    return None if event_id == message_id or event_id.startswith(IDEMPOTENCY_KEY_PREFIX) else event_id
+
+
 class Message(Record):
     """One accepted event, its body kept byte for byte. `seq` grows in the order of acceptance. The body is empty once
     the message was erased. `channels` select the endpoints that receive it, `tags` are for search, `params` are
@@ -307,6 +319,7 @@ class Delivery(Record):
     the same customer (`behind` is that delivery's message, `behind_until_ms` when it is due) and once it is finished.
     `tries` counts the attempts of the retry schedule, `edition` how often new ids were requested. `replay_key` names
     the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
+    `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it.
     """
 
     message_id: str
@@ -320,6 +333,22 @@ class Delivery(Record):
     behind_until_ms: int | None = None
     edition: int = 0
     replay_key: str | None = ""
+    overtaken_at_ms: int | None = None
+
+
+class Setbacks(Record):
+    """What a delivery has been through since it was queued. `failing_since_ms` is when its first attempt failed,
+    `failed_at_ms` the latest, other than by a 429. `back_at_ms`: it was hastened after an outage, and returns to this
+    place on its schedule if that attempt fails. `overtaken_at_ms` as in `Delivery`. `throttled_since_ms`: since then
+    the destination has only answered 429; `throttling_shown_at_ms` is the last attempt that was stored for it.
+    """
+
+    failing_since_ms: int | None = None
+    failed_at_ms: int | None = None
+    back_at_ms: int | None = None
+    overtaken_at_ms: int | None = None
+    throttled_since_ms: int | None = None
+    throttling_shown_at_ms: int | None = None
 
 
 class BreakerState(StrEnum):
@@ -339,12 +368,34 @@ class Hold(Record):
     probe_at_ms: int | None = None
 
 
+class Streak(Record):
+    """Consecutive failures of a destination without a success: since when, why at first, and how many `requests`
+    failed and `deliveries` with them, counted up to what makes an outage. `message_ids` are two of their messages.
+    `failing` says that the last one counts for the breaker.
+    """
+
+    since_ms: int
+    reason: Reason
+    requests: int = 0
+    deliveries: int = 0
+    message_ids: tuple[str, ...] = ()
+    failing: bool = False
+
+
+class Outage(Record):
+    """An outage that has ended. The deliveries that failed last in this time are hastened."""
+
+    since_ms: int
+    until_ms: int
+
+
 class Breaker(Record):
     """The health of a destination. `failures` counts consecutive failures, `failing_since_ms` is when they began.
     While OPEN, `probe_at_ms` is when one delivery is attempted, and `opens` counts failed probes. `failed_days`
     counts the days since it opened that had a failure, `last_failed_day` is the last of them, from 0. `foreign`: one
     of the failures was a response that did not come from the destination itself. `hold` is set while the endpoint is
-    on hold; the other values do not change then.
+    on hold; the other values do not change then. `streak` outlives changes of the configuration, since only a success
+    ends an outage; `ended` is set until the outage's deliveries are hastened.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -358,6 +409,8 @@ class Breaker(Record):
     reason: Reason | None = None
     foreign: bool = False
     hold: Hold | None = None
+    streak: Streak | None = None
+    ended: Outage | None = None
 
 
 class Level(StrEnum):

@@ -350,6 +350,7 @@ async def _start_delivery(
         metrics=runtime.metrics,
         alerts=runtime.alerts,
         alone=alone,
+        overtake_after_ms=runtime.settings.overtake_after_s * 1_000,
         tasks={
             "replays": replayer.run,
             "retention": maintainer.run,

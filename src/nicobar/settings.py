@@ -150,6 +150,15 @@ class Settings(Record):
         int,
         Meta(ge=0, le=600_000, description="Time limit for finishing work in progress at shutdown, in milliseconds."),
     ] = 20_000
+    overtake_after_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=30 * 86_400,
+            description="Seconds after which a failing delivery no longer delays its customer's later ones, if the "
+            "destination accepts others.",
+        ),
+    ] = 1_800
     retention_days: Annotated[
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),

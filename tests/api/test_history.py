@@ -118,12 +118,12 @@ async def test_an_overview_shows_hours_and_the_queue(api, endpoint_id):
 
 async def test_rejected_requests_are_in_the_log_of_their_source(api):
     await api.nicobar.send(b"{}", "evt_1", headers={"webhook-id": "evt_unsigned"})
-    await api.nicobar.send(b"{}", "evt_typeless")
+    await api.nicobar.send(b"{}", headers={"webhook-id": "evt_old", "webhook-timestamp": "x"})
     (source,) = api.nicobar.runtime.configuration.snapshot.sources
     await kept(api, source.id, 2)
     found = (await api.ask("GET", f"/ingest/api/v1/source/{source.id}/log")).body
     assert [(item["status_code"], item["code"], item["headers"]) for item in found["data"]] == [
-        (400, "type_missing", {"webhook-id": "evt_typeless"}),
+        (401, "malformed_header", {"webhook-id": "evt_old"}),
         (401, "missing_header", {"webhook-id": "evt_unsigned"}),
     ]
     assert found["done"]
@@ -131,7 +131,7 @@ async def test_rejected_requests_are_in_the_log_of_their_source(api):
     path = f"/ingest/api/v1/source/{source.id}/log?limit=1&order=ascending"
     first = (await api.ask("GET", path)).body
     second = (await api.ask("GET", f"{path}&iterator={first['iterator']}")).body
-    assert [first["data"][0]["code"], second["data"][0]["code"]] == ["missing_header", "type_missing"]
+    assert [first["data"][0]["code"], second["data"][0]["code"]] == ["missing_header", "malformed_header"]
     other = await api.make_token(scope=Scope.APPLICATION, app_id="app_other")
     for token in (api.token, other):
         missing = "nobody" if token == api.token else source.id

@@ -23,6 +23,9 @@ LOOK_S = 0.01
 PARENT, _SESSION = 1, 3
 
 
+_CANCELED = b'CancelledError"}'
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """Where a server notes where it died, its requests, and its log."""
@@ -146,13 +149,15 @@ class Life:
         return [msgspec.json.decode(line, type=Sending) for line in _whole_lines(self._files.requests)]
 
     def internal_errors(self) -> list[str]:
-        """The lines of its log that nothing outside of it explains."""
+        """The lines of its log that nothing outside of it explains. A request that the shutdown cancels is logged as
+        an exception.
+        """
         if not self._files.log.exists():
             return []
         return [
             f"{self._files.log.name}: {line.decode()[:1_000]}"
             for line in _whole_lines(self._files.log)
-            if line.startswith(b"Traceback") or b'"exception"' in line
+            if line.startswith(b"Traceback") or (b'"exception"' in line and not line.endswith(_CANCELED))
         ]
 
     def bury_orphans(self) -> int:

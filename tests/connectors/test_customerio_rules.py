@@ -7,6 +7,7 @@ import pytest
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.customerio.corrections import has_address
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.connectors.customerio.track_api import ACTIONS
 from nicobar.model import Call, Customer, Level
@@ -348,3 +349,16 @@ def test_amounts_with_two_decimals_and_other_numbers_pass():
     paid = {"data": {"total_amount": 100, "currency": "JPY", "other": {"amount": 4_990, "currency": "EUR"}}}
     fine = {"amount": 49.9, "quantity": 1, "count": 1.0, "total": 100}
     assert prepared(event(attributes=fine), event=paid).verdicts == ()
+
+
+@pytest.mark.parametrize(
+    "address", ["not-an-email", " ada@shop.example ", "ada@shop", "a@b@c.example", f"{'x' * 333}@a.example", ""]
+)
+def test_unusable_address_is_no_address(address):
+    items = [
+        {"type": "person", "action": "identify", "identifiers": {"id": "1"}, "attributes": {"email": address}},
+        {"type": "person", "action": "event", "identifiers": {"id": "1"}, "name": "paid"},
+    ]
+    assert not has_address({"id": "1"}, items)
+    assert not has_address({"email": address}, items)
+    assert has_address({"email": "ada@shop.example"}, items)

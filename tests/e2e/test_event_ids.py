@@ -19,6 +19,7 @@ from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
 from nicobar.model import DeliveryState, Endpoint, Setting
 from nicobar.pipeline.recorder import Recorded
+from nicobar.reasons import Reason
 from nicobar.sources.samples import fresh
 from nicobar.store import AddTransformation, PutApplication, RemoveEndpoint, RemoveSource, ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES
@@ -231,9 +232,45 @@ async def test_payment_under_two_webhook_ids_counts_once(tmp_path, workspace, na
             body = fresh(TYPES[event_type], api.nicobar.runtime.clock.now_ms(), ADA)
             for event_id in ("evt_1", "evt_2"):
                 await api.nicobar.send(body, f"{event_type}/{event_id}")
-        await delivered(api, 2 * len(types))
+        recorded = [await api.nicobar.next_recorded() for _ in range(2 * len(types))]
+        first = {item.message.id: item for item in recorded if item.message.event_id.endswith("/evt_1")}
+        again = [item for item in recorded if item.message.id not in first]
+        assert len(first) == len(again) == len(types)
+        for item in again:
+            (why,) = [reason for reason in reasons(item) if reason.code == "already_sent"]
+            assert why.values["message_id"] in first
     assert set(names(state).values()) == {1}, names(state)
     assert len(names(state)) == len(types)
+
+
+def reasons(item: Recorded) -> list[Reason]:
+    return [verdict.reason for verdict in item.attempt.verdicts]
+
+
+async def test_fact_of_another_message_is_not_sent_again(tmp_path, workspace):
+    state, url = workspace
+    once = sends('nicobar.event("paid", {}, {once: w.payload.data.payment_id})')
+    async with installed(tmp_path, once, url, keep_profile=False) as api:
+        runtime = api.nicobar.runtime
+        body = fresh(TYPES["payment.succeeded"], runtime.clock.now_ms(), ADA)
+        await api.nicobar.send(body, "evt_1")
+        (first,) = await delivered(api)
+        requests = len(state.requests)
+        await api.nicobar.send(body, "evt_2")
+        again = await api.nicobar.next_recorded()
+        assert (again.attempt.state, len(state.requests)) == (DeliveryState.CANCELED, requests)
+        assert again.attempt.reason is not None
+        assert (again.attempt.reason.code, again.attempt.reason.values) == (
+            "already_sent",
+            {"message_id": first.message.id},
+        )
+        shown = await api.ask("GET", f"{api.app}/attempt/msg/{again.message.id}")
+        assert first.message.id in str(shown.body)
+        for new_ids, count in ((False, 1), (True, 2)):
+            await replay(api, TaskKind.BULK_REPLAY, new_ids=new_ids)
+            for _ in range(2):
+                await api.nicobar.next_recorded()
+            assert names(state) == {"paid": count}, "its own message may send it again; new ids are new"
 
 
 def changed(event_type: str, api: Api, **data: object) -> bytes:
@@ -265,7 +302,8 @@ async def test_every_occurrence_of_a_fact_arrives_once(tmp_path, workspace):
         for attempt in ("first", "again"):
             for number, body in enumerate(bodies):
                 await api.nicobar.send(body, f"{attempt}_{number}")
-            await delivered(api, len(bodies))
+            for _ in bodies:
+                await api.nicobar.next_recorded()
             assert names(state) == {
                 "subscription_renewed": 14,
                 "payment_succeeded": 14,
@@ -330,10 +368,15 @@ async def test_api_events_count_once_by_their_event_id(tmp_path, workspace):
         async with installed(tmp_path / name, sends("nicobar.event(w.eventType)"), url) as api:
             for message in (given, nameless, nameless):
                 assert (await api.ask("POST", f"{api.app}/msg", message)).status == 202
-            await delivered(api, 3)
+            keyed = await api.ask("POST", f"{api.app}/msg", nameless, idempotency_key="order-2/paid")
+            assert (keyed.status, keyed.body["eventId"]) == (202, None)
+            token = await api.make_token()
+            again = await api.ask("POST", f"{api.app}/msg", nameless, token=token, idempotency_key="order-2/paid")
+            assert (again.status, again.body["code"]) == (409, "idempotency_key_reused")
+            await delivered(api, 4)
             await replay(api, TaskKind.BULK_REPLAY)
-            await delivered(api, 3)
-    assert names(state) == {"order.paid": 1 + 2 + 2}
+            await delivered(api, 4)
+    assert names(state) == {"order.paid": 1 + 2 + 2 + 1}
 
 
 async def test_two_applications_never_share_an_event_id(tmp_path, workspace):

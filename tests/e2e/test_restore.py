@@ -41,6 +41,7 @@ async def arrived(state, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_restore_and_redelivery_lose_and_double_nothing(tmp_path):
     data, backup = tmp_path / "data", tmp_path / "copy.db"
     async with customer_io() as (state, url):

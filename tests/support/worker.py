@@ -144,7 +144,7 @@ class World:
         """Moves the clock, once the worker has nothing left to do; by 0 only waits for that."""
         (lane,) = self.worker._lanes.values()
         async with asyncio.timeout(PATIENCE_S):
-            while lane._pages or lane.signal.is_set() or not self.rests:
+            while lane._pages or lane._overtaking.check or lane.signal.is_set() or not self.rests:
                 await self.clock.next_wait()
         self.clock.move(by_ms)
 
@@ -202,8 +202,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path, *, kind: str = "customerio", database: str = "sqlite", **of_worker):
-    settings, credentials, handler = ENDPOINTS[kind]
+async def world(
+    tmp_path, *, kind: str = "customerio", database: str = "sqlite", handler: str | None = None, **of_worker
+):
+    settings, credentials, own_handler = ENDPOINTS[kind]
     clock = MovingClock()
     store = await open_store(tmp_path, clock.now_ms(), database=database)
     ids = IdFactory(clock.now_ms)
@@ -220,7 +222,7 @@ async def world(tmp_path, *, kind: str = "customerio", database: str = "sqlite",
     source = make_source(
         vault=VAULT, ids=ids, app_id=app.id, name="dodo", kind="dodo-payments", secrets=[new_webhook_secret()]
     )
-    added = AddTransformation(endpoint_id=endpoint.id, code=handler, created_at_ms=1)
+    added = AddTransformation(endpoint_id=endpoint.id, code=handler or own_handler, created_at_ms=1)
     await store.change([PutSource(source=source), endpoint, added])
     try:
         async with working(store, clock, ids, **of_worker) as it:

@@ -11,6 +11,7 @@ import click
 
 from nicobar.cli.options import (
     COMMAND_LINE,
+    CommandServices,
     OneOf,
     moment,
     open_services,
@@ -21,12 +22,15 @@ from nicobar.cli.options import (
     shown,
 )
 from nicobar.errors import UserError
-from nicobar.model import DeliveryState
-from nicobar.store import ReplayFilter, Task, TaskKind
+from nicobar.model import DeliveryState, Endpoint
+from nicobar.pipeline.configuration import Configuration
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import FINAL_STATES, stop_note
 from nicobar.use_cases.deliveries import resend as send_again
 from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.replay_effects import EffectServices, known_effect, outline
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 
 MAX_SHOWN_TASKS = 50
@@ -98,6 +102,24 @@ def bulk(*, endpoint: str, states: tuple[str, ...], failure: str | None, **given
     run_loop(_replay(TaskKind.BULK_REPLAY, endpoint, wanted, failure, given))
 
 
+async def _tell_effect(
+    it: CommandServices,
+    kind: TaskKind,
+    endpoint: Endpoint,
+    which: ReplayFilter,
+    count: ReplayCount,
+    *,
+    new_ids: bool,
+) -> None:
+    configuration = Configuration(it.store, it.vault, it.clock)
+    await configuration.refresh()
+    async with SandboxPool(children=1) as sandbox:
+        services = EffectServices(it.store, configuration, it.vault, sandbox, it.clock)
+        effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
+    for line in outline(effect) if effect else ["▲ The handler cannot be run, so what would be sent is not known."]:
+        click.echo(line)
+
+
 async def _replay(
     kind: TaskKind, name: str, states: tuple[DeliveryState, ...], failure: str | None, given: dict[str, Any]
 ) -> None:
@@ -131,9 +153,9 @@ async def _replay(
                 f"▲ {count.earlier_ids} of these deliveries were created by an older version with other event ids: "
                 "the destination treats their events as new and may send emails twice."
             )
-        if options["dry_run"]:
-            return
-        if not count.deliveries:
+        if count.deliveries:
+            await _tell_effect(it, kind, endpoint, replay_filter, count, new_ids=options["new_ids"])
+        if options["dry_run"] or not count.deliveries:
             return
         if not options["yes"]:
             _confirm("Replay them?")

@@ -22,7 +22,13 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
 @click.command()
 @click.argument("handler", type=click.Path(path_type=Path))
 @click.option("--event", "types", multiple=True, metavar="TYPE", help="Use a sample of this event type (repeatable).")
-@click.option("--file", "file", type=click.Path(path_type=Path), help="Use the event body in this file.")
+@click.option(
+    "--file",
+    "event_files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Use the event body in this file (repeatable).",
+)
 @click.option("--all", "every", is_flag=True, help="Use a sample of every event type.")
 @click.option(
     "--connector",
@@ -35,11 +41,11 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
     "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Source kind that provides the samples."
 )
 def transform(
-    *, handler: Path, types: tuple[str, ...], file: Path | None, every: bool, kind: str, source_kind: str
+    *, handler: Path, types: tuple[str, ...], event_files: tuple[Path, ...], every: bool, kind: str, source_kind: str
 ) -> None:
     """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
-    if not types and not file and not every:
+    if not types and not event_files and not every:
         if not samples.usual:
             raise UserError(
                 "samples_missing",
@@ -49,8 +55,7 @@ def transform(
         types = (samples.usual,)
     now_ms = time.time_ns() // 1_000_000
     subjects = [sample(samples, name, now_ms) for name in (samples.types if every else types)]
-    if file:
-        subjects.append(pasted(samples.kinds, _read(file), now_ms))
+    subjects += [pasted(samples.kinds, _read(file), now_ms) for file in event_files]
     code = _text(handler, _read(handler))
     target = dry_target(kind, code)
 

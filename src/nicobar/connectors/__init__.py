@@ -55,7 +55,8 @@ class Origin(Record):
     `identity.py`. `replay_key` identifies the replay or resend that requested new ids, empty for none. It is None for
     a delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
     identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
-    the test nor the real event as a duplicate of the other.
+    the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
+    destination that takes events sends its bytes as they are.
     """
 
     message_id: str
@@ -69,6 +70,7 @@ class Origin(Record):
     app_uid: str = ""
     event_id: str = ""
     replay_key: str | None = ""
+    untouched: bool = False
 
     @property
     def event_key(self) -> str:
@@ -78,8 +80,11 @@ class Origin(Record):
 
 class ReadyCall(Record):
     """A call that passed the contract check, without credentials. `body` is its exact bytes. `batchable` calls may
-    share a request with others of the same destination. `added` marks a call that no handler returned. `merged` is
-    the verdict on a call that was merged from several (see `merged_with`).
+    share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
+    says that the call reports an event; any other changes a state, which an earlier call must not change back.
+    `event_id` is the id by which the destination recognizes the event, empty for none; `once` says that it was made
+    of a natural key, so that other messages may have it. `merged` is the verdict on a call that was merged from
+    several (see `merged_with`).
     """
 
     method: str
@@ -88,6 +93,9 @@ class ReadyCall(Record):
     body: bytes
     batchable: bool
     added: bool = False
+    event_id: str = ""
+    once: bool = False
+    is_event: bool = True
     merged: Verdict | None = None
 
     def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
@@ -275,6 +283,13 @@ class Destination(Protocol):
     @property
     def batch_bounds(self) -> BatchBounds | None:
         """None if every call is a separate request."""
+        ...
+
+    @property
+    def workspaces(self) -> tuple[str, ...]:
+        """The names of the place where events arrive, for ids made of natural keys: the same for each endpoint that
+        sends there, as far as it is known. Empty if the destination has no such ids.
+        """
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -17,7 +18,7 @@ _TIMED_OUT = 408
 _TOO_EARLY = 425
 # Enough for the shown characters and white space; the rest of a large body is not decoded.
 _MAX_TEXT_BYTES = 16 * 1024
-_MAX_DIGITS = 12
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _AGAIN = frozenset({_TIMED_OUT, _TOO_EARLY, _TOO_MANY})
 
 
@@ -49,12 +50,12 @@ def unsent(answer: Response | NoResponse, *, own: bool) -> Blocked | Refused | N
 def retry_after_ms(answer: Response) -> int | None:
     """How long the destination asks to wait; None if it does not say.
 
-    RFC 9110, section 10.2.3: seconds, or a date, which is compared with the response's own Date if it has one.
+    RFC 9110, section 10.2.3: seconds, or a date, which is compared with the response's own Date if it has one. Some
+    servers send fractions of a second.
     """
     value = answer.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        # More digits exceed the maximum anyway.
-        return min(int(value[:_MAX_DIGITS]) * 1000, MAX_RETRY_AFTER_MS)
+    if seconds := _SECONDS.fullmatch(value):
+        return int(min(float(seconds[0]) * 1000, MAX_RETRY_AFTER_MS))
     try:
         until = parsedate_to_datetime(value)
         date = answer.headers.get("date")

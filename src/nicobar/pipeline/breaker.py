@@ -4,13 +4,13 @@ A destination that fails opens the breaker; one that rejects everything with the
 endpoint on hold.
 
 After repeated failures, sending stops (OPEN). After a wait, one delivery is sent as a probe (HALF_OPEN): a response
-closes the breaker and the backlog drains; another failure opens it again for twice as long. Meanwhile no delivery
-uses up an attempt.
+closes the breaker and the backlog drains; another failure opens it again, for longer. Meanwhile no delivery uses up
+an attempt.
 
 A single delivery never opens the breaker: one event that breaks the destination must not block the others, and its
 own retries come to an end.
 
-A hold is probed on the same schedule: first with the connector's harmless call; if that succeeds, one delivery is
+A hold is probed on a similar schedule: first with the connector's harmless call; if that succeeds, one delivery is
 sent, and the hold ends only if it is accepted. Otherwise the wait doubles.
 """
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from nicobar.model import Breaker, BreakerState, Hold
+from nicobar.pipeline import outages
 from nicobar.reasons import Reason
 
 FAILURES_TO_OPEN = 5
@@ -30,9 +31,16 @@ DAY_MS = 24 * 3_600_000
 DISABLE_AFTER_DAYS = 5
 
 
-def answered(breaker: Breaker) -> Breaker:
-    """The destination responded, whatever the response. That alone does not end a hold."""
-    return breaker if breaker.hold is not None else Breaker()
+def answered(breaker: Breaker, now_ms: int) -> Breaker:
+    """The destination accepted or rejected a call for good. That alone does not end a hold."""
+    return breaker if breaker.hold is not None else Breaker(ended=outages.ended(breaker, now_ms))
+
+
+def restarted(breaker: Breaker) -> Breaker:
+    """Sending starts again, since the destination responded or the configuration changed: an outage lasts until
+    something is accepted.
+    """
+    return Breaker(streak=breaker.streak, ended=breaker.ended)
 
 
 def failed(
@@ -56,23 +64,28 @@ def failed(
         return breaker  # it was in flight when the breaker opened
     if breaker.state is BreakerState.CLOSED and (counted.failures < FAILURES_TO_OPEN or not several):
         return counted
+    return opened(counted, reason, now_ms, jitter)
+
+
+def opened(breaker: Breaker, reason: Reason, now_ms: int, jitter: float) -> Breaker:
+    """Sending stops until the next probe."""
     opened_at_ms = now_ms if breaker.opened_at_ms is None else breaker.opened_at_ms
     day = (now_ms - opened_at_ms) // DAY_MS
     return msgspec.structs.replace(
-        counted,
+        breaker,
         state=BreakerState.OPEN,
         opens=breaker.opens + 1,
         opened_at_ms=opened_at_ms,
         failed_days=breaker.failed_days + (day != breaker.last_failed_day),
         last_failed_day=day,
-        probe_at_ms=now_ms + _probe_ms(breaker.opens, jitter),
+        probe_at_ms=now_ms + _open_ms(breaker.opens, jitter),
         reason=reason,
     )
 
 
-def on_hold(now_ms: int, jitter: float) -> Breaker:
+def on_hold(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
     """The destination rejected the deliveries: sending stops until the first probe."""
-    return Breaker(hold=Hold(probe_at_ms=now_ms + _probe_ms(0, jitter)))
+    return msgspec.structs.replace(restarted(breaker), hold=Hold(probe_at_ms=now_ms + _probe_ms(0, jitter)))
 
 
 def hold_probed(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
@@ -103,7 +116,7 @@ def unanswered(breaker: Breaker, now_ms: int, jitter: float) -> Breaker:
         breaker,
         state=BreakerState.OPEN,
         opens=breaker.opens + 1,
-        probe_at_ms=now_ms + _probe_ms(breaker.opens, jitter),
+        probe_at_ms=now_ms + _open_ms(breaker.opens, jitter),
     )
 
 
@@ -143,7 +156,7 @@ def is_given_up(breaker: Breaker) -> bool:
 def shifted(breaker: Breaker, by_ms: int) -> Breaker:
     """The breaker after the machine's clock moved by `by_ms`."""
     return msgspec.structs.replace(
-        breaker,
+        outages.shifted(breaker, by_ms),
         failing_since_ms=_plus(breaker.failing_since_ms, by_ms),
         opened_at_ms=_plus(breaker.opened_at_ms, by_ms),
         probe_at_ms=_plus(breaker.probe_at_ms, by_ms),
@@ -171,6 +184,13 @@ def taken_up(breaker: Breaker, now_ms: int) -> Breaker:
 def _probe_ms(opens: int, jitter: float) -> int:
     # Ten doublings exceed the maximum.
     return int(min(MAX_PROBE_MS, FIRST_PROBE_MS * 2 ** min(opens, 10)) * (1 + JITTER * jitter))
+
+
+def _open_ms(opens: int, jitter: float) -> int:
+    """The wait before a probe while the breaker is open: as long as it has been open, so that a short outage is not
+    prolonged much.
+    """
+    return _probe_ms(max(0, opens - 1), jitter)
 
 
 def _held_until(breaker: Breaker, probe_at_ms: int | None) -> Hold | None:

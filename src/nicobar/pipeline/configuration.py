@@ -17,6 +17,8 @@ from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.pipeline.subscriptions import Subscriptions
+from nicobar.pipeline.unreadable import reread
+from nicobar.reasons import Reason
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import SOURCES, application_kind, source_kind
 from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
@@ -270,6 +272,18 @@ class Configuration:
         """
         return self._subscriptions.of(app_id, event_type, channels)
 
+    def enabled(self, app_id: str) -> tuple[int, ...]:
+        """The endpoints of an application that are not disabled, whatever they are subscribed to."""
+        endpoints = self._snapshot.endpoints
+        return tuple(endpoint.seq for endpoint in endpoints if endpoint.app_id == app_id and not endpoint.disabled)
+
+    def reread(self, message: Message) -> tuple[Message, Reason | None]:
+        """A message as it is read now, and why it cannot be read, if so."""
+        return reread(self._kind_of(message), message)
+
+    def _kind_of(self, message: Message) -> SourceKind:
+        return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
+
     def customer(self, message: Message) -> Customer | None:
         """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
         deleted: what was not stored with the message is read by the first kind that finds the stored customer key.
@@ -279,8 +293,7 @@ class Configuration:
         email, name = message.customer_email, message.customer_name
         if email is not None and name is not None:
             return Customer(key=message.customer_key, email=email or None, name=name or None)
-        own = self._kinds.get(message.source_id) or self.application_kind(message.app_id)
-        for kind in (own, *SOURCES):
+        for kind in (self._kind_of(message), *SOURCES):
             found = kind.read_body(message.event_type, message.body).customer
             if found is not None and found.key == message.customer_key:
                 return found

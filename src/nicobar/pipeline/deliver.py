@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nicobar.clock import Clock
-from nicobar.connectors import Deferred, Transport
+from nicobar.connectors import Deferred, Finding, Transport
 from nicobar.errors import SandboxError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
-from nicobar.pipeline import batching
+from nicobar.pipeline import already_sent, batching, half_sent
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
-from nicobar.pipeline.retry import HELD, NOT_SENT, Settled, settle
+from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
-from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform, without_attributes
 from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
@@ -64,6 +64,7 @@ class Deliverer:
         on_recorded: Callable[[Recorded], None] | None = None,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._queue = queue
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -90,31 +91,30 @@ class Deliverer:
         log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
         return checkup.ok
 
+    async def responds(self, target: OpenEndpoint) -> bool:
+        """Makes the destination's harmless call; returns whether it was answered well. A destination that cannot be
+        checked does not respond.
+        """
+        if not target.connector.has_contract or not self._may_send():
+            return False
+        return (await target.destination.check_credentials(self._transport)).finding is Finding.GOOD
+
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
         """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
         their lease expires.
         """
         page = await self._without_strays(target, page)
         works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
-        subjects = [
-            Subject(
-                message=claimed.message,
-                customer=self._configuration.customer(claimed.message),
-                edition=claimed.edition,
-                app_uid=self._configuration.app_uid(target.endpoint.app_id),
-                replay_key=claimed.replay_key,
-            )
-            for claimed in page
-        ]
         try:
-            transformed = await transform(self._sandbox, target, subjects, self._clock.now_ms())
+            transformed = await self._transform(target, works)
         except SandboxError as error:
             log.error("handlers cannot run", endpoint_id=target.endpoint.id, code=error.code, detail=error.detail)
             gate.throttle.hold(self._clock.steady_ms(), SANDBOX_AGAIN_MS)
             await self._give_back(target, works, error.reason)
             return Passed()
         now_ms = await self.watch.now_ms()
-        for work, result in zip(works, transformed, strict=True):
+        for work, whole in zip(works, transformed, strict=True):
+            result = without_attributes(whole) if work.claimed.setbacks.overtaken_at_ms is not None else whole
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 work.ready = Ready(
@@ -138,6 +138,33 @@ class Deliverer:
         if stopped:
             await self._recorder.record(target, in_order(stopped))
         return left
+
+    def _subject(self, target: OpenEndpoint, claimed: Claimed) -> Subject:
+        message, unreadable = self._configuration.reread(claimed.message)
+        return Subject(
+            message=message,
+            customer=self._configuration.customer(message),
+            unreadable=unreadable,
+            reread=message is not claimed.message,
+            edition=claimed.edition,
+            app_uid=self._configuration.app_uid(target.endpoint.app_id),
+            replay_key=claimed.replay_key,
+        )
+
+    async def _transform(self, target: OpenEndpoint, works: Sequence[Work]) -> list[Transformed]:
+        """Runs the handler where nothing of an attempt before may have arrived, and leaves out what other messages
+        have sent. Raises SandboxError and StoreError.
+        """
+        now_ms = self._clock.now_ms()
+        subjects = [self._subject(target, work.claimed) for work in works]
+        repeats: list[Ready | None] = []
+        for work, subject in zip(works, subjects, strict=True):
+            work.subject = subject
+            repeats.append(half_sent.repeated(target, work.claimed, subject, now_ms))
+        fresh = [subject for subject, ready in zip(subjects, repeats, strict=True) if ready is None]
+        ran = iter(await transform(self._sandbox, target, fresh, now_ms) if fresh else ())
+        transformed = [next(ran) if ready is None else ready for ready in repeats]
+        return await already_sent.without_sent(self._queue, target, works, transformed)
 
     async def _without_strays(self, target: OpenEndpoint, page: Sequence[Claimed]) -> list[Claimed]:
         """Cancels alerts for an endpoint that no longer receives alerts, such as after a change of the setting;
@@ -169,7 +196,15 @@ class Deliverer:
         """The next state of a delivery after its outcomes, by the schedule that applies to it now."""
         claimed = work.claimed
         schedule = self._configuration.retry_after_ms(target.endpoint, claimed.message.event_type)
-        return settle(work.outcomes, claimed.tries, now_ms, self.jitter(), on_hold=on_hold, schedule=schedule)
+        return settle(
+            work.outcomes,
+            claimed.tries,
+            now_ms,
+            self.jitter(),
+            on_hold=on_hold,
+            setbacks=claimed.setbacks,
+            schedule=schedule,
+        )
 
     def _stopped(self, target: OpenEndpoint, work: Work, result: Stopped, now_ms: int) -> Settled:
         if result.may_pass:
@@ -221,7 +256,7 @@ class Deliverer:
             return self._settled(target, work, now_ms, on_hold=on_hold)
 
         settled = in_order((work, result(work)) for work in works)
-        if any(result.code == HELD for _, result in settled):
+        if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
         await self._recorder.record(target, settled)
         return [result for _, result in settled]

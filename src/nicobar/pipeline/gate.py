@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from nicobar.model import Breaker, BreakerState
 from nicobar.pipeline import breaker as rules
+from nicobar.pipeline import outages
 from nicobar.pipeline.throttle import Allowance, Throttle
 from nicobar.reasons import Reason
 
@@ -110,21 +111,45 @@ class Gate:
         if count and self.breaker.state is BreakerState.OPEN:
             self.breaker = rules.probing(self.breaker)
 
-    def answered(self) -> None:
+    def answered(self, now_ms: int) -> None:
         self._failing.clear()
-        self.breaker = rules.answered(self.breaker)
+        self.breaker = rules.answered(self.breaker, now_ms)
+
+    def reached(self) -> None:
+        """The destination responded and accepted nothing."""
+        self._failing.clear()
+        if self.breaker.hold is None:
+            self.breaker = rules.restarted(self.breaker)
+
+    def put_off(self, reason: Reason, message_ids: Iterable[str], now_ms: int) -> None:
+        """The destination responded to a request with these messages, which are to be sent again."""
+        self.breaker = outages.counted(self.breaker, reason, message_ids, now_ms, failing=False)
+
+    def opens_at_rest(self, rest_ms: int | None, now_ms: int, jitter: float) -> bool:
+        """Nothing would be sent for `rest_ms`; None for no end. In an outage, nobody would then see that it is over:
+        the breaker opens, so that the destination is probed.
+        """
+        streak = self.breaker.streak
+        if rest_ms is not None and rest_ms <= rules.FIRST_PROBE_MS:
+            return False
+        if streak is None or not streak.failing or not self.is_closed or not outages.is_outage(self.breaker):
+            return False
+        self.breaker = rules.opened(self.breaker, streak.reason, now_ms, jitter)
+        return True
 
     def failed(
         self, reason: Reason, message_ids: Iterable[str], now_ms: int, jitter: float, *, foreign: bool = False
     ) -> None:
         """A request with these messages failed because of the destination; `foreign` as in `Deferred`."""
-        for message_id in message_ids:
+        failed = [*message_ids]
+        for message_id in failed:
             # Two are enough to distinguish one event's failures from the destination's.
             if len(self._failing) > 1:
                 break
             self._failing.add(message_id)
         several = len(self._failing) > 1
         self.breaker = rules.failed(self.breaker, reason, now_ms, jitter, several=several, foreign=foreign)
+        self.breaker = outages.counted(self.breaker, reason, failed, now_ms, failing=True)
 
     def unanswered(self, now_ms: int, jitter: float) -> None:
         """The probe was inconclusive."""
@@ -133,4 +158,4 @@ class Gate:
     def reset(self) -> None:
         """The configuration changed: sending starts again at once."""
         self._failing.clear()
-        self.breaker = Breaker()
+        self.breaker = rules.restarted(self.breaker)

@@ -22,7 +22,9 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
+from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
 from nicobar.store import Claimed, Shares, Store, is_made_alike
 
@@ -58,6 +60,7 @@ class Lane:
         alerts: Alerts,
         metrics: Metrics,
         breaker: Breaker,
+        overtake_after_ms: int,
     ) -> None:
         self._target = target
         self._term = term
@@ -87,6 +90,16 @@ class Lane:
             current=lambda: None if self._stopping else self._target,
             signal=self.signal,
         )
+        self._hastening = Hastening(queue=store, clock=clock, endpoint=target.endpoint, term=term)
+        self._overtaking = Overtaking(
+            queue=store,
+            deliverer=deliverer,
+            clock=clock,
+            metrics=metrics,
+            term=term,
+            after_ms=overtake_after_ms,
+            signal=self.signal,
+        )
         # Why the last read of the queue failed.
         self.failure: str | None = None
         self._follow_hold()
@@ -108,7 +121,7 @@ class Lane:
         before = self._target.endpoint
         if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
             self._gate.closing.set()  # what waits for its turn under the former settings comes back unsent
-            self._gate = self._new_gate(target, Breaker())
+            self._gate = self._new_gate(target, rules.restarted(self._gate.breaker))
             self._reset = True
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
             self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
@@ -120,7 +133,8 @@ class Lane:
         """Starts probing an endpoint that is on hold, and stops if it is not."""
         on_hold = is_on_hold(self._target)
         if on_hold and self._gate.breaker.hold is None:
-            self._gate.breaker = rules.on_hold(self._clock.now_ms(), self._deliverer.jitter())
+            jitter = self._deliverer.jitter()
+            self._gate.breaker = rules.on_hold(self._gate.breaker, self._clock.now_ms(), jitter)
         elif not on_hold and self._gate.breaker.hold is not None:
             self._gate.reset()
             self._reset = True
@@ -128,6 +142,7 @@ class Lane:
     def set_clock(self, by_ms: int) -> None:
         """The machine's clock moved by `by_ms`."""
         self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
+        self._overtaking.set_clock()
         self.signal.set()
 
     def stop(self) -> None:
@@ -136,6 +151,7 @@ class Lane:
         self._gate.closing.set()
         if self._check is not None:
             self._check.cancel()  # nothing was sent
+        self._overtaking.stop()
         self.signal.set()
 
     async def run(self) -> None:
@@ -178,13 +194,15 @@ class Lane:
         if rules.next_probe_at_ms(gate.breaker) is not None and gate.breaker.hold is not None:
             self._start_check(gate)
             return IDLE_MS
+        if await self._hastening.follow(gate):
+            self.signal.set()
+        look_ms = await self._overtaking.follow(self._target, gate)
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
         claimed = await self._claim(places)
         if not claimed:
-            due_at_ms = await self._store.next_due_at_ms(endpoint.seq)
-            return REST_MS if due_at_ms is None else min(REST_MS, max(MIN_WAIT_MS, due_at_ms - self._clock.now_ms()))
+            return min(look_ms, await self._rest(gate))
         gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._under_way |= {item.message.seq for item in page}
@@ -192,6 +210,16 @@ class Lane:
             self._pages.add(task)
             task.add_done_callback(self._page_done)
         return IDLE_MS
+
+    async def _rest(self, gate: Gate) -> int:
+        """Nothing is due; returns the milliseconds until something is. A probe takes what waits for a retry."""
+        if not gate.is_closed and await self._hastening.take_one():
+            self.signal.set()
+        now_ms, due_at_ms = self._clock.now_ms(), await self._store.next_due_at_ms(self._target.endpoint.seq)
+        wait_ms = None if due_at_ms is None else max(MIN_WAIT_MS, due_at_ms - now_ms)
+        if not self._pages and gate.opens_at_rest(wait_ms, now_ms, self._deliverer.jitter()):
+            self.signal.set()
+        return REST_MS if wait_ms is None else min(REST_MS, wait_ms)
 
     async def _claim(self, places: int) -> list[Claimed]:
         seq, term = self._target.endpoint.seq, self._term
@@ -279,6 +307,7 @@ class Lane:
             await self._one_by_one(page, error)
         finally:
             self._under_way -= {item.message.seq for item in page}
+            self._overtaking.attempted()
 
     async def _follow_probe(self, endpoint: Endpoint, gate: Gate, passed: Passed) -> None:
         """Only an accepted delivery ends a hold. After one that was not attempted, the next may go."""
@@ -288,6 +317,7 @@ class Lane:
                 # The configuration change created a new gate, which does not know about the hold.
                 self._gate.suspects = gate.suspects
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
+                self._gate.answered(self._clock.now_ms())
                 log.info("endpoint hold ended", endpoint_id=endpoint.id)
                 await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
@@ -387,7 +417,8 @@ def _why(breaker: Breaker) -> Reason:
 
 def _reported_part(breaker: Breaker) -> tuple[object, ...]:
     """The part of a breaker whose changes are stored and reported; the failure count alone is not."""
-    return breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
+    first = breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
+    return *first, breaker.streak, breaker.ended
 
 
 def log_end(task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from nicobar.clock import Clock
@@ -9,10 +10,11 @@ from nicobar.errors import Refusal, StoreBusy, StoreError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import Json, Record, Source
+from nicobar.model import IDEMPOTENCY_KEY_PREFIX, Json, Record, Source
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
+from nicobar.pipeline.unreadable import read_event
 from nicobar.reasons import reason
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
@@ -21,18 +23,20 @@ RETRY_AFTER_S = 5
 REFUSED_TO_TELL = 3
 # A customer's email or name is stored with the message up to this length.
 MAX_KEPT_CHARS = 500
+MAX_ENCODING_CHARS = 50
 
 
 class Posted(Record):
-    """An event posted to the API, with its body unchanged. `event_id` defaults to the message's id. `only` is the
-    `seq` of the single endpoint that gets the event, whatever its filter; by default, all subscribed endpoints do.
-    `id` is the message's, if the caller has created one.
+    """An event posted to the API, with its body unchanged. `event_id` defaults to one made of the `idempotency_key`,
+    or else to the message's id. `only` is the `seq` of the single endpoint that gets the event, whatever its filter;
+    by default, all subscribed endpoints do. `id` is the message's, if the caller has created one.
     """
 
     app_id: str
     event_type: str
     body: bytes
     event_id: str | None = None
+    idempotency_key: str = ""
     channels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     params: Json = None
@@ -91,8 +95,8 @@ class Receiver:
         return found
 
     async def receive(self, source: OpenSource, headers: Mapping[str, str], body: bytes) -> Appended:
-        """`headers` have lower-case names. Raises Refusal 400, 401 or 409 for a request that is rejected, 503 when it
-        could not be stored.
+        """`headers` have lower-case names. A signed event that cannot be read is stored, too. Raises Refusal 401 or
+        409 for a request that is rejected, 503 when it could not be stored.
         """
         now_ms = self._clock.now_ms()
         started_ms = self._clock.steady_ms()
@@ -101,12 +105,17 @@ class Receiver:
         except Refusal as refusal:
             if refusal.status == 401:  # noqa: PLR2004 - the status of an invalid signature
                 await self._note_refused(source.source, refusal)
-            raise
+            raise _of_compressed(refusal, headers) from refusal
         if self._refused_in_a_row.pop(source.source.id, 0) >= REFUSED_TO_TELL:
             why = reason("source_accepting", "The source accepts requests again.")
             await self._alerts.tell(Alert(type=AlertType.ACCEPTING, source=source.source, reason=why))
-        event = source.kind.read(headers, body)
-        endpoint_seqs = self._configuration.wanting(source.source.app_id, event.event_type)
+        event, unread = read_event(source.kind, headers, body)
+        # An event whose type is not known may be for any endpoint.
+        endpoint_seqs = (
+            self._configuration.wanting(source.source.app_id, event.event_type)
+            if unread is None
+            else self._configuration.enabled(source.source.app_id)
+        )
         message = NewMessage(
             id=self._ids.new("msg"),
             app_id=source.source.app_id,
@@ -136,7 +145,7 @@ class Receiver:
                 message_id=appended.message_id,
             )
         self._metrics.receive_seconds.observe((self._clock.steady_ms() - started_ms) / 1000)
-        outcome = "duplicate" if appended.duplicate else "accepted"
+        outcome = "duplicate" if appended.duplicate else "accepted" if unread is None else "unreadable"
         self._metrics.received.labels(source.source.name, outcome).inc()
         log.info(
             outcome,
@@ -145,6 +154,12 @@ class Receiver:
             event_id=verified.event_id,
             event_type=event.event_type,
         )
+        if appended.revised:
+            log.warning("other body stored", message_id=appended.message_id, event_id=verified.event_id)
+        if unread is not None:
+            log.warning(
+                "event not readable", message_id=appended.message_id, code=unread.code, detail=unread.detail()
+            )
         if not appended.duplicate:
             self._on_accepted(endpoint_seqs)
         return appended
@@ -160,7 +175,7 @@ class Receiver:
             id=message_id,
             app_id=posted.app_id,
             source_id=API_SOURCE_ID,
-            event_id=posted.event_id or message_id,
+            event_id=event_id_of(posted) or message_id,
             event_type=posted.event_type,
             customer_key=event.customer.key if event.customer else None,
             customer_email=_kept(event.customer.email) if event.customer else None,
@@ -183,7 +198,7 @@ class Receiver:
         except StoreError as error:
             raise unavailable(error) from error
         if appended.duplicate:
-            raise event_id_exists(message.event_id, appended.message_id)
+            raise event_id_exists(posted, appended.message_id)
         self._metrics.received.labels(API_SOURCE_ID, "accepted").inc()
         log.info(
             "accepted",
@@ -208,6 +223,21 @@ class Receiver:
             await self._alerts.tell(Alert(type=AlertType.REFUSING, source=source, reason=why))
 
 
+def _of_compressed(refusal: Refusal, headers: Mapping[str, str]) -> Refusal:
+    """The same, with the likely cause of a signature that does not match a compressed body."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()[:MAX_ENCODING_CHARS]
+    if refusal.code != "signature_mismatch" or encoding in {"", "identity"}:
+        return refusal
+    return Refusal(
+        refusal.status,
+        refusal.code,
+        "The signature does not match the body, which has content-encoding %(encoding)s. The signature is checked "
+        "over the bytes that were sent.",
+        "Turn off compression at the sender.",
+        encoding=encoding,
+    )
+
+
 def _kept(text: str | None) -> str | None:
     """A customer's email or name as it is stored with the message; None if it stays in the body alone, which has room
     for any text.
@@ -217,13 +247,30 @@ def _kept(text: str | None) -> str | None:
     return None if len(text) > MAX_KEPT_CHARS or "\0" in text else text
 
 
-def event_id_exists(event_id: str, message_id: str) -> Refusal:
+def event_id_of(posted: Posted) -> str | None:
+    """The id by which the event is recognized when it is posted again; None if it has none. The key of the request
+    names the event even after a restore, and in another installation.
+    """
+    if posted.event_id or not posted.idempotency_key:
+        return posted.event_id
+    return IDEMPOTENCY_KEY_PREFIX + hashlib.sha256(posted.idempotency_key.encode("utf-8", "replace")).hexdigest()
+
+
+def event_id_exists(posted: Posted, message_id: str) -> Refusal:
+    if posted.event_id is None:
+        return Refusal(
+            409,
+            "idempotency_key_reused",
+            "The idempotency-key was already used for message %(message_id)s. Nothing was stored.",
+            "Use a new key for each message.",
+            message_id=message_id,
+        )
     return Refusal(
         409,
         "event_id_exists",
         "Event ID %(event_id)s is already used by message %(message_id)s. Nothing was stored.",
         "Use a new event ID, or omit it.",
-        event_id=event_id,
+        event_id=posted.event_id,
         message_id=message_id,
     )
 

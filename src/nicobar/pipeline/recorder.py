@@ -12,6 +12,7 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
+from nicobar.pipeline import already_sent, half_sent
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
@@ -58,10 +59,11 @@ class Recorder:
         """
         now_ms = self._clock.now_ms()
         kept = [
-            (work, result, None if result.code == NOT_SENT else self._attempt(target, work, result, now_ms))
+            (work, result, self._attempt(target, work, result, now_ms) if _is_shown(result) else None)
             for work, result in settled
         ]
-        await self._keep(target, [self._finished(work, result, attempt, now_ms) for work, result, attempt in kept])
+        finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
+        await self._keep(target, finished)
         again = [work for work, result, _ in kept if result.state is DeliveryState.SUCCESS and work.claimed.manual]
         if again:
             await self._alerts.tell_sent_again(target.endpoint, [work.claimed.message.seq for work in again])
@@ -95,14 +97,14 @@ class Recorder:
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
 
     def _attempt(self, target: OpenEndpoint, work: Work, result: Settled, now_ms: int) -> Attempt:
-        version = target.endpoint.transformation
+        current, repeated = target.endpoint.transformation, work.ready.version if work.ready else None
         return Attempt(
             id=self._ids.new("atmpt"),
             started_at_ms=work.started_at_ms,
             duration_ms=max(0, now_ms - work.started_at_ms),
             state=result.state,
             reason=result.reason,
-            transformation_version=version.version if version else None,
+            transformation_version=(current.version if current else None) if repeated is None else repeated,
             requests=tuple(work.requests),
             status=work.status,
             response=work.response,
@@ -113,7 +115,9 @@ class Recorder:
             manual=work.claimed.manual,
         )
 
-    def _finished(self, work: Work, result: Settled, attempt: Attempt | None, now_ms: int) -> Finished:
+    def _finished(
+        self, target: OpenEndpoint, work: Work, result: Settled, attempt: Attempt | None, now_ms: int
+    ) -> Finished:
         return Finished(
             message_seq=work.claimed.message.seq,
             endpoint_seq=work.claimed.endpoint_seq,
@@ -125,7 +129,11 @@ class Recorder:
             ended_at_ms=now_ms,
             attempt=attempt,
             failure=failure_key(result) if result.state is DeliveryState.FAILED else None,
+            accepted_ids=already_sent.accepted_ids(work),
+            half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
+            sent_keys=already_sent.sent_keys(target, work, now_ms),
             left=work.left,
+            setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:
@@ -154,3 +162,7 @@ class Recorder:
                 log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _is_shown(result: Settled) -> bool:
+    return result.shown and result.code != NOT_SENT

@@ -17,6 +17,8 @@ from nicobar.store import Recovery, Retention, Step
 DAY_MS = 24 * 3_600_000
 # Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
 MIN_ID_DAYS = 30
+# A natural key names a fact for good; senders report a fact again within a year, if at all.
+SENT_KEY_DAYS = 400
 ANSWER_HOURS = 12  # as the public Svix API keeps them: https://docs.svix.com/idempotency
 STEP_MESSAGES = 200
 STEP_PAGES = 256
@@ -77,6 +79,7 @@ class Maintainer:
         emptied = await self._steps(stop, self._emptying, now_ms, is_full=is_full)
         await self._rows(stop, self._store.forget_tallies, now_ms - self._payload_ms)
         await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
+        await self._rows(stop, self._store.forget_sent_keys, now_ms - SENT_KEY_DAYS * DAY_MS)
         await self._store.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
         await self._give_back_space(stop)
         if forgotten or emptied:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from nicobar.connectors import Blocked, Deferred, Delivered, Gone, Outcome, Refused
-from nicobar.model import DeliveryState, Record
+from nicobar.model import DeliveryState, Record, Setbacks
 from nicobar.reasons import Reason, reason
 
 _SECOND_MS = 1_000
@@ -28,12 +28,29 @@ JITTER = 0.2
 NOT_SENT = "not_sent"
 # The code of a delivery that was sent and waits for the breaker or the hold.
 HELD = "held"
+# The code of a delivery that waits for its next attempt.
+DEFERRED = "deferred"
+# The code of a delivery that the destination answered 429.
+THROTTLED = "throttled"
 MAX_FAILURE_CHARS = 200
+
+# Waits after a 429 that does not say how long: as long as it has lasted, within these bounds.
+MIN_THROTTLED_MS = 5 * _SECOND_MS
+MAX_THROTTLED_MS = 5 * _MINUTE_MS
+# The shortest wait that a destination may ask for.
+MIN_ASKED_MS = _SECOND_MS
+# Repeated answers 429 are stored as one attempt in this time.
+THROTTLING_SHOWN_EVERY_MS = _MINUTE_MS
+MAX_THROTTLED_DAYS = 5
+
+
+NO_SETBACKS = Setbacks()
 
 
 class Settled(Record):
     """The next state of a delivery after an attempt. `code` says why, for metrics. `hold_reason` is set if the whole
-    endpoint goes on hold, `disable_reason` if it is disabled.
+    endpoint goes on hold, `disable_reason` if it is disabled. `setbacks` is None for no change. An attempt that is
+    not `shown` is not stored.
     """
 
     state: DeliveryState
@@ -43,6 +60,8 @@ class Settled(Record):
     spent: bool = True
     hold_reason: Reason | None = None
     disable_reason: Reason | None = None
+    setbacks: Setbacks | None = None
+    shown: bool = True
 
 
 def retry_at_ms(
@@ -66,20 +85,22 @@ def retry_at_ms(
     return now_ms + max(wait_ms, retry_after_ms or 0)
 
 
-def settle(
+def settle(  # noqa: PLR0911 - an outcome a line
     outcomes: Sequence[Outcome],
     spent_attempts: int,
     now_ms: int,
     jitter: float,
     *,
     on_hold: bool = False,
+    setbacks: Setbacks = NO_SETBACKS,
     schedule: Sequence[int] | None = None,
 ) -> Settled:
     """Combines the outcomes of one delivery's calls into one decision; the least final outcome wins.
 
     A call that can still succeed keeps the whole delivery alive: calls that did succeed are repeated with it, and
     the destination recognizes them by their ids. `on_hold` says that the destination is failing or the endpoint is on
-    hold: no attempt is used up, and the breaker or the hold decides when the next one comes.
+    hold: no attempt is used up, and the breaker or the hold decides when the next one comes. `setbacks` are those of
+    the attempts before.
     """
     worst: Outcome = max(outcomes, key=_openness)
     match worst:
@@ -95,8 +116,12 @@ def settle(
                 due_at_ms=now_ms + (retry_after_ms or 0),
                 spent=False,
             )
+        case Deferred(throttled=True):
+            return _throttled(worst, setbacks, now_ms, jitter)
         case Deferred():
-            return _put_off(worst, spent_attempts, now_ms, jitter, on_hold=on_hold, schedule=schedule)
+            return _put_off(
+                worst, spent_attempts, now_ms, jitter, on_hold=on_hold, setbacks=setbacks, schedule=schedule
+            )
         case Blocked(reason=why):
             return Settled(
                 state=DeliveryState.PENDING,
@@ -126,12 +151,26 @@ def _put_off(
     jitter: float,
     *,
     on_hold: bool,
+    setbacks: Setbacks,
     schedule: Sequence[int] | None,
 ) -> Settled:
     why, asked_ms = outcome.reason, outcome.retry_after_ms
-    if on_hold:
+    now_has = Setbacks(
+        failing_since_ms=setbacks.failing_since_ms or now_ms,
+        failed_at_ms=now_ms,
+        overtaken_at_ms=setbacks.overtaken_at_ms,
+    )
+    # A hastened attempt is an extra one.
+    is_extra = setbacks.back_at_ms is not None and setbacks.back_at_ms > now_ms
+    if on_hold or is_extra:
+        earliest_ms = now_ms + (asked_ms or 0)
         return Settled(
-            state=DeliveryState.PENDING, code=HELD, reason=why, due_at_ms=now_ms + (asked_ms or 0), spent=False
+            state=DeliveryState.PENDING,
+            code=HELD if on_hold else DEFERRED,
+            reason=why,
+            due_at_ms=max(earliest_ms, setbacks.back_at_ms or 0) if is_extra else earliest_ms,
+            spent=False,
+            setbacks=now_has,
         )
     due_at_ms = retry_at_ms(spent_attempts, now_ms, jitter, asked_ms, schedule)
     if due_at_ms is None:
@@ -142,7 +181,43 @@ def _put_off(
             reason=why,
         )
         return Settled(state=DeliveryState.FAILED, code="given_up", reason=given_up)
-    return Settled(state=DeliveryState.PENDING, code="deferred", reason=why, due_at_ms=due_at_ms)
+    return Settled(state=DeliveryState.PENDING, code=DEFERRED, reason=why, due_at_ms=due_at_ms, setbacks=now_has)
+
+
+def _throttled(outcome: Deferred, setbacks: Setbacks, now_ms: int, jitter: float) -> Settled:
+    """Throttling is no failure of the event: it uses up no attempt, and ends after some days of nothing else."""
+    since_ms = now_ms if setbacks.throttled_since_ms is None else setbacks.throttled_since_ms
+    lasted_ms = max(0, now_ms - since_ms)
+    if lasted_ms >= MAX_THROTTLED_DAYS * 24 * _HOUR_MS:
+        given_up = reason(
+            THROTTLED,
+            "Failed after %(days)s days of only 429 responses. Last response: %(reason)s",
+            days=MAX_THROTTLED_DAYS,
+            reason=outcome.reason,
+        )
+        return Settled(state=DeliveryState.FAILED, code=THROTTLED, reason=given_up, spent=False)
+    if outcome.retry_after_ms is None:
+        wait_ms = int(min(max(lasted_ms, MIN_THROTTLED_MS), MAX_THROTTLED_MS) * (1 + JITTER * jitter))
+    else:
+        wait_ms = max(outcome.retry_after_ms, MIN_ASKED_MS)
+    shown_at_ms = setbacks.throttling_shown_at_ms
+    shown = shown_at_ms is None or abs(now_ms - shown_at_ms) >= THROTTLING_SHOWN_EVERY_MS
+    now_has = Setbacks(
+        failing_since_ms=setbacks.failing_since_ms or now_ms,
+        failed_at_ms=setbacks.failed_at_ms,
+        overtaken_at_ms=setbacks.overtaken_at_ms,
+        throttled_since_ms=since_ms,
+        throttling_shown_at_ms=now_ms if shown else shown_at_ms,
+    )
+    return Settled(
+        state=DeliveryState.PENDING,
+        code=THROTTLED,
+        reason=outcome.reason,
+        due_at_ms=now_ms + wait_ms,
+        spent=False,
+        setbacks=now_has,
+        shown=shown,
+    )
 
 
 def failure_key(settled: Settled) -> str:
@@ -151,7 +226,7 @@ def failure_key(settled: Settled) -> str:
     return key.replace("\0", "")[:MAX_FAILURE_CHARS]
 
 
-def _openness(outcome: Outcome) -> int:
+def _openness(outcome: Outcome) -> int:  # noqa: PLR0911 - an outcome a line
     match outcome:
         case Delivered():
             return 0
@@ -159,11 +234,13 @@ def _openness(outcome: Outcome) -> int:
             return 1
         case Deferred(sent=False):
             return 2
-        case Deferred():
+        case Deferred(throttled=True):
             return 3
-        case Blocked():
+        case Deferred():
             return 4
-        case Gone():
+        case Blocked():
             return 5
+        case Gone():
+            return 6
         case _:
             assert_never(outcome)

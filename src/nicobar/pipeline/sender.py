@@ -190,12 +190,13 @@ class Sender:
         pairs = zip(items, outcomes, strict=True)
         gate.suspects.accepted([it.owner.claimed.message.id for it, got in pairs if isinstance(got, Delivered)])
         if isinstance(first, Deferred) and first.failing:
-            # Of a customer only the first counts: what waits behind it does not show that others fail, too.
-            firsts = {item.owner.order: item.owner for item in reversed(items)}
-            message_ids = [owner.claimed.message.id for owner in firsts.values()]
-            gate.failed(first.reason, message_ids, now_ms, self._jitter(), foreign=first.foreign)
-        elif isinstance(first, Delivered | Refused) or (isinstance(first, Deferred) and first.reached):
-            gate.answered()
+            gate.failed(first.reason, _firsts(items), now_ms, self._jitter(), foreign=first.foreign)
+        elif isinstance(first, Delivered | Refused):
+            gate.answered(now_ms)
+        elif isinstance(first, Deferred) and first.reached:
+            gate.reached()
+            if not first.throttled:
+                gate.put_off(first.reason, _firsts(items), now_ms)
 
     async def _wait_for_turn(self, gate: Gate, deadline_ms: int) -> Deferred | None:
         """Waits until a request may be sent; returns why not, if that would be after the deadline."""
@@ -241,6 +242,12 @@ class Sender:
         status = str(answer.status) if isinstance(answer, Response) else "none"
         self._metrics.requests.labels(name, status).inc()
         self._metrics.request_seconds.labels(name).observe(answer.duration_ms / 1000)
+
+
+def _firsts(items: Sequence[_Item]) -> list[str]:
+    """The message of each customer's first delivery: what waits behind it does not show that others fail, too."""
+    firsts = {item.owner.order: item.owner for item in reversed(items)}
+    return [owner.claimed.message.id for owner in firsts.values()]
 
 
 def _start_of(body: bytes) -> str:

@@ -11,16 +11,27 @@ from nicobar.connectors import Origin, Prepared, ReadyCall
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.exact_numbers import exact_texts, find_rounded, rounded_in
+from nicobar.pipeline.subscriptions import wants
+from nicobar.pipeline.unreadable import repaired
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
+_ORDERING = "docs/explanation/delivery.md#ordering"
+_HELPERS = "docs/reference.md#handlers"
+# The handler's text and numbers as it gets them from a repaired body.
+_REPAIRED = (
+    "warning: the event has text with half of a surrogate pair, or a number that is too large. "
+    "The handler gets U+FFFD or null instead."
+)
 
 
 class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
-    the earlier scheme on `edition` (see `connectors/identity.py`).
+    the earlier scheme on `edition` (see `connectors/identity.py`). `unreadable` says why the message cannot be read,
+    `reread` that it could not be read when it was accepted, and can be now.
     """
 
     message: Message
@@ -29,16 +40,22 @@ class Subject(Record):
     test: str = ""
     app_uid: str = ""
     replay_key: str | None = ""
+    unreadable: Reason | None = None
+    reread: bool = False
 
 
 class Ready(Record):
-    """Calls to send; never empty. `requested` are the handler's calls before corrections."""
+    """Calls to send; never empty. `requested` are the handler's calls before corrections. `version` is that of the
+    transformation that returned them, None for the endpoint's current one. `untouched`: the call is the event itself.
+    """
 
     requested: tuple[Call, ...]
     calls: tuple[ReadyCall, ...]
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
+    version: int | None = None
+    untouched: bool = False
 
 
 class Stopped(Record):
@@ -66,15 +83,74 @@ async def transform(
 
     In the handler, the current time is always the time when the message was accepted.
     """
+    stops = [_why_not_run(target, subject) for subject in subjects]
+    ran = iter(await _run(sandbox, target, [it for it, stop in zip(subjects, stops, strict=True) if stop is None]))
+    transformed: list[Transformed] = []
+    for subject, stop in zip(subjects, stops, strict=True):
+        if stop is not None:
+            transformed.append(stop)
+            continue
+        result = next(ran)
+        transformed.append(_beyond_limits(subject, result) or _check(target, subject, result, now_ms))
+    return transformed
+
+
+async def _run(sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[Result]:
+    """The handler's results, which may be about repaired bodies."""
     endpoint = target.endpoint
-    if endpoint.transformation is None or not endpoint.transformation_enabled:
-        results: list[Result] = [Untouched(console=(), duration_us=0) for _ in subjects]
-    else:
-        results = await sandbox.run([_job(target, subject) for subject in subjects])
-    return [
-        _beyond_limits(subject, result) or _check(target, subject, result, now_ms)
-        for subject, result in zip(subjects, results, strict=True)
-    ]
+    if not subjects or endpoint.transformation is None or not endpoint.transformation_enabled:
+        return [Untouched(console=(), duration_us=0) for _ in subjects]
+    results = await sandbox.run([_job(target, subject) for subject in subjects])
+    # Rare: JavaScript reads such bodies, and fails if it passes on what is wrong in them.
+    mended = {
+        place: body
+        for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
+        if isinstance(result, Broken) and (body := repaired(subject.message.body)) is not None
+    }
+    if mended:
+        jobs = [msgspec.structs.replace(_job(target, subjects[place]), body=body) for place, body in mended.items()]
+        for place, again in zip(mended, await sandbox.run(jobs), strict=True):
+            results[place] = msgspec.structs.replace(again, console=(_REPAIRED, *again.console))
+    return results
+
+
+def _why_not_run(target: OpenEndpoint, subject: Subject) -> Stopped | None:
+    """Why the handler is not run on a message: it cannot be read, or it can be now, and is none for the endpoint."""
+    if subject.unreadable is not None:
+        return Stopped(state=DeliveryState.FAILED, code=subject.unreadable.code, reason=subject.unreadable)
+    if subject.reread and not wants(target.endpoint, subject.message.event_type, subject.message.channels):
+        why = reason(
+            "not_subscribed",
+            "The endpoint is not subscribed to %(event_type)s.",
+            event_type=subject.message.event_type,
+        )
+        return Stopped(state=DeliveryState.CANCELED, code=why.code, reason=why)
+    return None
+
+
+def without_attributes(result: Transformed) -> Transformed:
+    """What an overtaken delivery sends: its events. Other calls would take its customer back to an older state."""
+    if isinstance(result, Stopped) or all(call.is_event for call in result.calls):
+        return result
+    events = tuple(call for call in result.calls if call.is_event)
+    why = reason(
+        "overtaken",
+        "Later events of the same customer were sent first, so only events are sent. Omitted calls: %(calls)s.",
+        "To send all calls, resend the event once it is finished.",
+        calls=len(result.calls) - len(events),
+    )
+    verdicts = (*result.verdicts, Verdict(level=Level.WARNING, reason=why, source=_ORDERING))
+    if events:
+        return msgspec.structs.replace(result, calls=events, verdicts=verdicts)
+    return Stopped(
+        state=DeliveryState.CANCELED,
+        code=why.code,
+        reason=why,
+        requested=result.requested,
+        console=result.console,
+        verdicts=verdicts,
+        duration_us=result.duration_us,
+    )
 
 
 def _job(target: OpenEndpoint, subject: Subject) -> Job:
@@ -92,6 +168,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         customer_key=subject.customer.key if subject.customer else None,
         variables=endpoint.variables,
         params=message.params,
+        exact=exact_texts(find_rounded(message.body)),
     )
 
 
@@ -135,7 +212,11 @@ def _too_many(calls: int) -> Reason:
 
 
 def _unchanged(target: OpenEndpoint, subject: Subject) -> Call:
-    payload: Json = msgspec.json.decode(subject.message.body)
+    body = subject.message.body
+    try:
+        payload: Json = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        payload = msgspec.json.decode(repaired(body) or b"null")
     return Call(method="POST", url=target.destination.url, headers={}, payload=payload)
 
 
@@ -156,6 +237,7 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
                 code="canceled_by_handler",
                 reason=reason("canceled_by_handler", "canceled by the handler"),
                 console=result.console,
+                verdicts=_warned(result),
                 duration_us=result.duration_us,
             )
         case Untouched() if target.connector.has_contract:
@@ -177,7 +259,28 @@ def _check(target: OpenEndpoint, subject: Subject, result: Result, now_ms: int) 
 def _ready(
     target: OpenEndpoint, subject: Subject, requested: tuple[Call, ...], result: Calls | Untouched, now_ms: int
 ) -> Transformed:
-    origin = Origin(
+    untouched = isinstance(result, Untouched)
+    rounded = () if untouched else rounded_in(requested, find_rounded(subject.message.body))
+    if rounded:
+        return _failed(result, requested, "contract", _first_of(rounded), rounded)
+    warned = _warned(result)
+    prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
+    stop = _why_stopped(prepared)
+    if stop is None:
+        return Ready(
+            requested=requested,
+            calls=prepared.calls,
+            console=result.console,
+            verdicts=(*prepared.verdicts, *warned),
+            duration_us=result.duration_us,
+            untouched=untouched,
+        )
+    return _failed(result, requested, *stop, verdicts=prepared.verdicts)
+
+
+def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched: bool = False) -> Origin:
+    """What the destination completes the calls of a message from."""
+    return Origin(
         message_id=subject.message.id,
         endpoint_id=target.endpoint.id,
         occurred_at_ms=subject.message.occurred_at_ms,
@@ -189,18 +292,8 @@ def _ready(
         replay_key=subject.replay_key,
         customer=subject.customer,
         body=subject.message.body,
+        untouched=untouched,
     )
-    prepared = target.destination.prepare(requested, origin)
-    stop = _why_stopped(prepared)
-    if stop is None:
-        return Ready(
-            requested=requested,
-            calls=prepared.calls,
-            console=result.console,
-            verdicts=prepared.verdicts,
-            duration_us=result.duration_us,
-        )
-    return _failed(result, requested, *stop, verdicts=prepared.verdicts)
 
 
 def _failed(
@@ -218,13 +311,23 @@ def _failed(
 
 
 def _why_stopped(prepared: Prepared) -> tuple[str, Reason] | None:
-    errors = [verdict.reason for verdict in prepared.verdicts if verdict.level is Level.ERROR]
-    if len(errors) > 1:
-        return "contract", reason(
-            "contract", "%(reason)s (and %(count)s more)", reason=errors[0], count=len(errors) - 1
-        )
+    errors = [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
     if errors:
-        return "contract", errors[0]
+        return "contract", _first_of(errors)
     if len(prepared.calls) > MAX_CALLS:
         return "too_many_calls", _too_many(len(prepared.calls))
     return None
+
+
+def _first_of(errors: Sequence[Verdict]) -> Reason:
+    first = errors[0].reason
+    if len(errors) == 1:
+        return first
+    return reason("contract", "%(reason)s (and %(count)s more)", reason=first, count=len(errors) - 1)
+
+
+def _warned(result: Calls | Canceled | Untouched) -> tuple[Verdict, ...]:
+    """What the helpers of `nicobar` could not use, as verdicts."""
+    if isinstance(result, Untouched):
+        return ()
+    return tuple(Verdict(level=Level.WARNING, reason=why, source=_HELPERS) for why in result.warnings)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nicobar.connectors import Deferred, Outcome
 from nicobar.model import DeliveryState, RequestRecord, Verdict
 from nicobar.pipeline.retry import NOT_SENT, Settled
-from nicobar.pipeline.transform import Ready
+from nicobar.pipeline.transform import Ready, Subject
 from nicobar.reasons import reason
 from nicobar.store import Claimed
 
@@ -24,6 +24,7 @@ class Work:
 
     claimed: Claimed
     started_at_ms: int
+    subject: Subject | None = None
     ready: Ready | None = None
     stopped: Settled | None = None
     left: bool = False

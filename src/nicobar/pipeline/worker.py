@@ -19,6 +19,7 @@ from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.lane import IDLE_MS, Lane, log_end
 from nicobar.pipeline.leases import LeaseKeeper
+from nicobar.pipeline.overtaking import OVERTAKE_AFTER_MS
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Lease, Store
 from nicobar.store.leases import endpoint_lease, endpoint_of
@@ -38,7 +39,8 @@ BUSY_MS = 10_000
 class Worker:
     """Delivers for its share of the endpoints and follows their changes. `tasks` are what only one process of a
     database may run. `alone` says that this process is certainly the only worker of its database, `is_told` that it
-    gets hints of work that other processes store.
+    gets hints of work that other processes store. `overtake_after_ms` is how long a delivery may fail before its
+    customer's later ones go on without it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Worker:
         alone: bool,
         tasks: Mapping[str, Work],
         is_told: Callable[[], bool] = lambda: True,
+        overtake_after_ms: int = OVERTAKE_AFTER_MS,
     ) -> None:
         self._store = store
         self._configuration = configuration
@@ -61,6 +64,7 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._alerts = alerts
+        self._overtake_after_ms = overtake_after_ms
         self._works = tasks
         self._watch = deliverer.watch
         self._watch.act_on(lambda: list(self._lanes))
@@ -168,6 +172,7 @@ class Worker:
             alerts=self._alerts,
             metrics=self._metrics,
             breaker=rules.taken_up(self._breakers.get(seq, Breaker()), self._clock.now_ms()),
+            overtake_after_ms=self._overtake_after_ms,
         )
         task = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
         task.add_done_callback(log_end)

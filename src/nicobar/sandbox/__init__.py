@@ -34,7 +34,8 @@ class Bounds(Record):
 class Job(Record):
     """One event for one handler. `code_id` identifies the code version, so that a child can keep it compiled. `url`
     and `method` are the initial values in `webhook`. In the handler, `Date` is fixed at `now_ms` and `Math.random` is
-    seeded with `seed`, so the same job returns the same calls on every attempt.
+    seeded with `seed`, so the same job returns the same calls on every attempt. `exact` has the digits of the numbers
+    that JavaScript rounds, for `nicobar.exact`, by the steps to them, one per line.
     """
 
     code_id: str
@@ -49,14 +50,16 @@ class Job(Record):
     customer_key: str | None = None
     variables: dict[str, str] = {}
     params: Json = None
+    exact: dict[str, str] = {}
 
 
 class Calls(Record, tag=True):
-    """The calls that the handler returned; never empty."""
+    """The calls that the handler returned; never empty. `warnings` are about values that helpers could not use."""
 
     calls: tuple[Call, ...]
     console: tuple[str, ...]
     duration_us: int
+    warnings: tuple[Reason, ...] = ()
 
 
 class Canceled(Record, tag=True):
@@ -64,6 +67,7 @@ class Canceled(Record, tag=True):
 
     console: tuple[str, ...]
     duration_us: int
+    warnings: tuple[Reason, ...] = ()
 
 
 class Untouched(Record, tag=True):

@@ -20,11 +20,13 @@ from importlib.resources import files
 import msgspec
 import quickjs
 
-from nicobar.currencies import DECIMALS
+from nicobar.currencies import ALL_DECIMALS
 from nicobar.sandbox import Bounds, Job
 from nicobar.sandbox.wire import (
     LENGTH_BYTES,
     MAX_VALUE_CHARS,
+    MAX_WARNING_CHARS,
+    MAX_WARNINGS,
     Batch,
     Greeting,
     Kind,
@@ -65,6 +67,7 @@ class _Answer(msgspec.Struct):
     clean: bool
     kind: Kind = Kind.BROKEN
     failure: _Failed | None = None
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 class _Context:
@@ -82,7 +85,7 @@ class _Context:
         factory = _function(
             self._engine.eval("(() => {" + code + "\n;return typeof handler === 'undefined' ? undefined : handler})")
         )
-        attach = _function(prelude(msgspec.json.encode(DECIMALS).decode()))
+        attach = _function(prelude(msgspec.json.encode(ALL_DECIMALS).decode()))
         self._run = _function(attach(factory))
         self._events = 0
         self.spoiled = False
@@ -240,7 +243,10 @@ def _input(job: Job, bounds: Bounds) -> str:
             "consoleLineChars": bounds.console_line_chars,
             "outputChars": bounds.output_bytes,
             "depthLevels": bounds.depth_levels,
+            "warnings": MAX_WARNINGS,
+            "warningChars": MAX_WARNING_CHARS,
         },
+        "exact": job.exact,
     }
     return msgspec.json.encode(value).decode()
 
@@ -255,7 +261,14 @@ def _reply(number: int, answer: _Answer, calls: str, bounds: Bounds, duration_us
     if len(content) > bounds.output_bytes:
         values: dict[str, str | int] = {"output_bytes": bounds.output_bytes}
         return _broken(number, "output_too_large", values, console=console, duration_us=duration_us)
-    return Reply(number=number, kind=answer.kind, calls=content, console=console, duration_us=duration_us)
+    return Reply(
+        number=number,
+        kind=answer.kind,
+        calls=content,
+        console=console,
+        duration_us=duration_us,
+        warnings=answer.warnings,
+    )
 
 
 def _since_us(started_ns: int) -> int:

@@ -82,3 +82,34 @@ _REASONS: dict[Failure, tuple[Reason, ...]] = {
 }
 KINDS = {why.code: failure for failure, reasons in _REASONS.items() for why in reasons}
 TEXTS = {why.code: why for reasons in _REASONS.values() for why in reasons}
+# Values that the helpers of `nicobar` could not use, by code; the value is `given`.
+WARNINGS = {
+    why.code: why
+    for why in (
+        reason(
+            "money_currency",
+            "nicobar.money: %(given)s is not a currency of ISO 4217, so the amount is omitted.",
+            "Pass a code such as USD.",
+        ),
+        reason(
+            "money_amount",
+            "nicobar.money: %(given)s is not an integer, so the amount is omitted.",
+            "Pass minor units, such as cents.",
+        ),
+        reason(
+            "unix_time",
+            "nicobar.unix: %(given)s is not an ISO 8601 date and time, so the time is omitted.",
+            "Pass text such as 2026-11-26T21:00:00Z.",
+        ),
+        reason(
+            "locale_ignored",
+            "%(given)s ignores the language and the options: handlers have no languages.",
+            "Format the value in the email, or with your own code.",
+        ),
+        reason(
+            "unix_before_1970",
+            "nicobar.unix: %(given)s is before 1970, so the result is negative.",
+            "Check the date: destinations may not accept negative times.",
+        ),
+    )
+}

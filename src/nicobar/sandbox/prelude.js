@@ -22,6 +22,8 @@
   const wellFormed = uncurry(String.prototype.toWellFormed);
   const charCode = uncurry(String.prototype.charCodeAt);
   const getTime = uncurry(RealDate.prototype.getTime);
+  const getDate = uncurry(RealDate.prototype.getUTCDate);
+  const dateUTC = RealDate.UTC;
   const has = uncurry(Set.prototype.has);
   const levelOf = uncurry(Map.prototype.get);
   const setLevel = uncurry(Map.prototype.set);
@@ -38,6 +40,9 @@
   let customer = null;
   let lines = [];
   let linesLeftOut = 0;
+  let warnings = [];
+  let exactNumbers = {};
+  let original = null;
   let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0, depthLevels: 0 };
 
   // --- no way to keep state, wait or measure time ---
@@ -114,7 +119,46 @@
   };
 
   // --- helpers ---
-  // Decimals by ISO 4217 where they differ from two.
+  // A value that a helper cannot use: the helper returns nothing, so that the attribute is omitted and the rest is sent.
+  const warn = (code, given) => {
+    if (warnings.length >= bounds.warnings) return;
+    let text;
+    try { text = show(given); } catch { text = "[cannot be shown]"; }
+    if (typeof text !== "string") text = "[cannot be shown]";
+    const warning = [code, cut(text, bounds.warningChars)];
+    defineProperty(warnings, warnings.length, { value: warning, writable: true, enumerable: true, configurable: true });
+  };
+  // The engine has no languages: what depends on one gives the same result for all, whatever is asked for.
+  for (const [owner, names, own] of [
+    [Number.prototype, ["toLocaleString"], 0], [BigInt.prototype, ["toLocaleString"], 0],
+    [Array.prototype, ["toLocaleString"], 0],
+    [RealDate.prototype, ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"], 0],
+    [String.prototype, ["toLocaleLowerCase", "toLocaleUpperCase"], 0], [String.prototype, ["localeCompare"], 1],
+  ]) {
+    for (const name of names) {
+      const original = owner[name];
+      const method = { [name](...args) {
+        if (args.length > own) warn("locale_ignored", name);
+        return apply(original, this, args);
+      } }[name];
+      defineProperty(owner, name, { value: method, writable: true, enumerable: false, configurable: true });
+    }
+  }
+  const daysOf = (year, month) => getDate(new RealDate(dateUTC(year, month, 0)));
+  // A calendar day that does not exist, which the engine reads as one of the next month.
+  const isNoDay = (text) => {
+    const found = test(/^(\d{4})-(\d{2})-(\d{2})/, text);
+    return found !== null && +found[3] > daysOf(+found[1], +found[2]);
+  };
+  const stepsOf = (path) => {
+    const steps = [];
+    const step = /[^.[\]"]+/g;
+    for (let found = test(step, path); found !== null; found = test(step, path)) {
+      defineProperty(steps, steps.length, { value: found[0], writable: true, enumerable: true, configurable: true });
+    }
+    return steps;
+  };
+  // Decimals by ISO 4217.
   const decimals = Object.setPrototypeOf(parse(decimalsText), null);
   const plainObject = (value) => typeof value === "object" && value !== null && !isArray(value);
   const entity = (action, attributes, options, name) => {
@@ -133,19 +177,39 @@
   };
   globalThis.nicobar = {
     money(minorUnits, currency) {
-      if (typeof currency !== "string" || test(/^[A-Z]{3}$/, currency) === null) {
-        throw new RealTypeError(`nicobar.money: ${show(currency)} is not a currency code. Use three capital letters, such as USD.`);
+      const places = typeof currency === "string" ? decimals[upper(currency)] : undefined;
+      if (places === undefined) {
+        warn("money_currency", currency);
+        return undefined;
       }
       if (!isInteger(minorUnits)) {
-        throw new RealTypeError(`nicobar.money: ${show(minorUnits)} is not a whole number. Pass minor units, such as cents.`);
+        warn("money_amount", minorUnits);
+        return undefined;
       }
-      return minorUnits / 10 ** (decimals[currency] ?? 2);
+      return minorUnits / 10 ** places;
     },
     unix(isoText) {
       if (isoText === null || isoText === undefined) return null;
-      const time = typeof isoText === "string" ? getTime(new RealDate(isoText)) : NaN;
-      if (!isFinite(time)) throw new RealTypeError(`nicobar.unix: ${show(isoText)} is not an ISO 8601 date and time.`);
+      const time = typeof isoText === "string" && !isNoDay(isoText) ? getTime(new RealDate(isoText)) : NaN;
+      if (!isFinite(time)) {
+        warn("unix_time", isoText);
+        return undefined;
+      }
+      if (time < 0) warn("unix_before_1970", isoText);
       return floor(time / 1000);
+    },
+    exact(path) {
+      if (typeof path !== "string") throw new RealTypeError("nicobar.exact: the path must be text, such as data.order_id.");
+      const steps = stepsOf(path);
+      const digits = getOwnPropertyDescriptor(exactNumbers, join(steps, "\n"));
+      if (digits !== undefined) return digits.value;
+      let value = original;
+      for (let index = 0; index < steps.length; index++) {
+        if (typeof value !== "object" || value === null) return null;
+        const property = getOwnPropertyDescriptor(value, steps[index]);
+        value = property === undefined ? undefined : property.value;
+      }
+      return typeof value === "number" || typeof value === "string" ? RealString(value) : null;
     },
     event(name, attributes, options) {
       if (typeof name !== "string" || name === "") {
@@ -336,6 +400,7 @@
   };
   const answer = (factory, input, body) => {
     const payload = parse(body);
+    original = payload;
     const before = stringify(payload);
     const start = { method: input.method, url: input.url };
     const webhook = {
@@ -373,16 +438,18 @@
   };
   const tail = () => {
     const said = linesLeftOut ? [...lines, `… ${linesLeftOut} more lines`] : lines;
-    return `"console":${stringify(said)},"clean":${clean()}}`;
+    return `"console":${stringify(said)},"warnings":${stringify(warnings)},"clean":${clean()}}`;
   };
   return (factory) => (inputText, body) => {
     // Called with null after an event was stopped from outside: returns the console output until then.
     if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
-    ({ now, customer, bounds } = input);
+    ({ now, customer, bounds, exact: exactNumbers } = input);
     random = seedOf(input.seed);
     lines = [];
     linesLeftOut = 0;
+    warnings = [];
+    original = null;
     let head;
     let calls = "";
     try {

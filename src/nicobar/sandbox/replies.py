@@ -13,13 +13,13 @@ from nicobar.model import Call, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, bounded, reason
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Result, Untouched
-from nicobar.sandbox.failures import KINDS, TEXTS
-from nicobar.sandbox.wire import MAX_REASON_CHARS, MAX_REASON_VALUES, Kind, Reply
+from nicobar.sandbox.failures import KINDS, TEXTS, WARNINGS
+from nicobar.sandbox.wire import MAX_REASON_CHARS, MAX_REASON_VALUES, MAX_WARNING_CHARS, MAX_WARNINGS, Kind, Reply
 
 # The list of calls and the call around the payload.
 _LEVELS_AROUND_PAYLOAD = 2
 # Room for the reply's fields besides calls and console.
-_OTHER_BYTES = 16 * 1024
+_OTHER_BYTES = 32 * 1024
 _BYTES_PER_CHAR = 4
 _BYTES_PER_LINE = 8
 # The same rules as in the prelude, which finds most violations first.
@@ -59,15 +59,27 @@ def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
         raise InvalidReply(f"{len(reply.console)} console lines; the limit is {bounds.console_lines}")
     if any(len(line) > bounds.console_line_chars + 1 for line in reply.console):
         raise InvalidReply(f"a console line of more than {bounds.console_line_chars} characters")
+    warnings = _warnings(reply)
     match reply.kind:
         case Kind.BROKEN:
             return _broken(reply, bounds)
         case Kind.CANCELED:
-            return Canceled(console=reply.console, duration_us=reply.duration_us)
+            return Canceled(console=reply.console, duration_us=reply.duration_us, warnings=warnings)
         case Kind.UNTOUCHED:
             return Untouched(console=reply.console, duration_us=reply.duration_us)
         case Kind.CALLS:
-            return _result(reply, bounds)
+            return _result(reply, bounds, warnings)
+
+
+def _warnings(reply: Reply) -> tuple[Reason, ...]:
+    if len(reply.warnings) > MAX_WARNINGS or any(len(given) > MAX_WARNING_CHARS + 1 for _, given in reply.warnings):
+        raise InvalidReply(f"{len(reply.warnings)} warnings, or a long one")
+    if any(code not in WARNINGS for code, _ in reply.warnings):
+        raise InvalidReply("an unknown warning")
+    return tuple(
+        msgspec.structs.replace(WARNINGS[code], values={"given": given})
+        for code, given in dict.fromkeys(reply.warnings)
+    )
 
 
 def _broken(reply: Reply, bounds: Bounds) -> Broken:
@@ -88,7 +100,7 @@ def _failed(reply: Reply, failure: Failure, why: Reason) -> Broken:
     return Broken(failure=failure, reason=why, console=reply.console, duration_us=reply.duration_us)
 
 
-def _result(reply: Reply, bounds: Bounds) -> Result:
+def _result(reply: Reply, bounds: Bounds, warnings: tuple[Reason, ...]) -> Result:
     content = reply.calls
     if len(content) > bounds.output_bytes:
         why = msgspec.structs.replace(TEXTS["output_too_large"], values={"output_bytes": bounds.output_bytes})
@@ -115,7 +127,7 @@ def _result(reply: Reply, bounds: Bounds) -> Result:
         raise InvalidReply("no calls")
     for call in calls:
         _check(call)
-    return Calls(calls=calls, console=reply.console, duration_us=reply.duration_us)
+    return Calls(calls=calls, console=reply.console, duration_us=reply.duration_us, warnings=warnings)
 
 
 def too_deep(bounds: Bounds) -> Reason:

@@ -18,6 +18,9 @@ LENGTH_BYTES = 4
 MAX_GREETING_BYTES = 64
 MAX_REASON_CHARS = 1_000
 MAX_REASON_VALUES = 4
+# Values that helpers could not use, of one event; each is cut.
+MAX_WARNINGS = 20
+MAX_WARNING_CHARS = 100
 # A child cuts values to this length, so that the reason stays within its bound.
 MAX_VALUE_CHARS = 700
 _MAX_DURATION_US = 3_600_000_000
@@ -54,7 +57,7 @@ class Kind(StrEnum):
 
 class Reply(Record):
     """A child's reply to one job. `calls` is the JSON of the calls as the engine wrote it; the parent checks and
-    decodes it. `code`, `values` and `line` belong to BROKEN: see `failures.py`.
+    decodes it. `code`, `values` and `line` belong to BROKEN, `warnings` are codes with a value: see `failures.py`.
     """
 
     number: int
@@ -64,6 +67,7 @@ class Reply(Record):
     values: dict[str, str | int] = {}
     line: int | None = None
     console: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()
     duration_us: Annotated[int, Meta(ge=0, le=_MAX_DURATION_US)] = 0
 
 

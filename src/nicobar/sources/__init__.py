@@ -108,7 +108,7 @@ class SourceKind(Protocol):
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
         """Reads a verified request. Unknown types and fields are fine.
 
-        Raises Refusal 400 if there is no valid event type.
+        Raises Refusal 400 if there is no valid event type: the request is stored as an unreadable event.
         """
         ...
 

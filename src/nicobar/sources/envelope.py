@@ -13,6 +13,7 @@ from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
 _MAX_CUSTOMER_KEY_CHARS = 256
 _MAX_SHOWN_CHARS = 100
+_GZIP = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 
 
 class Envelope(Record):
@@ -25,6 +26,13 @@ class Envelope(Record):
 
 def read(body: bytes) -> Envelope:
     """Raises Refusal 400 unless the body is a JSON object with a valid `type`; the rest is not checked."""
+    if body.startswith(_GZIP):
+        raise Refusal(
+            400,
+            "body_compressed",
+            "The body is compressed with gzip. Compressed bodies are not supported.",
+            "Turn off compression at the sender.",
+        )
     if is_deeper(body):
         raise Refusal(
             400,
@@ -70,7 +78,7 @@ def _type_error(given: Json) -> Refusal:
         400,
         "type_missing",
         "Invalid event type %(given)s.",
-        "Use 1 to 256 letters, digits and `. - _ /`, such as payment.succeeded.",
+        "Use 1 to 256 letters, digits and `. - _ / : + ~ @`, such as payment.succeeded.",
         given=repr(given[:_MAX_SHOWN_CHARS]),
     )
 

@@ -159,8 +159,9 @@ def _signatures(headers: Mapping[str, str], name: str) -> dict[str, list[bytes]]
     for part in parts[: 2 * MAX_SIGNATURES]:
         if part in _VERSIONS:
             version = part
-        elif version and (signature := read_base64(part)):
-            found.setdefault(version, []).append(signature)
+        elif version:
+            # One that is not base64 matches nothing.
+            found.setdefault(version, []).append(read_base64(part) or b"")
     if not found or len(parts) > 2 * MAX_SIGNATURES:
         raise Refusal(
             401,

@@ -46,7 +46,18 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
-from nicobar.store.queue import NO_SHARES, Appended, Backlog, Claimed, Finished, NewMessage, Queue, Shares
+from nicobar.store.queue import (
+    NO_SHARES,
+    Appended,
+    Backlog,
+    Claimed,
+    Finished,
+    NewMessage,
+    Overtaken,
+    Queue,
+    SentKey,
+    Shares,
+)
 from nicobar.store.recovery import Recovery
 from nicobar.store.replays import (
     FailureGroup,
@@ -113,6 +124,7 @@ __all__ = [
     "Leases",
     "NewMessage",
     "NewTask",
+    "Overtaken",
     "PasswordLink",
     "PauseEndpoint",
     "PutAlertTarget",
@@ -137,6 +149,7 @@ __all__ = [
     "Replays",
     "Resent",
     "Retention",
+    "SentKey",
     "SetPassword",
     "SetRole",
     "Shares",

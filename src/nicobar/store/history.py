@@ -80,6 +80,13 @@ class MessageAttempt(Record):
     attempt: Attempt
 
 
+class Revision(Record):
+    """Another body that a message's source sent under its event id; nothing was sent for it."""
+
+    accepted_at_ms: int
+    body: bytes
+
+
 class Attempted(Record):
     """A message and its delivery for one endpoint, without what it waits for."""
 
@@ -265,6 +272,18 @@ class History(Protocol):
 
     async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
         """The deliveries of each of these messages, and what they wait for."""
+        ...
+
+    async def revisions(self, message_id: str) -> list[Revision]:
+        """The other bodies that a message's source sent under its event id, first to last, as far as they were
+        kept.
+        """
+        ...
+
+    async def accepted_ids(self, message_ids: Sequence[str]) -> dict[tuple[str, str], tuple[str, ...]]:
+        """The event ids that destinations have accepted, of each of these messages at each endpoint where there are
+        any.
+        """
         ...
 
     async def attempts_of_deliveries(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
-from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Record
+from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage, Record, Setbacks
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
+
+# Other bodies under one event id of one source that are kept, and their bytes; the first ones stay.
+MAX_REVISIONS = 10
+MAX_REVISIONS_BYTES = 2 * 1024 * 1024
 
 
 class NewMessage(Record):
@@ -36,12 +40,24 @@ class NewMessage(Record):
 
 class Appended(Record):
     """The outcome of appending a `NewMessage`. A duplicate's `message_id` is that of the first message with its event
-    id; `taken` says that the event id belongs to a different event of another source: nothing was stored.
+    id; `taken` says that the event id belongs to a different event of another source: nothing was stored. `revised`
+    says that the same source sent another body under it, which is kept beside the first, and not delivered.
     """
 
     message_id: str
     duplicate: bool
     taken: bool = False
+    revised: bool = False
+
+
+class SentKey(Record):
+    """An event id made of a natural key, and who sent it first to a workspace of a destination."""
+
+    workspace: str
+    event_id: str
+    message_id: str
+    endpoint_id: str
+    sent_at_ms: int
 
 
 # Deliveries accepted within this time, and not attempted yet, get their share of a claim as new ones.
@@ -80,6 +96,7 @@ class Claimed(Record):
     replay_key: str | None = ""
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    setbacks: Setbacks = Setbacks()
 
     @property
     def order(self) -> Hashable:
@@ -106,6 +123,7 @@ class Finished(Record):
     a request of it may have left all the same. `failure` is the key of equal failures, for FAILED. The customer's
     next delivery becomes due. `accepted_ids` are all event ids that the destination has accepted so far, () for no
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
+    `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
     """
 
     message_seq: int
@@ -120,12 +138,21 @@ class Finished(Record):
     failure: str | None = None
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
+    sent_keys: tuple[SentKey, ...] = ()
     left: bool = False
+    setbacks: Setbacks = Setbacks()
 
     @property
     def is_tried(self) -> bool:
         """Whether something of it may have been sent."""
         return self.left or self.attempt is not None or self.state is not DeliveryState.PENDING
+
+
+class Overtaken(Record):
+    """A delivery for which its customer's later ones no longer wait."""
+
+    message_id: str
+    failing_since_ms: int
 
 
 class Backlog(Record):
@@ -182,6 +209,37 @@ class Queue(Protocol):
         of its customer due, in the place that its acceptance gives it. If the lease is no longer held, as after
         another worker has taken the endpoint over, the attempt is stored and the delivery is not changed. Returns how
         many deliveries changed.
+        """
+        ...
+
+    async def sent_keys(self, workspaces: Sequence[str], event_ids: Sequence[str]) -> Mapping[str, SentKey]:
+        """Which of these ids, made of natural keys, one of the workspaces has accepted, by id. They outlive their
+        messages.
+        """
+        ...
+
+    async def hasten_failed(
+        self, endpoint_seq: int, *, term: int, outage: Outage, now_ms: int, over_ms: int, limit: int
+    ) -> int:
+        """Makes deliveries due within `over_ms` whose last failure, other than by a 429, lies within the outage: at
+        most `limit`, the longest ago first, of those that would be due later and are not hastened already. Nothing
+        unless the endpoint's lease has this term. Returns how many there were.
+        """
+        ...
+
+    async def failing_since_ms(self, endpoint_seq: int) -> int | None:
+        """When the first attempt of those failed that hold up their customer, of the earliest one; None if there is
+        none. A delivery that is being sent does not count.
+        """
+        ...
+
+    async def overtake(
+        self, endpoint_seq: int, *, term: int, before_ms: int, now_ms: int, responds: bool, limit: int
+    ) -> list[Overtaken]:
+        """Takes deliveries out of the order of their customers, whose next ones become due: at most `limit` of those
+        that have been failing since `before_ms` and wait for a retry, if three other deliveries of the endpoint
+        succeeded since, or if the destination `responds` and no other delivery failed since. Nothing unless the
+        endpoint's lease has this term.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import DeliveryState, Json, Record
+from nicobar.model import DeliveryState, Json, Message, Record
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
@@ -150,6 +150,14 @@ class Replays(Protocol):
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         """What a replay would move now. Counts run one at a time."""
+        ...
+
+    async def replayable(
+        self, endpoint_seq: int, which: ReplayFilter, *, after_seq: int, limit: int, max_bytes: int
+    ) -> list[Message]:
+        """The next messages after a place that a replay would move now, by acceptance: at most `limit`, with bodies
+        of at most `max_bytes` in total (the first always fits).
+        """
         ...
 
     async def add_task(self, task: NewTask, *, audit_line: Audited | None = None) -> Task:

@@ -71,6 +71,10 @@ class Retention(Protocol):
         """Deletes up to `limit` counts older than `before_ms`; returns how many."""
         ...
 
+    async def forget_sent_keys(self, *, before_ms: int, limit: int) -> int:
+        """Deletes up to `limit` ids made of natural keys that were sent before `before_ms`; returns how many."""
+        ...
+
     async def keep_clean_up(self, *, ended_at_ms: int, emptied: int, forgotten: int) -> None:
         """Records that retention finished, and what it deleted, if anything."""
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+import msgspec
+
 from nicobar.model import Breaker, BreakerState, Delivery, DeliveryState, Endpoint, Record
 from nicobar.reasons import Reason
 from nicobar.store import Queue
@@ -27,7 +29,8 @@ class WaitCause(StrEnum):
 class Wait(Record):
     """The cause, until when if that is known, and the earlier message that it is queued after. `reason` is why the
     endpoint is paused or its destination failing, or why the last attempt failed. `by_hand` says that a user paused
-    the endpoint; otherwise a paused one is on hold.
+    the endpoint; otherwise a paused one is on hold. `overtaken_at_ms` is since when later deliveries of the customer
+    no longer wait for this one.
     """
 
     cause: WaitCause
@@ -35,12 +38,18 @@ class Wait(Record):
     behind: str | None = None
     reason: Reason | None = None
     by_hand: bool = False
+    overtaken_at_ms: int | None = None
 
 
-def wait_of(  # noqa: PLR0911 - a cause a line
+def wait_of(delivery: Delivery, endpoint: Endpoint | None, breaker: Breaker | None, now_ms: int) -> Wait | None:
+    """None for a finished delivery."""
+    wait = _wait_of(delivery, endpoint, breaker, now_ms)
+    return None if wait is None else msgspec.structs.replace(wait, overtaken_at_ms=delivery.overtaken_at_ms)
+
+
+def _wait_of(  # noqa: PLR0911 - a cause a line
     delivery: Delivery, endpoint: Endpoint | None, breaker: Breaker | None, now_ms: int
 ) -> Wait | None:
-    """None for a finished delivery."""
     if delivery.state is DeliveryState.SENDING:
         return Wait(cause=WaitCause.SENDING)
     if delivery.state is not DeliveryState.PENDING:
@@ -59,7 +68,8 @@ def wait_of(  # noqa: PLR0911 - a cause a line
         return Wait(cause=WaitCause.FAILING, reason=breaker.reason, until_ms=breaker.probe_at_ms)
     if delivery.due_at_ms <= now_ms:
         return Wait(cause=WaitCause.TURN)
-    cause = WaitCause.RETRY if delivery.tries else WaitCause.LATER
+    # One that was answered 429, or waits for the end of an outage, has used up no attempt.
+    cause = WaitCause.LATER if delivery.reason is None else WaitCause.RETRY
     return Wait(cause=cause, until_ms=delivery.due_at_ms, reason=delivery.reason)
 
 

@@ -144,9 +144,12 @@ async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...]
 def _subject(
     configuration: Configuration, message: Message, endpoint: Endpoint, delivery: Delivery | None
 ) -> Subject:
+    read, unreadable = configuration.reread(message)
     return Subject(
-        message=message,
-        customer=configuration.customer(message),
+        message=read,
+        customer=configuration.customer(read),
+        unreadable=unreadable,
+        reread=read is not message,
         edition=delivery.edition if delivery else 0,
         app_uid=configuration.app_uid(endpoint.app_id),
         replay_key=delivery.replay_key if delivery else "",

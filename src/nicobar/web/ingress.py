@@ -33,7 +33,7 @@ class Ingress:
         self._body_timeout_ms = body_timeout_ms
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+        if scope["type"] != "http" or not _path(scope).startswith(PREFIX):
             await self._behind(scope, receive, send)
             return
         try:
@@ -45,7 +45,7 @@ class Ingress:
             await _refuse(send, refusal)
 
     async def _take(self, scope: Message, receive: Receive, send: Send) -> None:
-        source = await self._receiver.source(scope["path"].removeprefix(PREFIX))
+        source = await self._receiver.source(_path(scope).removeprefix(PREFIX).rstrip("/"))
         headers = headers_of(scope)
         try:
             _check_method(scope)
@@ -75,6 +75,11 @@ class Ingress:
             await send_json(send, accepted.duplicate, {"id": appended.message_id, "duplicate": True})
         else:
             await send_json(send, accepted.new, {"id": appended.message_id})
+
+
+def _path(scope: Message) -> str:
+    """Senders that join URLs may add a slash at the start or at the end."""
+    return "/" + str(scope["path"]).lstrip("/")
 
 
 def _check_method(scope: Message) -> None:

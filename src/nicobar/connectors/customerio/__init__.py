@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -111,6 +111,7 @@ class CustomerIo:
         return CustomerIoDestination(
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],
             region=region,
+            site_id=site_id,
             authorization=base64.b64encode(f"{site_id}:{values['api_key']}".encode()).decode(),
             corrections=Corrections(
                 action=bool(values["correct_action"]),
@@ -127,7 +128,7 @@ class CustomerIoDestination:
     # The documented fair use is 1000 per second for a workspace, which is shared with other clients.
     max_requests_per_s: int | None = 100
 
-    def __init__(self, *, base: str, region: str, authorization: str, corrections: Corrections) -> None:
+    def __init__(self, *, base: str, region: str, site_id: str, authorization: str, corrections: Corrections) -> None:
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -139,10 +140,20 @@ class CustomerIoDestination:
         self._corrections = corrections
         self._profiles = Profiles()
         self._now_ms = 0
+        self._site = f"site:{site_id}"
+        # Another server, such as the emulator, knows nothing of Customer.io's workspaces.
+        self._elsewhere = "" if origin_of(base) in _ORIGINS else f"{origin_of(base)} "
+        self._environment: str | None = None
 
     @property
     def url(self) -> str:
         return self._base + ENTITY
+
+    @property
+    def workspaces(self) -> tuple[str, ...]:
+        """The workspace itself, once Customer.io has named it, and the Site ID, of which it may have several."""
+        names = [self._environment, self._site]
+        return tuple(f"customerio {self._elsewhere}{name}" for name in names if name)
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         verdicts: list[Verdict] = []
@@ -160,9 +171,9 @@ class CustomerIoDestination:
                 verdicts += check_single(part, amounts, origin.now_ms)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
-        ready = [self._ready(part) for part in parts]
+        ready = [self._ready(part, corrector.once_ids) for part in parts]
         if profile is not None:
-            first = msgspec.structs.replace(self._ready(profile), added=True)
+            first = msgspec.structs.replace(self._ready(profile, ()), added=True)
             self._now_ms = origin.now_ms
             if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
                 verdicts.append(corrections.profile_added())
@@ -239,7 +250,10 @@ class CustomerIoDestination:
                 status=answer.status,
             )
             return _found(Finding.WRONG_CREDENTIALS if answer.status in {401, 403} else Finding.NO_ANSWER, rejected)
-        region = (read_object(answer) or {}).get("region")
+        found = read_object(answer) or {}
+        region, environment = found.get("region"), found.get("environment_id")
+        if isinstance(environment, int | str):
+            self._environment = f"environment:{environment}"[:MAX_SHOWN_CHARS]
         if not isinstance(region, str) or region not in HOSTS:
             return _found(Finding.NO_ANSWER, why_foreign(answer))
         if region != self._region:
@@ -305,9 +319,11 @@ class CustomerIoDestination:
                 )
             )
 
-    def _ready(self, part: ObjectPart | SinglePart) -> ReadyCall:
+    def _ready(self, part: ObjectPart | SinglePart, once_ids: Collection[str]) -> ReadyCall:
         if part.body is None:  # the check has found it
             raise AssertionError(part.path)
+        event_id = part.event_id
+        once = event_id in once_ids
         if isinstance(part, ObjectPart):
             return ItemCall(
                 method="POST",
@@ -315,12 +331,22 @@ class CustomerIoDestination:
                 headers={},
                 body=part.body,
                 batchable=True,
+                is_event=part.item.get("action") in track_api.EVENT_TYPES,
                 change=change_of(part.item),
+                event_id=event_id,
+                once=once,
                 identifies=identified(part.item),
             )
-        body = b"" if part.payload is None else part.body
-        url = self._base + part.url_path
-        return ReadyCall(method=part.call.method, url=url, headers={}, body=body, batchable=False)
+        return ReadyCall(
+            method=part.call.method,
+            url=self._base + part.url_path,
+            headers={},
+            body=b"" if part.payload is None else part.body,
+            batchable=False,
+            is_event=part.call.body in track_api.V1_EVENT_BODIES,
+            event_id=event_id,
+            once=once,
+        )
 
 
 def _found(finding: Finding, why: Reason) -> Checkup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +15,8 @@ from nicobar.model import Json, Record, Verdict
 TEST_ATTRIBUTE = "nicobar_test"
 # The handler's fields for an event's identity; Customer.io has no such fields.
 OWN_FIELDS = ("once", "key")
+MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MILLISECONDS = range(10**12, 10**14)
 
 
@@ -75,6 +78,8 @@ class Corrector:
         self._verdicts = verdicts
         self._ids = EventIds(origin)
         self._place = 0
+        # The ids made of natural keys.
+        self.once_ids: set[str] = set()
 
     def correct(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
         """The v2 object to send."""
@@ -167,6 +172,8 @@ class Corrector:
         if natural_id is not None:
             return {**item, "id": self._ids.from_natural_id(natural_id, identity)}
         derived = self._ids.derive(identity)
+        if once is not None:
+            self.once_ids.add(derived.id)
         if derived.number:
             self._verdicts.append(
                 rules.EQUAL_EVENTS.at(
@@ -291,15 +298,20 @@ def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json]
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
-    """Whether a person is identified by an address, or an identify among `items` sets one."""
-    if isinstance(identifiers, dict) and "email" in identifiers:
+    """Whether a person is identified by a usable address, or an identify among `items` sets one."""
+    if isinstance(identifiers, dict) and is_address(identifiers.get("email")):
         return True
     profiles = (
         item.get("attributes")
         for item in items
         if item.get("action") == "identify" and item.get("identifiers") == identifiers
     )
-    return any(isinstance(attributes, dict) and attributes.get("email") for attributes in profiles)
+    return any(isinstance(attributes, dict) and is_address(attributes.get("email")) for attributes in profiles)
+
+
+def is_address(value: Json) -> bool:
+    """Whether an email can be sent there, as far as its form tells."""
+    return isinstance(value, str) and len(value) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(value) is not None
 
 
 def profile_added() -> Verdict:

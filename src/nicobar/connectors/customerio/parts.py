@@ -10,9 +10,9 @@ import msgspec
 from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check, shown
+from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.track_api import BATCH, V1Call
+from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
@@ -27,6 +27,12 @@ class ObjectPart(Record):
     item: dict[str, Json]
     body: bytes | None = None
 
+    @property
+    def event_id(self) -> str:
+        """The id of an event, once it was corrected; empty for other objects."""
+        action = find_action(self.item)
+        return _id_in(self.item) if action is not None and action.is_event else ""
+
 
 class SinglePart(Record):
     """A call of v1, which is a separate request; `path` is the location of its payload, `body` as for an
@@ -38,6 +44,17 @@ class SinglePart(Record):
     call: V1Call
     payload: Json
     body: bytes | None = None
+
+    @property
+    def event_id(self) -> str:
+        is_event = self.call.body == "event" and isinstance(self.payload, dict)
+        return _id_in(self.payload) if is_event and isinstance(self.payload, dict) else ""
+
+
+def _id_in(item: dict[str, Json]) -> str:
+    """Customer.io recognizes an event by a ULID only."""
+    given = item.get("id")
+    return given if isinstance(given, str) and is_ulid(given) else ""
 
 
 def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) -> Iterator[ObjectPart]:

@@ -101,7 +101,9 @@ class Profiles:
 
 
 def _change_of_other(call: ReadyCall) -> Change | None:
-    """What a call of v1, or one that is not known, may do to profiles."""
+    """What a call of v1, one that was stored, or one that is not known may do to profiles."""
+    if call.batchable:
+        return change_of(msgspec.json.decode(call.body, type=dict[str, Json]))
     documented_call = v1_call(call.method, call.url[call.url.find("/api/v1/") :])
     return _ANYONE if documented_call is None or documented_call.body in _CHANGING_V1 else None
 

@@ -153,6 +153,9 @@ V1_CALLS = (
     V1Call(method="POST", segments=("push", "events"), body="any"),
 )
 
+# The bodies of v1 calls that report something; the others set or remove something.
+V1_EVENT_BODIES = frozenset({"event", "form", "any"})
+
 
 def v1_call(method: str, path: str) -> V1Call | None:
     """The v1 call of a path such as `/api/v1/customers/u%2F1/events`; None if unknown."""

@@ -154,6 +154,7 @@ class HttpDestination:
     batch_bounds: BatchBounds | None = None
     # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
+    workspaces: tuple[str, ...] = ()
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False
@@ -179,7 +180,7 @@ class HttpDestination:
                     )
                 )
                 continue
-            body = encoded(call.payload)
+            body = origin.body if origin.untouched else encoded(call.payload)
             if body is None:
                 verdicts.append(
                     _invalid(
@@ -194,7 +195,11 @@ class HttpDestination:
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
             headers = self._headers_of(call, event_id, body, origin)
-            ready.append(ReadyCall(method=call.method, url=call.url, headers=headers, body=body, batchable=False))
+            ready.append(
+                ReadyCall(
+                    method=call.method, url=call.url, headers=headers, body=body, batchable=False, event_id=event_id
+                )
+            )
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
     def _headers_of(self, call: Call, event_id: str, body: bytes, origin: Origin) -> dict[str, str]:

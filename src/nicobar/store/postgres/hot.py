@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from nicobar.model import Attempt, DeliveryState
+from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, claim_values, free_next, give_back
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
+from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
 def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
@@ -52,7 +52,7 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             write_audit_line(session, audit_line)
             appended.append(Appended(message_id=new.id, duplicate=False))
         elif _event(new) in known:
-            appended.append(_duplicate(new, known[_event(new)]))
+            appended.append(duplicate_of(session, new, *known[_event(new)]))
         else:
             appended.append(next(appended_again))
     return appended
@@ -94,13 +94,6 @@ def _find(
     return {(app_id, event_id): (first_id, source_id, body) for app_id, event_id, first_id, source_id, body in rows}
 
 
-def _duplicate(new: NewMessage, first: tuple[str, str | None, bytes | None]) -> Appended:
-    first_id, source_id, body = first
-    # What a message was that is gone, or was emptied, can no longer be compared.
-    other = source_id != new.source_id and bool(body) and body != new.body
-    return Appended(message_id=first_id, duplicate=True, taken=other)
-
-
 def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
     session.lock(asked.endpoint_seq)
     rows = session.rows("claim_deliveries", claim_values(asked))
@@ -110,10 +103,10 @@ def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, *suffered = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
-    kept["order_key"] = order_key
+    kept |= {"order_key": order_key, "setbacks": setbacks(suffered)}
     return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
 
 
@@ -123,6 +116,7 @@ def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
     session.lock(*{item.endpoint_seq for item in finished})
     moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
     _add_attempts(session, finished, moved)
+    keep_sent_keys(session, finished)
     freed = []
     for item in finished:
         key = item.message_seq, item.endpoint_seq
@@ -157,6 +151,7 @@ def _columns(finished: Sequence[Finished]) -> dict[str, object]:
         "ended_at_ms": [None if pending else item.ended_at_ms for item, pending in both],
         "accepted_ids": [json_text(item.accepted_ids) if item.accepted_ids else None for item in finished],
         "half_sent": [item.half_sent if pending else None for item, pending in both],
+        **{name: [getattr(item.setbacks, name) for item in finished] for name in Setbacks.__struct_fields__},
     }
 
 

@@ -134,8 +134,8 @@ class DatabaseFiles:
                 raise StoreUnavailable(
                     "database_replaced",
                     f"The database file {path.name} was deleted or replaced while Nicobar was running.",
-                    "Stop Nicobar, put the right files in place (the database with its -wal, or a backup), and start "
-                    "it again.",
+                    "Stop Nicobar, put the database back with its -wal, or restore a backup (nicobar restore FILE "
+                    "--force), and start it again.",
                 )
         self.check_size(1)
 

@@ -10,8 +10,8 @@ from nicobar.open_files import RAISE_LIMIT, is_at_limit
 from nicobar.store.conflicts import conflict, missing_reference
 
 DAMAGED = (
-    "Stop Nicobar and restore a backup, or recover what can be read with the command .recover of the sqlite3 tool; "
-    "nicobar doctor lists the damage."
+    "Stop Nicobar and restore a backup (nicobar restore FILE --force), or recover what can be read with the command "
+    ".recover of the sqlite3 tool; nicobar doctor lists the damage."
 )
 FIXES = {
     sqlite3.SQLITE_CORRUPT: DAMAGED,

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nicobar.model import Attempt, DeliveryState
+from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.queue import check_lease, claim_values, give_back
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, texts
+from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
 def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
@@ -46,9 +46,7 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
     if row is None:
         event = {"app_id": new.app_id, "event_id": new.event_id}
         first_id, source_id, body = existing(session.row("find_event", event))
-        # An expunged body is empty: what it was cannot be compared any more.
-        other = source_id != new.source_id and body not in {new.body, b""}
-        return Appended(message_id=first_id, duplicate=True, taken=other)
+        return duplicate_of(session, new, first_id, source_id, body)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],
@@ -74,7 +72,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
     astray: list[int] = []
     rows = session.connection.execute(SQL["claimable_deliveries"], values)
     for row in rows:
-        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, is_behind = row[
+        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, is_behind, *suffered = row[
             MESSAGE_COLUMNS:
         ]
         if is_behind:
@@ -96,6 +94,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
                 replay_key=replay_key,
                 accepted_ids=() if accepted_ids is None else texts(accepted_ids),
                 half_sent=half_sent,
+                setbacks=setbacks(suffered) if any(suffered) else Setbacks(),
             )
         )
     rows.close()
@@ -109,6 +108,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
 
 
 def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> list[int]:
+    keep_sent_keys(session, [item for page in pages for item in page])
     return [_record_page(session, page) for page in pages]
 
 
@@ -148,6 +148,7 @@ def _record(session: SqliteSession, finished: Finished) -> tuple[str | None, boo
             "ended_at_ms": None if pending_again else finished.ended_at_ms,
             "accepted_ids": json_text(finished.accepted_ids) if finished.accepted_ids else None,
             "half_sent": finished.half_sent if pending_again else None,
+            **msgspec.structs.asdict(finished.setbacks),
         },
     ).fetchone()
     if finished.attempt is not None:

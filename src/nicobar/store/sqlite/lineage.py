@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -48,13 +49,14 @@ def is_foreign(path: Path) -> bool:
 
 
 def renew_mark(path: Path) -> None:
-    """Does nothing while another process has the database open."""
+    """Does nothing while another process has the database open, or where the disk is full: the old mark is right."""
     try:
         with sole_use(path) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # Closing it writes the mark into the file; either mark is right after a power failure.
+            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA user_version = {1 + secrets.randbelow(MAX_MARK - 1):d}")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except UserError:
+    except (UserError, sqlite3.OperationalError):
         return
 
 

@@ -23,6 +23,7 @@ from nicobar.store.history import (
     MessageFilter,
     Page,
     RejectedRequest,
+    Revision,
     Seen,
     Tally,
     Version,
@@ -41,7 +42,7 @@ from nicobar.store.tables.pages import (
     span_of_messages,
     span_of_numbers,
 )
-from nicobar.store.tables.rows import MESSAGE_COLUMNS, delivery, message
+from nicobar.store.tables.rows import MESSAGE_COLUMNS, delivery, message, texts
 
 T = TypeVar("T")
 
@@ -170,6 +171,14 @@ class HistoryTables(Tables):
 
     async def deliveries_of_messages(self, message_ids: Sequence[str]) -> dict[str, list[Delivery]]:
         return await self._database.read(lambda session: deliveries_of_messages(session, message_ids))
+
+    async def revisions(self, message_id: str) -> list[Revision]:
+        rows = await self._rows("revisions", {"message_id": message_id})
+        return [Revision(accepted_at_ms=at_ms, body=body) for at_ms, body in rows]
+
+    async def accepted_ids(self, message_ids: Sequence[str]) -> dict[tuple[str, str], tuple[str, ...]]:
+        rows = await self._rows("accepted_ids", {"message_ids": list(message_ids)})
+        return {(message_id, endpoint_id): texts(ids) for message_id, endpoint_id, ids in rows}
 
     async def attempts_of_deliveries(
         self, message_ids: Sequence[str], endpoint_id: str | None = None

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import msgspec
+
 from nicobar.errors import LeaseLost
-from nicobar.model import Breaker
+from nicobar.model import Breaker, Outage
 from nicobar.store.catalogue import Audited
 from nicobar.store.leases import endpoint_lease
-from nicobar.store.queue import NEW_MS, NO_SHARES, Appended, Backlog, Claim, Claimed, Finished, NewMessage, Shares
+from nicobar.store.queue import (
+    MAX_REVISIONS,
+    MAX_REVISIONS_BYTES,
+    NEW_MS,
+    NO_SHARES,
+    Appended,
+    Backlog,
+    Claim,
+    Claimed,
+    Finished,
+    NewMessage,
+    Overtaken,
+    SentKey,
+    Shares,
+)
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
 from nicobar.store.tables.base import Tables, json_text
+
+# Whether a destination takes other deliveries is read from so many latest attempts of its endpoint.
+OVERTAKING_LOOK_ATTEMPTS = 1_000
 
 
 class QueueTables(Tables):
@@ -52,6 +72,49 @@ class QueueTables(Tables):
 
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._database.record(finished)
+
+    async def sent_keys(self, workspaces: Sequence[str], event_ids: Sequence[str]) -> Mapping[str, SentKey]:
+        of = {"workspaces": list(workspaces), "event_ids": list(event_ids)}
+        found = [
+            SentKey(workspace=row[0], event_id=row[1], message_id=row[2], endpoint_id=row[3], sent_at_ms=row[4])
+            for row in await self._rows("sent_keys", of)
+        ]
+        return {key.event_id: key for key in found}
+
+    async def hasten_failed(
+        self, endpoint_seq: int, *, term: int, outage: Outage, now_ms: int, over_ms: int, limit: int
+    ) -> int:
+        of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term, "limit": limit}
+        of |= {"since_ms": outage.since_ms, "until_ms": outage.until_ms}
+        times = {"now_ms": now_ms, "apart_ms": over_ms // limit}
+
+        def hasten(session: Session) -> int:
+            session.lock(endpoint_seq)
+            return session.run("hasten_failed", of | times)
+
+        return await self._database.write(hasten)
+
+    async def failing_since_ms(self, endpoint_seq: int) -> int | None:
+        row = await self._row("failing_since", {"endpoint_seq": endpoint_seq})
+        return None if row is None else int(row[0])
+
+    async def overtake(
+        self, endpoint_seq: int, *, term: int, before_ms: int, now_ms: int, responds: bool, limit: int
+    ) -> list[Overtaken]:
+        of = {"endpoint_seq": endpoint_seq, "lease_name": endpoint_lease(endpoint_seq), "term": term, "limit": limit}
+        of |= {"before_ms": before_ms, "now_ms": now_ms, "responds": responds, "look": OVERTAKING_LOOK_ATTEMPTS}
+
+        def overtake(session: Session) -> list[Overtaken]:
+            session.lock(endpoint_seq)
+            found = session.rows("overtakable", of)
+            if not found:
+                return []
+            seqs = [message_seq for message_seq, *_ in found]
+            session.run("overtake", {"endpoint_seq": endpoint_seq, "message_seqs": seqs, "now_ms": now_ms})
+            free_next(session, [(endpoint_seq, customer_key) for _, customer_key, *_ in found], now_ms)
+            return [Overtaken(message_id=message_id, failing_since_ms=since) for _, _, message_id, since in found]
+
+        return await self._database.write(overtake)
 
     async def next_due_at_ms(self, endpoint_seq: int) -> int | None:
         row = await self._row("next_due", {"endpoint_seq": endpoint_seq})
@@ -112,6 +175,46 @@ def give_back(session: Session, message_seqs: Sequence[int], endpoint_seq: int) 
     """Turns deliveries back into what a replay has found, those without an attempt since; returns how many."""
     values = {"message_seqs": list(message_seqs), "endpoint_seq": endpoint_seq}
     return session.run("give_back", values) + session.run("unmake_deliveries", values)
+
+
+def duplicate_of(
+    session: Session, new: NewMessage, first_id: str, source_id: str | None, body: bytes | None
+) -> Appended:
+    """The outcome for an event id that a message of this source, with this body, already has."""
+    # What a message was that is gone, or was emptied, cannot be compared any more.
+    differs = bool(body) and body != new.body
+    revised = differs and source_id == new.source_id
+    if revised:
+        _keep_revision(session, first_id, new)
+    return Appended(message_id=first_id, duplicate=True, taken=differs and not revised, revised=revised)
+
+
+def _keep_revision(session: Session, message_id: str, new: NewMessage) -> None:
+    """Keeps another body that a source sent under an event id of its own, as far as there is room."""
+    values = {
+        "message_id": message_id,
+        "sha256": hashlib.sha256(new.body).hexdigest(),
+        "accepted_at_ms": new.accepted_at_ms,
+        "body": new.body,
+        "body_bytes": len(new.body),
+        "max_revisions": MAX_REVISIONS,
+        "max_bytes": MAX_REVISIONS_BYTES,
+    }
+    session.run("keep_revision", values)
+
+
+def keep_sent_keys(session: Session, finished: Iterable[Finished]) -> None:
+    """The first of each key stays. In one order everywhere, so that two transactions never wait for each other."""
+    keys: dict[tuple[str, str], SentKey] = {}
+    for item in finished:
+        for key in item.sent_keys:
+            keys.setdefault((key.workspace, key.event_id), key)
+    if keys:
+        session.run("keep_sent_key", [msgspec.structs.asdict(key) for _, key in sorted(keys.items(), key=_place)])
+
+
+def _place(item: tuple[tuple[str, str], SentKey]) -> tuple[str, str]:
+    return item[0]
 
 
 def free_next(session: Session, customers: Iterable[tuple[int, str | None]], now_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nicobar.model import DeliveryState
+from nicobar.model import DeliveryState, Message
 from nicobar.reasons import Reason
 from nicobar.store import replays
 from nicobar.store.catalogue import Audited
@@ -18,6 +18,7 @@ from nicobar.store.stored_reasons import read_reason, reason_column
 from nicobar.store.tables.base import Tables, complete_seq, existing, json_text, searchable_json, write_audit_line
 from nicobar.store.tables.queue import free_next, give_back
 from nicobar.store.tables.retention import expunge
+from nicobar.store.tables.rows import message
 
 _FILTER = msgspec.json.Decoder(ReplayFilter)
 _ABOVE_ALL = 2**63 - 1
@@ -56,6 +57,24 @@ class ReplayTables(Tables):
 
     async def count_replay(self, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
         return await self._database.survey(lambda session: _count(session, endpoint_seq, which))
+
+    async def replayable(
+        self, endpoint_seq: int, which: ReplayFilter, *, after_seq: int, limit: int, max_bytes: int
+    ) -> list[Message]:
+        def work(session: Session) -> list[Message]:
+            name, values = _selection(session, endpoint_seq, which, after_seq)
+            seqs = [row[0] for row in session.rows(name, values | {"limit": limit})]
+            found: list[Message] = []
+            size_bytes = 0
+            for seq in seqs:
+                item = message(existing(session.row("message_of_seq", {"seq": seq})))
+                size_bytes += len(item.body)
+                if found and size_bytes > max_bytes:
+                    break
+                found.append(item)
+            return found
+
+        return await self._database.survey(work)
 
     async def add_task(self, task: NewTask, *, audit_line: Audited | None = None) -> Task:
         def work(session: Session) -> Task:
@@ -209,18 +228,26 @@ def _replayable(which: ReplayFilter, customer_keys: Sequence[str] | None) -> str
     return name if customer_keys is None else f"{name}_of_customers"
 
 
-def _count(session: Session, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
+def _selection(
+    session: Session, endpoint_seq: int, which: ReplayFilter, after_seq: int
+) -> tuple[str, dict[str, object]]:
+    """The query for what a replay would move now, and its values."""
     (app_id,) = existing(session.row("application_of_endpoint", {"endpoint_seq": endpoint_seq}))
     customer_keys = None if which.customer_key is None else [which.customer_key]
     values = {
         "app_id": app_id,
         "endpoint_seq": endpoint_seq,
         "task_seq": -1,  # none
-        "after_seq": 0,
+        "after_seq": after_seq,
         "until_seq": _ABOVE_ALL,
         "customer_keys": customer_keys,
     }
-    row = session.row(f"count_{_replayable(which, customer_keys)}", _filter_values(which) | values)
+    return _replayable(which, customer_keys), _filter_values(which) | values
+
+
+def _count(session: Session, endpoint_seq: int, which: ReplayFilter) -> ReplayCount:
+    name, values = _selection(session, endpoint_seq, which, 0)
+    row = session.row(f"count_{name}", values)
     deliveries, earlier_ids, oldest_seq, customers, overtaken = existing(row)
     accepted = session.row("accepted_at", {"seq": oldest_seq}) if deliveries else None
     return ReplayCount(

@@ -39,6 +39,7 @@ class RetentionTables(Tables):
             session.run("expunge_messages", {"seqs": seqs, "now_ms": now_ms})
             session.run("forget_reasons", {"seqs": seqs, "expunged": reason_column(EXPUNGED)})
             session.run("remove_attempts_of_messages", {"seqs": seqs})
+            session.run("remove_revisions", {"seqs": seqs})
             return len(seqs)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), empty, emptied_too=False)
@@ -53,6 +54,7 @@ class RetentionTables(Tables):
             of = {"seqs": [seq for seq in seqs if seq != newest]}
             session.run("remove_attempts_of_messages", of)
             session.run("remove_deliveries_of_messages", of)
+            session.run("remove_revisions", of)
             return session.run("remove_messages", of)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), forget, emptied_too=True)
@@ -95,6 +97,9 @@ class RetentionTables(Tables):
 
     async def forget_tallies(self, *, before_ms: int, limit: int) -> int:
         return await self._run("forget_tallies", {"before_ms": before_ms, "limit": limit})
+
+    async def forget_sent_keys(self, *, before_ms: int, limit: int) -> int:
+        return await self._run("forget_sent_keys", {"before_ms": before_ms, "limit": limit})
 
     async def keep_clean_up(self, *, ended_at_ms: int, emptied: int, forgotten: int) -> None:
         took_at_ms = ended_at_ms if emptied + forgotten else None
@@ -184,6 +189,7 @@ def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
         free_next(session, [(endpoint_seq, customer_key) for endpoint_seq, customer_key in unfinished], now_ms)
     emptied = session.run("expunge_messages", of | {"now_ms": now_ms})
     session.run("forget_reasons", of | {"expunged": reason_column(EXPUNGED)})
+    session.run("remove_revisions", of)
     stored = session.rows("attempts_of_messages", of)
     if stored:
         bare = [msgspec.msgpack.encode(expunged(read_attempt(content))) for _, content in stored]

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nicobar.model import Attempt, Delivery, Details, Endpoint, Json, Message, Record, Setting, Transformation
+from nicobar.model import (
+    Attempt,
+    Delivery,
+    Details,
+    Endpoint,
+    Json,
+    Message,
+    Record,
+    Setbacks,
+    Setting,
+    Transformation,
+)
 from nicobar.store.session import Row
 from nicobar.store.stored_reasons import EXPUNGED, read_reason
 
@@ -85,7 +96,13 @@ _DELIVERY_FIELDS = (
     "behind_until_ms",
     "edition",
     "replay_key",
+    "overtaken_at_ms",
 )
+
+
+def setbacks(row: Sequence[object]) -> Setbacks:
+    """From the columns of the fragment `setbacks`, with which every claim ends."""
+    return msgspec.convert(dict(zip(Setbacks.__struct_fields__, row, strict=True)), Setbacks)
 
 
 def endpoint(row: Row) -> Endpoint:

@@ -41,6 +41,7 @@ class CustomerOut(Shape):
 class DeliveryOut(Shape):
     """The delivery of a message to an endpoint. `tries` is the number of attempts in the retry schedule. `behind` is
     the earlier message of the same customer that this delivery is queued after; its next attempt is at `behindUntil`.
+    `overtakenAt` as in `waiting`.
     """
 
     endpoint_id: EndpointId
@@ -52,6 +53,7 @@ class DeliveryOut(Shape):
     reason: str | None
     behind: MessageId | None
     behind_until: Moment | None
+    overtaken_at: Moment | None
     waiting: WaitingOut | None
 
 
@@ -86,6 +88,7 @@ def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
         reason=text_of_reason(delivery.reason),
         behind=delivery.behind,
         behind_until=None if delivery.behind_until_ms is None else moment(delivery.behind_until_ms),
+        overtaken_at=None if delivery.overtaken_at_ms is None else moment(delivery.overtaken_at_ms),
         waiting=waiting_shown(waits.of(delivery)),
     )
 

@@ -43,12 +43,15 @@ class WaitingOut(Shape):
     """Why a delivery has not been sent yet. `cause`: `sending` (in progress), `removed`, `disabled` or `paused` (the
     endpoint), `behind` (queued after an earlier message of the same customer), `failing` (the destination), `retry`
     (scheduled), `later` (`deliverAt` is in the future) or `turn` (queued). `until` is null if the end is unknown.
+    `overtakenAt` is set if the delivery has been failing for so long that later messages of the same customer no
+    longer wait for it; it then sends only events.
     """
 
     cause: WaitCause
     until: Moment | None
     behind: MessageId | None
     reason: str | None
+    overtaken_at: Moment | None
 
 
 class EndpointMessageOut(MessageOut):
@@ -104,6 +107,7 @@ def waiting_shown(wait: Wait | None) -> WaitingOut | None:
         until=None if wait.until_ms is None else moment(wait.until_ms),
         behind=wait.behind,
         reason=text_of_reason(wait.reason) or None,
+        overtaken_at=None if wait.overtaken_at_ms is None else moment(wait.overtaken_at_ms),
     )
 
 

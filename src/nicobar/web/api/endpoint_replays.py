@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from nicobar.model import Endpoint
-from nicobar.store import ReplayCount, ReplayFilter, TaskKind
+from nicobar.store import ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES
 from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.replay_effects import known_effect
 from nicobar.use_cases.replays import count_replay, start_replay
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
@@ -52,10 +54,28 @@ class BulkReplayIn(Shape):
     status_code_class: None = None
 
 
+class ReplayEffectOut(Shape):
+    """What a replay would send, by running the current handler on at most 10,000 of the messages within 20 seconds:
+    an estimate from `messages` of them if `isEstimate`. `newEvents` are new to the destination, which ignores
+    `knownEvents`. `changed` messages would send something else than they did; in `renumbered` ones, the
+    number of equal events without a `key` has changed, so that events may be lost or sent twice; `failing` ones would
+    send nothing because of an error.
+    """
+
+    messages: int
+    new_events: int
+    known_events: int
+    changed: int
+    renumbered: int
+    failing: int
+    is_estimate: bool
+
+
 class ReplayCountOut(Shape):
     """Preview of a replay. `overtaken` is the number of customers with newer delivered messages: a replay may
     overwrite newer attributes. `earlierIds` is the number of deliveries from an earlier version of Nicobar, which
     derived event IDs differently: the destination processes their events again and may send duplicate emails.
+    `effect` is null if the handler cannot be run.
     """
 
     deliveries: int
@@ -63,15 +83,21 @@ class ReplayCountOut(Shape):
     overtaken: int
     oldest_accepted_at: Moment | None
     earlier_ids: int
+    effect: ReplayEffectOut | None
 
 
-def counted(count: ReplayCount) -> ReplayCountOut:
+async def counted(
+    services: Services, kind: TaskKind, endpoint: Endpoint, which: ReplayFilter, *, new_ids: bool = False
+) -> ReplayCountOut:
+    count = await count_replay(services.store, kind, endpoint, which)
+    effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
     return ReplayCountOut(
         deliveries=count.deliveries,
         customers=count.customers,
         overtaken=count.overtaken,
         earlier_ids=count.earlier_ids,
         oldest_accepted_at=moment(count.oldest_accepted_at_ms) if count.oldest_accepted_at_ms else None,
+        effect=None if effect is None else ReplayEffectOut(**msgspec.structs.asdict(effect)),
     )
 
 
@@ -180,7 +206,7 @@ async def _replay(
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     check_enabled(endpoint)
     if dry_run:
-        return Response(counted(await count_replay(services.store, kind, endpoint, which)), status=200)
+        return Response(await counted(services, kind, endpoint, which, new_ids=new_ids), status=200)
     task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)
     return Response(started(task), status=202)
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from nicobar.model import Application, Endpoint
 from nicobar.store import FailureGroup, Snapshot, TaskKind
 from nicobar.use_cases.endpoints import check_enabled
-from nicobar.use_cases.replays import count_replay, group_filter, replay_group
+from nicobar.use_cases.replays import group_filter, replay_group
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import DryRun
@@ -99,7 +99,7 @@ async def list_failure_groups(
 )
 async def count_failure_group(*, endpoint: Endpoint, services: Services, data: GroupIn) -> ReplayCountOut:
     """Returns what a replay of the failure group would do."""
-    return counted(await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure)))
+    return await counted(services, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
 
 
 @post(
@@ -124,10 +124,11 @@ async def replay_failure_group(
     """Replays all deliveries of a failure group, in order per customer. Runs as a background task."""
     if dry_run:
         check_enabled(endpoint)
-        found = await count_replay(services.store, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
+        which = group_filter(data.failure)
+        found = await counted(services, TaskKind.BULK_REPLAY, endpoint, which, new_ids=data.new_ids)
         if not found.deliveries:
             raise not_found("failure group", data.failure)
-        return Response(counted(found), status=200)
+        return Response(found, status=200)
     task = await replay_group(services, caller, endpoint, data.failure, new_ids=data.new_ids)
     if task is None:
         raise not_found("failure group", data.failure)

@@ -118,6 +118,10 @@ async def _user_agent(request: ApiRequest) -> str:
     return request.headers.get("user-agent", "")
 
 
+async def _idempotency_key(request: ApiRequest) -> str:
+    return request.headers.get("idempotency-key", "")
+
+
 _APP = {"app_id": AppKey}
 # The values that handlers receive, by argument name.
 PROVIDERS: dict[str, Provider[ApiRequest]] = {
@@ -128,4 +132,5 @@ PROVIDERS: dict[str, Provider[ApiRequest]] = {
     "endpoint": Provider(ApiRequest.endpoint, path={**_APP, "endpoint_id": EndpointKey}),
     "body": Provider(_body),
     "user_agent": Provider(_user_agent),
+    "idempotency_key": Provider(_idempotency_key),
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from nicobar.model import Application, Message
+from nicobar.model import UNREADABLE_EVENT_TYPE, Application, Message, given_event_id
 from nicobar.store import NewMessage
 from nicobar.use_cases.services import Services
 from nicobar.web.api.errors import not_found
@@ -15,6 +15,8 @@ from nicobar.web.api.shapes import MessageId, Moment, Shape, moment
 
 # Replaces a deleted payload, as in the public Svix API.
 EXPUNGED = b'{"expired":true}'
+# The only field of the payload of an event that cannot be read: its body as text.
+UNREADABLE = "unreadable"
 
 # A dictionary in the schema; at run time the stored bytes.
 Payload: TypeAlias = Annotated[
@@ -24,7 +26,8 @@ Payload: TypeAlias = Annotated[
 
 class MessageOut(Shape):
     """A message. `eventId` is null if the sender provided none. `payload` is `{}` without `with_content`, and
-    `{"expired":true}` after it was deleted. Additions to the Svix API: `sourceId`, `customerKey` and `occurredAt`.
+    `{"expired":true}` after it was deleted; of an event that cannot be read, it is `{"unreadable": "…"}` with the
+    body as text. Additions to the Svix API: `sourceId`, `customerKey` and `occurredAt`.
     """
 
     id: MessageId
@@ -50,7 +53,7 @@ def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str,
     return {
         "id": message.id,
         "event_type": message.event_type,
-        "event_id": None if message.event_id == message.id else message.event_id,
+        "event_id": given_event_id(message.id, message.event_id),
         "payload": msgspec.Raw(body),
         "channels": list(message.channels) or None,
         "tags": list(message.tags) or None,
@@ -63,8 +66,11 @@ def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str,
 
 
 def payload_of(message: Message | NewMessage) -> bytes:
-    expunged = isinstance(message, Message) and message.expunged_at_ms is not None
-    return EXPUNGED if expunged else message.body
+    if isinstance(message, Message) and message.expunged_at_ms is not None:
+        return EXPUNGED
+    if message.event_type == UNREADABLE_EVENT_TYPE:
+        return msgspec.json.encode({UNREADABLE: message.body.decode("utf-8", "replace")})
+    return message.body
 
 
 async def message_of(services: Services, application: Application, key: str) -> Message:

@@ -16,7 +16,7 @@ from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, 
 from nicobar.web.api.listing import MessageKey
 from nicobar.web.api.message_bodies import message_of, payload_of
 from nicobar.web.api.messages import TAGS
-from nicobar.web.api.shapes import Shape, Uid
+from nicobar.web.api.shapes import Moment, Shape, Uid, moment, text_of_reason
 from nicobar.web.api.tasks import TaskStartedOut, started
 from nicobar.web.operations import Response, ResponseSpec, delete, get, post
 
@@ -27,6 +27,22 @@ class MessageRawPayloadOut(Shape):
     """The unchanged payload, as text."""
 
     payload: str
+
+
+class MessageRevisionOut(Shape):
+    """Another payload with the same event ID from the same source, as text. It is not delivered."""
+
+    timestamp: Moment
+    payload: str
+
+
+class MessageRevisionsOut(Shape):
+    """The other payloads, oldest first: at most 10, and 2 MiB in total. `unreadable` says why the message's own
+    payload cannot be read, null if it can.
+    """
+
+    data: list[MessageRevisionOut]
+    unreadable: str | None
 
 
 class ExpungeStatus(StrEnum):
@@ -57,7 +73,31 @@ async def get_raw_payload(
 ) -> MessageRawPayloadOut:
     """Returns the unchanged payload of a message as text."""
     found = await message_of(services, application, msg_id)
-    return MessageRawPayloadOut(payload=payload_of(found).decode("utf-8", "replace"))
+    raw = payload_of(found) if found.expunged_at_ms is not None else found.body
+    return MessageRawPayloadOut(payload=raw.decode("utf-8", "replace"))
+
+
+@get(
+    "/api/v1/app/{app_id}/msg/{msg_id}/revisions",
+    id="nicobar.message.revisions",
+    tags=TAGS,
+    summary="List other payloads of message",
+)
+async def list_revisions(*, application: Application, services: Services, msg_id: MessageKey) -> MessageRevisionsOut:
+    """Returns the other payloads that the source sent with the message's event ID, and why its own cannot be
+    read.
+    """
+    found = await message_of(services, application, msg_id)
+    why = services.configuration.reread(found)[1]
+    return MessageRevisionsOut(
+        data=[
+            MessageRevisionOut(
+                timestamp=moment(revision.accepted_at_ms), payload=revision.body.decode("utf-8", "replace")
+            )
+            for revision in await services.store.revisions(found.id)
+        ],
+        unreadable=None if why is None else text_of_reason(why),
+    )
 
 
 @delete(
@@ -146,4 +186,4 @@ async def expunge_all_messages(
     return Response(started(task), status=202)
 
 
-OPERATIONS = (get_raw_payload, expunge_message, expunge_messages, expunge_all_messages)
+OPERATIONS = (get_raw_payload, list_revisions, expunge_message, expunge_messages, expunge_all_messages)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from nicobar.model import Application
-from nicobar.pipeline.receive import Posted, event_id_exists
+from nicobar.pipeline.receive import Posted, event_id_exists, event_id_of
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Needs
@@ -172,6 +172,7 @@ async def create_message(
     services: Services,
     data: MessageIn,
     body: bytes,
+    idempotency_key: str,
     with_content: WithContent = True,
     dry_run: DryRun = False,
 ) -> Response[MessageOut | DryRunOut]:
@@ -189,24 +190,25 @@ async def create_message(
             "Change or omit it.",
         )
     await services.snapshot()
-    if dry_run:
-        earlier = None if data.event_id is None else await services.store.find_message(application.id, data.event_id)
-        if earlier is not None:
-            raise event_id_exists(earlier.event_id, earlier.id)
-        subscribed = services.configuration.wanting(application.id, data.event_type, _unique(data.channels))
-        return Response(effect(messages=1, deliveries=len(subscribed)), status=200)
-    accepted = await services.receiver.take(
-        Posted(
-            app_id=application.id,
-            event_type=data.event_type,
-            body=bytes(msgspec.json.decode(body, type=_Sent).payload),
-            event_id=data.event_id,
-            channels=_unique(data.channels),
-            tags=_unique(data.tags),
-            params=data.transformations_params,
-            deliver_at_ms=deliver_at_ms,
-        )
+    posted = Posted(
+        app_id=application.id,
+        event_type=data.event_type,
+        body=bytes(msgspec.json.decode(body, type=_Sent).payload),
+        event_id=data.event_id,
+        idempotency_key=idempotency_key,
+        channels=_unique(data.channels),
+        tags=_unique(data.tags),
+        params=data.transformations_params,
+        deliver_at_ms=deliver_at_ms,
     )
+    if dry_run:
+        event_id = event_id_of(posted)
+        earlier = None if event_id is None else await services.store.find_message(application.id, event_id)
+        if earlier is not None:
+            raise event_id_exists(posted, earlier.id)
+        subscribed = services.configuration.wanting(application.id, data.event_type, posted.channels)
+        return Response(effect(messages=1, deliveries=len(subscribed)), status=200)
+    accepted = await services.receiver.take(posted)
     return Response(shown(accepted, with_content=with_content), status=202)
 
 

@@ -13,6 +13,7 @@ from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
 from nicobar.use_cases.deliveries import FINAL_STATES
+from nicobar.use_cases.replay_effects import MAX_PAGE_RUN_MS, ReplayEffect, known_effect
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
@@ -69,7 +70,10 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     except UserError as problem:
         return await _form(context, visitor, endpoint, fields, problem)
     counted = await count_replay(context.services.store, KINDS[wanted.kind], endpoint, wanted.which)
-    return _counted(context, visitor, endpoint, wanted, counted)
+    effect = await known_effect(
+        context.services, KINDS[wanted.kind], endpoint, wanted.which, counted, max_run_ms=MAX_PAGE_RUN_MS
+    )
+    return _counted(context, visitor, endpoint, wanted, counted, effect)
 
 
 @post("/webhooks/{endpoint_id}/replays", status=303)
@@ -178,8 +182,13 @@ async def _form(
     )
 
 
-def _counted(
-    context: Context, visitor: Visitor, endpoint: Endpoint, wanted: ReplayForm, counted: ReplayCount
+def _counted(  # noqa: PLR0917 - a page's values
+    context: Context,
+    visitor: Visitor,
+    endpoint: Endpoint,
+    wanted: ReplayForm,
+    counted: ReplayCount,
+    effect: ReplayEffect | None,
 ) -> Response[bytes]:
     which = wanted.which
     hidden = [
@@ -200,6 +209,7 @@ def _counted(
         kind_names=KIND_NAMES,
         which=which,
         counted=counted,
+        effect=effect,
         hidden=given,
         # The original request: the form's dates are in minutes, and `until` defaults to now.
         change=f"/webhooks/{endpoint.id}/replays?{urlsplit(visitor.path).query}",

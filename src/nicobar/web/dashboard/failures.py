@@ -6,6 +6,7 @@ from nicobar.errors import Refusal
 from nicobar.model import Endpoint, Record
 from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
 from nicobar.store.history import AttemptFilter, MessageAttempt
+from nicobar.use_cases.replay_effects import MAX_PAGE_RUN_MS, known_effect
 from nicobar.use_cases.replays import cancel_replay, count_replay, group_filter, replay_group
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
@@ -92,7 +93,11 @@ async def ask_replay(
     """Previews the replay of a group and asks for confirmation."""
     endpoint = find_endpoint(await context.snapshot(), of_endpoint)
     store = context.services.store
-    count = await count_replay(store, TaskKind.BULK_REPLAY, endpoint, group_filter(failure))
+    which = group_filter(failure)
+    count = await count_replay(store, TaskKind.BULK_REPLAY, endpoint, which)
+    effect = await known_effect(
+        context.services, TaskKind.BULK_REPLAY, endpoint, which, count, max_run_ms=MAX_PAGE_RUN_MS
+    )
     back = address("/failures/group", endpoint=endpoint.id, failure=failure)
     return page(
         visitor,
@@ -100,6 +105,7 @@ async def ask_replay(
         endpoint=endpoint,
         failure=failure,
         count=count,
+        effect=effect,
         back=back,
         now_ms=context.now_ms(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nicobar.errors import Refusal
-from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record
+from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record, given_event_id
 from nicobar.store.history import AttemptFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import count_unfinished, resend
@@ -107,6 +107,9 @@ async def _page(
         "message.html",
         status=problem.status if problem else 200,
         message=message,
+        event_id=given_event_id(message.id, message.event_id),
+        unreadable=context.services.configuration.reread(message)[1],
+        revisions=await store.revisions(message.id),
         parts=parts,
         names=endpoint_names(snapshot),
         others=_others(message, snapshot.endpoints, parts),

@@ -1,7 +1,7 @@
 // Customer attributes: the last payment and the subscription as attributes, for segments. Sends no events.
 function handler(webhook) {
   const [family] = webhook.eventType.split(".");
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   if (family === "payment") return send(webhook, [[null, paymentState(data)]]);
   if (family === "subscription") return send(webhook, [[null, subscriptionState(data)]]);
   return webhook;
@@ -42,7 +42,7 @@ function subscriptionState(data) {
 // The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
 // customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
   if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);

@@ -4,7 +4,8 @@ function handler(webhook) {
   const [family, what] = webhook.eventType.split(".");
   if (family === "subscription") return send(webhook, subscriptionCalls(webhook, moment(webhook)));
   if (!Object.hasOwn(FAMILIES, family)) return webhook; // payouts and unknown event types are not sent
-  const {data, timestamp} = webhook.payload;
+  const {timestamp} = webhook.payload;
+  const data = webhook.payload.data ?? {};
   const [fields, state, once] = FAMILIES[family](data, what, timestamp);
   return send(webhook, [[null, state], [webhook.eventType.replace(".", "_"), fields, once]]);
 }
@@ -95,7 +96,7 @@ function subscription(data) {
 
 // A requested change becomes an event of its own; other changes only update the person's attributes.
 function subscriptionCalls(webhook, at) {
-  const {data} = webhook.payload;
+  const data = webhook.payload.data ?? {};
   const [name, once] = happened(webhook, at);
   const calls = [[null, subscriptionState(data)]];
   if (name) calls.push([name, subscription(data), once]);
@@ -120,7 +121,8 @@ function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(
 // stays null until the subscription is canceled.
 function happened(webhook, at) {
   const type = webhook.eventType;
-  const {data, timestamp} = webhook.payload;
+  const {timestamp} = webhook.payload;
+  const data = webhook.payload.data ?? {};
   const name = type.replace(".", "_");
   if (type === "subscription.renewed") return [name, renewal(data)];
   const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
@@ -256,7 +258,7 @@ function checkoutState(data, what) {
 // The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
 // customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
   if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);

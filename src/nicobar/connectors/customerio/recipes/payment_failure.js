@@ -3,7 +3,8 @@ const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "
 
 function handler(webhook) {
   const type = webhook.eventType;
-  const {data, timestamp} = webhook.payload;
+  const {timestamp} = webhook.payload;
+  const data = webhook.payload.data ?? {};
   const [family, what] = type.split(".");
   if (type === "payment.failed" || type === "payment.succeeded") {
     const state = {...profile(data), ...known({last_payment_status: data.status})};
@@ -65,7 +66,8 @@ function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(
 // stays null until the subscription is canceled.
 function happened(webhook, at) {
   const type = webhook.eventType;
-  const {data, timestamp} = webhook.payload;
+  const {timestamp} = webhook.payload;
+  const data = webhook.payload.data ?? {};
   const name = type.replace(".", "_");
   if (type === "subscription.renewed") return [name, renewal(data)];
   const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
@@ -99,7 +101,7 @@ function fact(...parts) {
 // The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
 // customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
   if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);

@@ -1,7 +1,7 @@
 // Welcome: a customer's first payment, with the fields for a welcome email.
 function handler(webhook) {
   if (webhook.eventType !== "payment.succeeded") return webhook;
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   const why = whyNot(data);
   if (why) return leaveOut(webhook, why);
   return send(webhook, [[null, profile(data)], ["payment_succeeded", payment(data), fact("payment", data.payment_id, "succeeded")]]);
@@ -43,7 +43,7 @@ function fact(...parts) {
 // The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
 // customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
 function whom(webhook) {
-  const data = webhook.payload.data;
+  const data = webhook.payload.data ?? {};
   const customer = data.customer || {};
   const by = webhook.env.IDENTIFIER || "customer_id";
   if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);

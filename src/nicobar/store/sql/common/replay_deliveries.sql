@@ -27,6 +27,8 @@ ON CONFLICT (message_seq, endpoint_seq) DO UPDATE SET state = 'pending', tries =
     edition = deliveries.edition + excluded.edition,
     replay_key = CASE WHEN :new_ids THEN excluded.replay_key ELSE coalesce(deliveries.replay_key, '') END, manual = TRUE,
     task_seq = excluded.task_seq, reason = NULL, failure = NULL, ended_at_ms = NULL, half_sent = NULL,
+    failing_since_ms = NULL, failed_at_ms = NULL, back_at_ms = NULL, overtaken_at_ms = NULL, throttled_since_ms = NULL,
+    throttling_shown_at_ms = NULL,
     was = CASE WHEN excluded.was IS NOT NULL THEN CAST({json_object}('state', deliveries.state, 'tries', deliveries.tries,
         'edition', deliveries.edition, 'replay_key', deliveries.replay_key, 'manual', deliveries.manual,
         'task_seq', deliveries.task_seq, 'reason', deliveries.reason, 'failure', deliveries.failure,

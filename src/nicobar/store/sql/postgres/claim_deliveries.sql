@@ -60,9 +60,11 @@ WITH heads AS MATERIALIZED (
     ) AS s
     WHERE d.endpoint_seq = :endpoint_seq AND d.message_seq = s.message_seq
     RETURNING d.message_seq, d.tries, d.lease, d.edition, d.manual, d.replay_key, d.accepted_ids, d.half_sent,
-        d.customer_key, s.number
+        d.customer_key, s.number,
+        {setbacks}
 )
-SELECT {message}, l.tries, l.lease, l.edition, l.manual, l.replay_key, l.accepted_ids, l.half_sent, l.customer_key
+SELECT {message}, l.tries, l.lease, l.edition, l.manual, l.replay_key, l.accepted_ids, l.half_sent, l.customer_key,
+    l.failing_since_ms, l.failed_at_ms, l.back_at_ms, l.overtaken_at_ms, l.throttled_since_ms, l.throttling_shown_at_ms
 FROM moved AS l JOIN messages AS m ON m.seq = l.message_seq
 WHERE l.number IS NOT NULL
 ORDER BY l.number

@@ -1,0 +1,93 @@
+"""An attempt that ended without success after a request had left: the next one repeats its calls.
+
+The destination may have accepted some of them. Calls that another version of the handler returns instead would be
+lost, or arrive twice.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicobar.connectors import ReadyCall
+from nicobar.logs import log
+from nicobar.model import Call, Customer, Record, Verdict
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.transform import Ready, Subject, origin_of
+from nicobar.pipeline.work import Work
+from nicobar.store import Claimed
+
+# A larger attempt is not kept: its next one runs the handler again. The limit of a handler's output, twice.
+MAX_BYTES = 1024 * 1024
+
+
+class HalfSent(Record):
+    """The calls of an attempt, for the destination at `url`. `calls` are the sent ones, unless each request is signed
+    separately: then `requested` are the handler's calls.
+    """
+
+    url: str
+    version: int | None
+    app_uid: str
+    customer: Customer | None
+    calls: tuple[ReadyCall, ...]
+    requested: tuple[Call, ...]
+    verdicts: tuple[Verdict, ...]
+    untouched: bool = False
+
+
+_DECODER = msgspec.msgpack.Decoder(HalfSent)
+
+
+def kept(target: OpenEndpoint, work: Work) -> bytes | None:
+    """What the next attempt of a delivery needs: of this one, or of one before if no request of this one has left.
+    None if none has, or if it is too large.
+    """
+    subject, ready = work.subject, work.ready
+    if not work.requests or subject is None or ready is None:
+        return work.claimed.half_sent
+    # The headers have signatures and secrets, and are created again.
+    signed = any(call.headers for call in ready.calls)
+    version = target.endpoint.transformation
+    half_sent = HalfSent(
+        url=target.destination.url,
+        version=(version.version if version else None) if ready.version is None else ready.version,
+        app_uid=subject.app_uid,
+        customer=subject.customer,
+        calls=() if signed else ready.calls,
+        requested=ready.requested if signed else (),
+        verdicts=ready.verdicts,
+        untouched=ready.untouched,
+    )
+    try:
+        content = msgspec.msgpack.encode(half_sent)
+    except (OverflowError, ValueError):  # a number that only JSON can hold
+        return None
+    return content if len(content) <= MAX_BYTES else None
+
+
+def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: int) -> Ready | None:
+    """The calls of the attempt before; None if the handler runs: nothing of it had left, or for another place."""
+    if claimed.half_sent is None:
+        return None
+    try:
+        half_sent = _DECODER.decode(claimed.half_sent)
+    except msgspec.DecodeError:  # of a version that stores it in another form
+        log.warning("half-sent attempt not readable", message_id=claimed.message.id, endpoint_id=target.endpoint.id)
+        return None
+    if half_sent.url != target.destination.url:
+        return None
+    calls, verdicts = half_sent.calls, half_sent.verdicts
+    if half_sent.requested:
+        as_before = msgspec.structs.replace(subject, app_uid=half_sent.app_uid, customer=half_sent.customer)
+        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched)
+        prepared = target.destination.prepare(half_sent.requested, origin)
+        calls, verdicts = prepared.calls, prepared.verdicts
+    if not calls:
+        return None
+    return Ready(
+        requested=half_sent.requested,
+        calls=calls,
+        verdicts=verdicts,
+        version=half_sent.version,
+        untouched=half_sent.untouched,
+    )

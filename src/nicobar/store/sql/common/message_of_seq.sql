@@ -1,0 +1,2 @@
+-- One message.
+SELECT {message} FROM messages AS m WHERE m.seq = :seq
