@@ -10,7 +10,7 @@ from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.profiles import ItemCall
 from nicobar.model import DeliveryState
 from nicobar.pipeline.batching import merge
-from nicobar.pipeline.lane import NewShares
+from nicobar.pipeline.new_shares import NewShares
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
 from nicobar.store import AddTransformation
@@ -154,6 +154,28 @@ async def test_a_half_that_fails_holds_back_its_customer_only(tmp_path):
         assert done[3:] == ["pending"] * 5
         sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
         assert sent.count("n7") == 1, "only in the first request"
+
+
+async def test_what_left_behind_another_is_stored_as_sent(tmp_path):
+    """A chain's request timed out; of those behind the first one nobody knows whether they arrived."""
+    async with world(tmp_path) as it:
+        kept, record = [], it.store.record
+
+        async def recording(finished):
+            kept.extend(finished)
+            return await record(finished)
+
+        it.store.record = recording
+        no_answer = NoResponse(reason=plain("timed out"), duration_ms=1)
+        it.network.answer = lambda items: OK if items[0]["name"] == "first" else no_answer
+        await chain(it, 3)
+        await it.next_recorded()
+        await it.move(0)
+        assert [(one.attempt is None, one.is_tried) for one in kept[1:]] == [
+            (False, True),
+            (True, True),
+            (True, True),
+        ]
 
 
 async def test_a_handler_that_cannot_run_holds_back_its_customer(tmp_path):

@@ -43,7 +43,6 @@ def endpoint(nicobar):
 async def deliver(nicobar, count=1):
     for number in range(count):
         await nicobar.send_sample("payment.succeeded", f"evt_{number}")
-    for _ in range(count):
         await nicobar.next_recorded()
 
 

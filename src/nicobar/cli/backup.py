@@ -139,7 +139,7 @@ def _lines(restored: Restored) -> list[str]:
     if not restored.held:
         lines.append("○ No endpoints.")
     lines.append(
-        "Deliveries that succeeded after the backup are repeated with the same ids: Customer.io ignores known ids."
+        "Deliveries that succeeded after the backup are repeated with the same ids; destinations ignore known ids."
     )
     if restored.newest_event_ms is None:
         lines.append("The backup has no events.")
