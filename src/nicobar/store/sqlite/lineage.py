@@ -33,7 +33,7 @@ def check_log(path: Path) -> None:
     if _is_gone(path):
         raise StoreUnusable(
             "log_missing",
-            f"The write-ahead log {_log(path)} was removed after a crash: what was only in it is gone from {path}.",
+            f"The write-ahead log {_log(path)} was removed after a crash. The events that were only in it are lost.",
             "Put the log back beside the database. Or restore a backup: nicobar restore FILE --force. Or delete "
             f"{_index(path)} to continue without those events.",
         )
