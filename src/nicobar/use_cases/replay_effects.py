@@ -30,7 +30,7 @@ MAX_PAGE_RUN_MS = 5_000
 # A page is read with so many messages, and bodies of this size at most.
 PAGE_MESSAGES = 100
 PAGE_BYTES = 8 * 1024 * 1024
-# Events that differ in nothing but their number; see `connectors/customerio/rules.py`.
+# Events that differ in nothing but their number.
 _EQUAL_EVENTS = "equal_events"
 
 
