@@ -86,6 +86,7 @@ async def test_a_chain_longer_than_a_request_goes_in_several_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "spent"),
     [(NoResponse(reason=plain("timed out"), duration_ms=1), 1), (status(503), 1), (status(429), 0)],
+    [(NoResponse(reason=plain("timed out"), duration_ms=1), 1), (status(503), 1), (status(429), 0)],
 )
 async def test_a_chain_without_success_waits_behind_its_first(tmp_path, answer, spent):
     async with world(tmp_path) as it:
