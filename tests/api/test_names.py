@@ -67,6 +67,9 @@ async def test_nested_unknown_names_are_rejected_with_their_place(api):
     body = {"url": "http://127.0.0.1:9/", "connector": {"kind": "http", "settings": {}}}
     answer = await api.ask("POST", f"{api.app}/endpoint", body)
     assert [item["loc"] for item in answer.body["detail"]] == [["body", "connector", "settings"]]
+    body = {"url": "http://127.0.0.1:9/", "retrySchedule": [{"secs": 5}, {"secs": 6, "millis": 1}]}
+    answer = await api.ask("POST", f"{api.app}/endpoint", body)
+    assert [item["loc"] for item in answer.body["detail"]] == [["body", "retrySchedule", "1", "millis"]]
     path = f"/api/v1/auth/app-portal-access/{api.app_id}"
     answer = await api.ask("POST", path, {"application": {"name": "Acme", "metdata": {}}})  # misspelled
     assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "application", "metdata"])  # misspelled

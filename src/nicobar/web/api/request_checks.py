@@ -197,6 +197,9 @@ def _unknown_fields(
     match kind:
         case inspect.Metadata(type=inner):
             yield from _unknown_fields(raw, inner, parameters, place)
+        case inspect.UnionType(types=types):
+            for inner in types:
+                yield from _unknown_fields(raw, inner, parameters, place)
         case inspect.ListType(item_type=inner):
             for number, item in enumerate(_list(raw)):
                 yield from _unknown_fields(item, inner, parameters, (*place, str(number)))
