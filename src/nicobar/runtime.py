@@ -40,6 +40,7 @@ from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
+from nicobar.store.hints import RELEASED
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
@@ -357,6 +358,7 @@ async def _start_delivery(
             "removed endpoints": Remover(store=store, clock=clock).run,
         },
         is_told=runtime.is_told,
+        on_released=lambda: runtime.wake([RELEASED]),
     )
     await worker.start()
     runtime.worker = worker

@@ -77,7 +77,7 @@ def _cluster(wanted: Wanted) -> Iterator[Cluster | None]:
     "--kills",
     type=click.IntRange(1, 1_000),
     default=None,
-    help="How often each kill and fault happens. [default: 20, PostgreSQL: 16]",
+    help="How often each kill and fault happens. [default: 19, PostgreSQL: 15]",
 )
 @click.option(
     "--sample",

@@ -26,7 +26,7 @@ class Scene(Record):
     thawed_s: float
     hold_ms: int = 0
     max_outage_s: float = 0.0
-    kills: int = 20
+    kills: int = 19
     quick: bool = False
 
     @property
@@ -57,7 +57,7 @@ POSTGRESQL = Scene(
     thawed_s=3.0,
     hold_ms=12_000,
     max_outage_s=3,
-    kills=16,
+    kills=15,
 )
 # Fewer processes, with leases that are shortened as well.
 QUICK = msgspec.structs.replace(

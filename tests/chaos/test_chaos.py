@@ -19,7 +19,7 @@ from chaos.judge import Verdict, judge
 from chaos.load import Sent
 from chaos.plan import BY_DATABASE, points, shuffled, times
 from chaos.report import Report
-from chaos.scene import POSTGRESQL
+from chaos.scene import POSTGRESQL, SQLITE
 from chaos.takeovers import Loss, Sending, TakeOvers, take_overs
 from chaos.witness import Seen, View, alert, counter, gauge, part
 from nicobar.model import Customer
@@ -136,7 +136,7 @@ def test_a_sign_is_of_its_own_fault(sign, grown, shows):
 
 
 def test_each_fault_happens_as_often_as_planned():
-    wanted = {point: times(point, 20) for point in points(Role.ALL, many=False)}
+    wanted = {point: times(point, SQLITE.kills) for point in points(Role.ALL, many=False)}
     assert Counter(shuffled(random.Random(1), wanted)) == wanted
     assert sum(wanted.values()) >= 500
     many = [points(Role.WEB, many=True), points(Role.WORKER, many=True), BY_DATABASE]

@@ -227,3 +227,19 @@ async def test_a_worker_that_ends_leaves_its_leases_to_others(store):
     await take(store, "a", ONE)
     await store.remove_worker("a")
     assert [lease.term for lease in await take(store, "b", ONE)] == [2]
+
+
+async def test_after_a_restore_no_worker_from_before_holds_anything(store):
+    (before,) = await take(store, "a", ONE)
+    await store.append(message(1, accepted_at_ms=70))
+    (sent,) = await claim(store, term=before.term)
+    await store.renew_terms()
+    assert (await store.beat("nobody")).by_worker == {}
+    with pytest.raises(LeaseLost):
+        await claim(store, term=before.term, now_ms=9_000)
+    await store.add_worker("new", alone=False)
+    (after,) = await take(store, "new", ONE)
+    assert after.term > before.term + 1_000
+    (again,) = await claim(store, term=after.term, now_ms=9_000)
+    assert again.message.id == sent.message.id
+    assert await store.newest_accepted_at_ms() == 70

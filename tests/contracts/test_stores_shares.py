@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
 
 from contracts.test_stores import claim, done, endpoint, message
 from nicobar.model import DeliveryState
+from nicobar.pipeline.new_shares import NewShares
 from nicobar.store import Shares
 from nicobar.store.leases import endpoint_lease
 
@@ -159,3 +162,21 @@ async def test_a_replay_takes_no_share_of_new_deliveries(store):
     for number in range(3):
         await store.resend(f"msg_{number}", "ep_1", now_ms=NOW_MS, new_ids=False)
     assert await names(store, now_ms=NOW_MS, limit=3, shares=Shares(oldest_new=2)) == [3, 4, 5]
+
+
+async def test_no_first_attempt_waits_much_longer_than_first_in_first_out(store):
+    """A backlog of a few customers with many events and many with few, beside new events that never end."""
+    customers = random.Random(7).choices(range(20), weights=[40, 20, *[2] * 18], k=200)
+    for number, customer in enumerate(customers):
+        await append(store, number, customer=f"cus_{customer}")
+    share, page_of, claims = NewShares(), {}, 0
+    while len(page_of) < len(customers):
+        await append(store, *range(1_000 + 3 * claims, 1_003 + 3 * claims), at_ms=NOW_MS + claims)
+        oldest, newest = share.of(10)
+        shares = Shares(oldest_new=oldest, newest_new=newest, chains=True)
+        page = await claim(store, now_ms=NOW_MS + claims, limit=10, shares=shares)
+        old = [item.message for item in page if item.message.accepted_at_ms < NOW_MS]
+        page_of |= {int(one.id.removeprefix("msg_")): claims for one in old}
+        await end(store, *page)
+        claims += 1
+    assert [number for number, page in page_of.items() if page > number // 10 * 1.25 + 2] == []

@@ -228,11 +228,12 @@ async def test_payment_under_two_webhook_ids_counts_once(tmp_path, workspace, na
     state, url = workspace
     types = MONEY[name]
     async with installed(tmp_path, find_recipe(name, CONNECTORS).code, url) as api:
-        for event_type in types:
-            body = fresh(TYPES[event_type], api.nicobar.runtime.clock.now_ms(), ADA)
-            for event_id in ("evt_1", "evt_2"):
+        bodies = {name: fresh(TYPES[name], api.nicobar.runtime.clock.now_ms(), ADA) for name in types}
+        recorded = []
+        for event_id in ("evt_1", "evt_2"):
+            for event_type, body in bodies.items():
                 await api.nicobar.send(body, f"{event_type}/{event_id}")
-        recorded = [await api.nicobar.next_recorded() for _ in range(2 * len(types))]
+            recorded += [await api.nicobar.next_recorded() for _ in types]
         first = {item.message.id: item for item in recorded if item.message.event_id.endswith("/evt_1")}
         again = [item for item in recorded if item.message.id not in first]
         assert len(first) == len(again) == len(types)

@@ -31,9 +31,17 @@ class Process:
         self.pages_end.set()
         self.idle: set[str] = set()
         self.dropped: list[str] = []
-        ids = IdFactory(self.clock.now_ms)
-        metrics = Metrics()
-        self.keeper = LeaseKeeper(store=store, holder=self, clock=self.clock, ids=ids, metrics=metrics, alone=alone)
+        # Those that are told of what it gives up.
+        self.told_ones: list[Process] = []
+        self.keeper = LeaseKeeper(
+            store=store,
+            holder=self,
+            clock=self.clock,
+            ids=IdFactory(self.clock.now_ms),
+            metrics=Metrics(),
+            alone=alone,
+            on_released=lambda: [other.keeper.look() for other in self.told_ones],
+        )
 
     def endpoints(self):
         return self.seqs
@@ -268,6 +276,14 @@ async def test_idle_endpoints_of_a_worker_that_stops_move_at_once(store):
             assert len(second.held) == 5, "one has a page in flight"
         await time_passes(second)
         assert second.held == all_names(6)
+
+
+async def test_a_worker_that_hears_of_a_release_waits_for_no_beat(store):
+    first, second = Process(store), Process(store)
+    first.told_ones = [second]
+    async with running(first, second), stopping(first, busy=1), asyncio.timeout(PATIENCE_S):
+        while len(second.held) < 5:  # no time passes
+            await asyncio.sleep(0)
 
 
 async def test_a_worker_that_stops_is_left_out_of_the_shares(store):

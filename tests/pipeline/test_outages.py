@@ -129,6 +129,7 @@ async def test_one_event_that_fails_among_others_keeps_its_schedule(tmp_path):
     async with world(tmp_path) as it:
         it.network.answer = fails_bad
         ids = [await it.accept("bad", "cus_bad")]
+        await it.move(0)
         for second in range(60):
             ids.append(await it.accept("good", f"cus_{second}"))
             await it.move(10_000)

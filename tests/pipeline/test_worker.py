@@ -11,6 +11,8 @@ from nicobar.pipeline.lane import AFTER_ERROR_MS, IDLE_MS
 from nicobar.pipeline.worker import BUSY_LOOK_MS
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
+from nicobar.store.hints import RELEASED
+from support.patience import PATIENCE_S
 from support.store import failing_store
 from support.worker import Sometimes, another_worker, world
 
@@ -144,3 +146,12 @@ def count_calls(store, promise: str, counts: Counter) -> None:
         return works(*arguments, **named)
 
     setattr(store, promise, counted)
+
+
+async def test_a_hint_of_released_leases_is_acted_on_at_once(tmp_path):
+    async with world(tmp_path, alone=False) as it:
+        async with asyncio.timeout(PATIENCE_S):
+            while it.worker.leases._wake.is_set():
+                await asyncio.sleep(0)
+        assert it.worker.wake([RELEASED]) == [RELEASED], "other processes are told"
+        assert it.worker.leases._wake.is_set()

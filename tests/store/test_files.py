@@ -80,14 +80,15 @@ async def test_a_file_that_grows_and_shrinks_by_itself_is_accepted(store, tmp_pa
     assert (tmp_path / "nicobar.db").stat().st_size < 1_000_000
 
 
-def killed(path) -> None:
-    """Leaves the log of a process that was killed after a write."""
+def killed(path, *suffixes: str) -> None:
+    """Leaves the log of a process that was killed after a write, and with it the files that have these suffixes."""
+    suffixes = suffixes or ("", "-wal")
     with closing(connect(path)) as connection:
         connection.execute("CREATE TABLE acknowledged (a)")
         connection.execute("CREATE TABLE more (a)")
-        for suffix in ("", "-wal"):
+        for suffix in suffixes:
             shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
-    for suffix in ("", "-wal"):
+    for suffix in suffixes:
         Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
 
 
@@ -118,6 +119,21 @@ def test_the_log_of_another_file_is_never_applied(tmp_path, how):
     assert prepared.aside.read_bytes() == files["nicobar.db"]
     assert Path(f"{prepared.aside}-wal").read_bytes() == files["nicobar.db-wal"]
     assert not Path(f"{path}-wal").exists()
+
+
+def test_a_log_that_was_removed_after_a_crash_stops_the_start(tmp_path):
+    path = tmp_path / "nicobar.db"
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    killed(path, "", "-wal", "-shm")
+    Path(f"{path}-wal").rename(f"{path}-wal.away")
+    with pytest.raises(StoreUnusable, match=r"nicobar\.db-wal was removed") as refused:
+        prepare_database(settings, 2, new_installation=False)
+    assert refused.value.code == "log_missing"
+    Path(f"{path}-wal.away").rename(f"{path}-wal")
+    prepare_database(settings, 3, new_installation=False)
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
 
 
 def test_the_log_of_a_killed_process_is_applied_to_its_own_file(tmp_path):

@@ -43,7 +43,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
     None if none has, or if it is too large.
     """
     subject, ready = work.subject, work.ready
-    if not work.requests or subject is None or ready is None:
+    if not work.left or subject is None or ready is None:
         return work.claimed.half_sent
     # The headers have signatures and secrets, and are created again.
     signed = any(call.headers for call in ready.calls)

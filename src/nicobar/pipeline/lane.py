@@ -23,6 +23,7 @@ from nicobar.pipeline.deliver import Deliverer, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
+from nicobar.pipeline.new_shares import NewShares
 from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
 from nicobar.store import Claimed, Shares, Store, is_made_alike
@@ -35,24 +36,7 @@ IDLE_MS = 1_000
 # The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
 REST_MS = 60_000
 MIN_WAIT_MS = 5
-NEW_PERCENT = 20
 AFTER_ERROR_MS = 1_000
-
-
-class NewShares:
-    """How many places of each claim go to new deliveries: NEW_PERCENT over many claims, however few places each has.
-    The oldest of them and the newest get half of it each, so that a new event leaves at once even where more new ones
-    arrive than leave.
-    """
-
-    def __init__(self) -> None:
-        # In hundredths of a place; the two take turns.
-        self._oldest, self._newest = 0, 50
-
-    def of(self, places: int) -> tuple[int, int]:
-        oldest, self._oldest = divmod(self._oldest + places * NEW_PERCENT // 2, 100)
-        newest, self._newest = divmod(self._newest + places * NEW_PERCENT // 2, 100)
-        return oldest, newest
 
 
 class Lane:

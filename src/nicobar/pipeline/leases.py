@@ -9,7 +9,7 @@ workers are free. A worker whose own beat was not confirmed for `MAX_UNCONFIRMED
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from nicobar.clock import Clock
@@ -62,10 +62,20 @@ class Holder(Protocol):
 
 
 class LeaseKeeper:
-    """Holds this process's leases. `alone` says that it is certain that no other worker runs: no beat is needed."""
+    """Holds this process's leases. `alone` says that it is certain that no other worker runs: no beat is needed.
+    `on_released` tells other workers that they may acquire leases; those that do not hear of it see it at a beat.
+    """
 
     def __init__(
-        self, *, store: Leases, holder: Holder, clock: Clock, ids: IdFactory, metrics: Metrics, alone: bool
+        self,
+        *,
+        store: Leases,
+        holder: Holder,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        alone: bool,
+        on_released: Callable[[], None],
     ) -> None:
         self._store = store
         self._holder = holder
@@ -73,6 +83,7 @@ class LeaseKeeper:
         self._ids = ids
         self._metrics = metrics
         self._alone = alone
+        self._on_released = on_released
         self._worker_id: str | None = None
         # When the last beat that is known to be stored was sent.
         self._confirmed_at_ms = 0
@@ -104,7 +115,7 @@ class LeaseKeeper:
         return self._alone or self._clock.steady_ms() - self._confirmed_at_ms <= MAX_UNCONFIRMED_MS
 
     def look(self) -> None:
-        """The endpoints have changed."""
+        """The endpoints have changed, or leases were released."""
         self._wake.set()
 
     @property
@@ -347,6 +358,8 @@ class LeaseKeeper:
                     self._held.pop(name, None)
         self._left(names)
         self._metrics.leases.labels("released").inc(len(given_up))
+        if given_up:
+            self._on_released()
         log.info("leases released", worker_id=worker_id, leases=len(given_up), held=len(self._held))
 
     def _note(self, changed: Iterable[Lease]) -> None:

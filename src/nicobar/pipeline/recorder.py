@@ -132,7 +132,7 @@ class Recorder:
             accepted_ids=already_sent.accepted_ids(work),
             half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
             sent_keys=already_sent.sent_keys(target, work, now_ms),
-            left=bool(work.requests),
+            left=work.left,
             setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
         )
 

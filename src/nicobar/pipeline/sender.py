@@ -123,6 +123,8 @@ class Sender:
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
         if isinstance(answer, Response) or answer.refused is None:
+            for item in items:
+                item.owner.left = True
             self._note(gate, items, outcomes, await self._watch.now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)

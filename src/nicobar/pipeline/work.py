@@ -18,8 +18,8 @@ BEHIND = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=None, spent=
 
 @dataclass(slots=True)
 class Work:
-    """One delivery on its way through a page. `stopped` is set if there is nothing to send. `verdicts` are those that
-    sending adds.
+    """One delivery on its way through a page. `stopped` is set if there is nothing to send. `left` says that a
+    request with calls of it may have reached the destination. `verdicts` are those that sending adds.
     """
 
     claimed: Claimed
@@ -27,6 +27,7 @@ class Work:
     subject: Subject | None = None
     ready: Ready | None = None
     stopped: Settled | None = None
+    left: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)

@@ -22,6 +22,7 @@ from nicobar.pipeline.leases import LeaseKeeper
 from nicobar.pipeline.overtaking import OVERTAKE_AFTER_MS
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Lease, Store
+from nicobar.store.hints import RELEASED
 from nicobar.store.leases import endpoint_lease, endpoint_of
 
 # No delivery waits longer than the schedule's longest step, or a day if a destination requests it.
@@ -39,7 +40,8 @@ BUSY_MS = 10_000
 class Worker:
     """Delivers for its share of the endpoints and follows their changes. `tasks` are what only one process of a
     database may run. `alone` says that this process is certainly the only worker of its database, `is_told` that it
-    gets hints of work that other processes store. `overtake_after_ms` is how long a delivery may fail before its
+    gets hints of work that other processes store. `on_released` tells others of leases that they may acquire.
+    `overtake_after_ms` is how long a delivery may fail before its
     customer's later ones go on without it.
     """
 
@@ -56,6 +58,7 @@ class Worker:
         alone: bool,
         tasks: Mapping[str, Work],
         is_told: Callable[[], bool] = lambda: True,
+        on_released: Callable[[], None] = lambda: None,
         overtake_after_ms: int = OVERTAKE_AFTER_MS,
     ) -> None:
         self._store = store
@@ -80,7 +83,15 @@ class Worker:
         self._look = asyncio.Event()
         self._busy_until_ms = 0
         self._stop = asyncio.Event()
-        self.leases = LeaseKeeper(store=store, holder=self, clock=clock, ids=ids, metrics=metrics, alone=alone)
+        self.leases = LeaseKeeper(
+            store=store,
+            holder=self,
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            alone=alone,
+            on_released=on_released,
+        )
         configuration.on_change(self._follow)
 
     async def start(self) -> None:
@@ -89,7 +100,9 @@ class Worker:
         self._looking = asyncio.create_task(self._look_at_queues(), name="look at queues")
 
     def wake(self, endpoint_seqs: Sequence[int]) -> list[int]:
-        """Signals new work for these endpoints; returns those for which others deliver."""
+        """Signals new work for these endpoints, or released leases; returns those for which others deliver."""
+        if RELEASED in endpoint_seqs:
+            self.leases.look()
         for seq in endpoint_seqs:
             lane = self._lanes.get(seq)
             if lane:

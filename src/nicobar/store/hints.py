@@ -8,6 +8,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+# In a hint, where endpoints are numbered from 1: leases were released.
+RELEASED = 0
+
 
 class Hints(Protocol):
     """The hints of one process, to and from the other processes of its database."""

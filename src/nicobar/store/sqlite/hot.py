@@ -109,10 +109,29 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
 
 def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> list[int]:
     keep_sent_keys(session, [item for page in pages for item in page])
-    return [sum([_record(session, item) for item in page]) for page in pages]
+    return [_record_page(session, page) for page in pages]
 
 
-def _record(session: SqliteSession, finished: Finished) -> int:
+def _record_page(session: SqliteSession, page: Sequence[Finished]) -> int:
+    moved = 0
+    # The next delivery of each customer becomes due, once for all of a chain.
+    freed: dict[tuple[int, str], int] = {}
+    for finished in page:
+        row = _record(session, finished)
+        if row is None:
+            continue
+        moved += 1
+        customer_key, is_over = row
+        if is_over and customer_key is not None:
+            freed[finished.endpoint_seq, customer_key] = finished.ended_at_ms
+    for (endpoint_seq, customer_key), now_ms in freed.items():
+        of = {"endpoint_seq": endpoint_seq, "customer_key": customer_key, "now_ms": now_ms}
+        session.run("free_next_of_customer", of)
+    return moved
+
+
+def _record(session: SqliteSession, finished: Finished) -> tuple[str | None, bool] | None:
+    """The customer, and whether the next delivery may be due; None where the lease is no longer held."""
     pending_again = finished.state is DeliveryState.PENDING
     row = session.connection.execute(
         SQL["move_delivery"],
@@ -135,7 +154,7 @@ def _record(session: SqliteSession, finished: Finished) -> int:
     if finished.attempt is not None:
         _add_attempt(session, finished, finished.attempt, held=row is not None)
     if row is None:
-        return 0
+        return None
     customer_key, task_seq = row
     ended = not pending_again
     if task_seq is not None and pending_again:
@@ -143,10 +162,7 @@ def _record(session: SqliteSession, finished: Finished) -> int:
         ended = session.run("take_back", {"task_seq": task_seq}) > 0
         if ended:
             give_back(session, [finished.message_seq], finished.endpoint_seq)
-    if (ended or finished.due_at_ms is None) and customer_key is not None:
-        of = {"endpoint_seq": finished.endpoint_seq, "customer_key": customer_key, "now_ms": finished.ended_at_ms}
-        session.run("free_next_of_customer", of)
-    return 1
+    return customer_key, ended or finished.due_at_ms is None
 
 
 def _add_attempt(session: SqliteSession, finished: Finished, attempt: Attempt, *, held: bool) -> None:

@@ -29,7 +29,14 @@ _HANDLES: dict[tuple[int, int], int] = {}
 
 
 def check_log(path: Path) -> None:
-    """Raises StoreUnusable for the log of another file, before SQLite applies it. Blocks."""
+    """Raises StoreUnusable for the log of another file, before SQLite applies it, and for a missing one. Blocks."""
+    if _is_gone(path):
+        raise StoreUnusable(
+            "log_missing",
+            f"The write-ahead log {_log(path)} was removed after a crash. The events that were only in it are lost.",
+            "Put the log back beside the database. Or restore a backup: nicobar restore FILE --force. Or delete "
+            f"{_index(path)} to continue without those events.",
+        )
     if is_foreign(path):
         raise StoreUnusable(
             "log_foreign",
@@ -58,6 +65,21 @@ def renew_mark(path: Path) -> None:
             connection.execute(f"PRAGMA user_version = {1 + secrets.randbelow(MAX_MARK - 1):d}")
     except (UserError, sqlite3.OperationalError):
         return
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a killed process had a log that is no longer there. SQLite creates the log before its index, and
+    deletes the index first: https://sqlite.org/walformat.html.
+    """
+    if not _has_index_only(path):
+        return False
+    # A process that uses the database may have been opening or closing it.
+    time.sleep(TORN_MS / 1000)
+    return _has_index_only(path)
+
+
+def _has_index_only(path: Path) -> bool:
+    return not _log(path).exists() and _index(path).exists()
 
 
 def _foreign_frames(path: Path) -> set[int]:
@@ -102,3 +124,7 @@ def _mark(path: Path) -> bytes:
 
 def _log(path: Path) -> Path:
     return Path(f"{path.resolve()}-wal")
+
+
+def _index(path: Path) -> Path:
+    return Path(f"{path.resolve()}-shm")

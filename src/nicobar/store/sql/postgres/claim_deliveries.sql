@@ -4,8 +4,7 @@
 -- for that one again; it may have been sent. None where the endpoint's lease has another term. What is due longest is all
 -- that is due where it is fewer than `limit`.
 WITH heads AS MATERIALIZED (
-    SELECT d.message_seq, d.customer_key, d.position, d.due_at_ms, {is_first} AS is_first,
-        d.tries = 0 AND d.failing_since_ms IS NULL AS is_untried
+    SELECT d.message_seq, d.customer_key, d.position, d.due_at_ms, d.tries, {is_first} AS is_first
     FROM deliveries AS d
     WHERE d.endpoint_seq = :endpoint_seq AND d.due_at_ms <= :now_ms AND d.position <> 0
         AND EXISTS (SELECT 1 FROM endpoints WHERE seq = :endpoint_seq AND NOT removed)
@@ -35,7 +34,7 @@ WITH heads AS MATERIALIZED (
         UNION ALL
         (SELECT b.message_seq, b.position, 1
         FROM (
-            SELECT customer_key, position, message_seq FROM heads WHERE is_first AND is_untried AND customer_key IS NOT NULL
+            SELECT customer_key, position, message_seq FROM heads WHERE is_first AND tries = 0 AND customer_key IS NOT NULL
             ORDER BY due_at_ms, message_seq
         ) AS h CROSS JOIN LATERAL (
             SELECT d.message_seq, d.position FROM deliveries AS d

@@ -4,8 +4,7 @@
 -- nothing is read. None where the endpoint's lease has another term. What is due longest is all that is due where it is
 -- fewer than `limit`. Messages are read one by one, as their bodies may be large.
 WITH heads AS MATERIALIZED (
-    SELECT d.message_seq, d.customer_key, d.position, {is_first} AS is_first,
-        d.tries = 0 AND d.failing_since_ms IS NULL AS is_untried
+    SELECT d.message_seq, d.customer_key, d.position, d.tries, {is_first} AS is_first
     FROM endpoints AS e CROSS JOIN deliveries AS d ON d.endpoint_seq = e.seq
     WHERE e.seq = :endpoint_seq AND NOT e.removed AND d.due_at_ms <= :now_ms AND {lease_has_term}
     ORDER BY d.due_at_ms, d.message_seq LIMIT :limit
@@ -31,7 +30,7 @@ WITH heads AS MATERIALIZED (
                 AND d.customer_key = h.customer_key AND d.state IN ('pending', 'sending')
                 AND (d.position, d.message_seq) > (h.position, h.message_seq)
                 AND d.position <= (SELECT last_position FROM bounds)
-            WHERE h.is_first AND h.is_untried AND (d.state = 'pending' OR d.due_at_ms <= :now_ms) LIMIT :behind
+            WHERE h.is_first AND h.tries = 0 AND (d.state = 'pending' OR d.due_at_ms <= :now_ms) LIMIT :behind
         )
     ) GROUP BY message_seq ORDER BY part, position, message_seq LIMIT :limit
 )
