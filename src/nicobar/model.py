@@ -370,8 +370,8 @@ class Hold(Record):
 
 class Streak(Record):
     """Consecutive failures of a destination without a success: since when, why at first, and how many `requests`
-    failed and `deliveries` with them, counted up to what makes an outage. `message_ids` are two of their messages.
-    `failing` says that the last one counts for the breaker.
+    failed and `deliveries` with them, counted up to what makes an outage or a suspicion. `message_ids` are two of
+    their messages. `failing` says that the last one counts for the breaker.
     """
 
     since_ms: int

@@ -126,13 +126,13 @@ class Gate:
         self.breaker = outages.counted(self.breaker, reason, message_ids, now_ms, failing=False)
 
     def opens_at_rest(self, rest_ms: int | None, now_ms: int, jitter: float) -> bool:
-        """Nothing would be sent for `rest_ms`; None for no end. In an outage, nobody would then see that it is over:
+        """Nothing would be sent for `rest_ms`; None for no end. If there may be an outage, nobody would see its end:
         the breaker opens, so that the destination is probed.
         """
         streak = self.breaker.streak
         if rest_ms is not None and rest_ms <= rules.FIRST_PROBE_MS:
             return False
-        if streak is None or not streak.failing or not self.is_closed or not outages.is_outage(self.breaker):
+        if streak is None or not streak.failing or not self.is_closed or not outages.may_be_outage(self.breaker):
             return False
         self.breaker = rules.opened(self.breaker, streak.reason, now_ms, jitter)
         return True

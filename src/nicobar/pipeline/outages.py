@@ -13,10 +13,11 @@ import msgspec
 from nicobar.model import Breaker, BreakerState, Outage, Streak
 from nicobar.reasons import Reason
 
-# Deliveries that share a request fail together, so one request proves nothing.
-REQUESTS_OF_AN_OUTAGE = 2
-FAILURES_OF_AN_OUTAGE = 3
+REQUESTS_OF_AN_OUTAGE = 3
 DELIVERIES_OF_AN_OUTAGE = 2
+# Deliveries that share requests fail together, perhaps because of one of them. So much makes it worth a look.
+REQUESTS_OF_A_SUSPICION = 2
+FAILURES_OF_A_SUSPICION = 3
 
 
 def counted(breaker: Breaker, reason: Reason, message_ids: Iterable[str], now_ms: int, *, failing: bool) -> Breaker:
@@ -29,15 +30,22 @@ def counted(breaker: Breaker, reason: Reason, message_ids: Iterable[str], now_ms
     streak = msgspec.structs.replace(
         streak,
         requests=min(streak.requests + 1, REQUESTS_OF_AN_OUTAGE),
-        deliveries=min(streak.deliveries + len(failed), FAILURES_OF_AN_OUTAGE),
+        deliveries=min(streak.deliveries + len(failed), FAILURES_OF_A_SUSPICION),
         message_ids=tuple(known)[:DELIVERIES_OF_AN_OUTAGE],
         failing=failing,
     )
     return msgspec.structs.replace(breaker, streak=streak)
 
 
-def is_outage(breaker: Breaker) -> bool:
-    return _since_ms(breaker) is not None
+def may_be_outage(breaker: Breaker) -> bool:
+    """Whether the destination should be probed if nothing else is sent."""
+    streak = breaker.streak
+    return (
+        streak is not None
+        and streak.requests >= REQUESTS_OF_A_SUSPICION
+        and streak.deliveries >= FAILURES_OF_A_SUSPICION
+        and len(streak.message_ids) >= DELIVERIES_OF_AN_OUTAGE
+    )
 
 
 def ended(breaker: Breaker, now_ms: int) -> Outage | None:
@@ -65,9 +73,5 @@ def _since_ms(breaker: Breaker) -> int | None:
     if streak is None:
         # An earlier version has opened it.
         return breaker.failing_since_ms if breaker.state is not BreakerState.CLOSED else None
-    is_one = (
-        streak.requests >= REQUESTS_OF_AN_OUTAGE
-        and streak.deliveries >= FAILURES_OF_AN_OUTAGE
-        and len(streak.message_ids) >= DELIVERIES_OF_AN_OUTAGE
-    )
+    is_one = streak.requests >= REQUESTS_OF_AN_OUTAGE and len(streak.message_ids) >= DELIVERIES_OF_AN_OUTAGE
     return streak.since_ms if is_one or breaker.state is not BreakerState.CLOSED else None
