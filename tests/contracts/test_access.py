@@ -39,6 +39,7 @@ GLOBAL = {
     "v1.event-type.delete",
     "v1.event-type.import-openapi",
     "v1.event-type.patch",
+    "v1.event-type.set-retry-schedule",
     "v1.event-type.upsert",
     "v1.statistics.aggregate-app-stats",
     "v1.statistics.aggregate-event-types",

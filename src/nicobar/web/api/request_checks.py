@@ -194,18 +194,23 @@ def _unknown_fields(
                 elsewhere = "Send it in the query." if name in parameters and place == ("body",) else ""
                 yield _unknown([*place, name], "field", name, fields, elsewhere)
         return
+    for inside, inner, names in _inside(raw, kind):
+        yield from _unknown_fields(inside, inner, parameters, (*place, *names))
+
+
+def _inside(
+    raw: bytes | msgspec.Raw, kind: inspect.Type
+) -> Iterator[tuple[bytes | msgspec.Raw, inspect.Type, tuple[str, ...]]]:
+    """What a value without fields of its own consists of: values, their types, and their names in it."""
     match kind:
         case inspect.Metadata(type=inner):
-            yield from _unknown_fields(raw, inner, parameters, place)
+            yield raw, inner, ()
         case inspect.UnionType(types=types):
-            for inner in types:
-                yield from _unknown_fields(raw, inner, parameters, place)
+            yield from ((raw, inner, ()) for inner in types)
         case inspect.ListType(item_type=inner):
-            for number, item in enumerate(_list(raw)):
-                yield from _unknown_fields(item, inner, parameters, (*place, str(number)))
+            yield from ((item, inner, (str(number),)) for number, item in enumerate(_list(raw)))
         case inspect.DictType(value_type=inner):
-            for name, value in _object(raw).items():
-                yield from _unknown_fields(value, inner, parameters, (*place, name))
+            yield from ((value, inner, (name,)) for name, value in _object(raw).items())
         case _:
             return
 
