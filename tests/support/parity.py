@@ -179,12 +179,14 @@ class World:
 
     async def lines(self, after: int) -> tuple[int, tuple[tuple[str, str, str], ...]]:
         """The last line's number, and the lines after that one, without their actor."""
-        found = await self.nicobar.runtime.store.audit(AuditFilter(), after=str(after), limit=100)
-        last = found.items[-1].seq if found.items else after
+        last, items = after, []
+        while page := (await self.nicobar.runtime.store.audit(AuditFilter(), after=str(last), limit=100)).items:
+            last = page[-1].seq
+            items += page
         names = {value: name for name, value in self.values.items()}
         lines = [
             (line.action, IDS.sub(r"\1", line.detail), names.get(line.subject, line.subject.partition("_")[0]))
-            for line in found.items
+            for line in items
         ]
         return last, tuple(lines)
 
