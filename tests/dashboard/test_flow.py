@@ -217,8 +217,8 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
         await page.get_by_role("button", name="Save secret").click()
         await page.get_by_text("Secret saved.").wait_for()
         about = {"customer": {"customer_id": EVIL, "email": EVIL, "name": EVIL}, "x": EVIL}
-        assert await nicobar.send(address, msgspec.json.encode({"type": EVIL, "data": about})) == 400, (
-            "no type has that"
+        assert await nicobar.send(address, msgspec.json.encode({"type": EVIL, "data": about})) == 202, (
+            "stored as unreadable: no type has that"
         )
         body = {"type": "order.placed", "data": about}
         assert await nicobar.send(address, msgspec.json.encode(body), "evt_1") == 202
