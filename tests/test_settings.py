@@ -104,6 +104,16 @@ def test_an_invalid_proxy_is_rejected_without_its_password(proxy):
     assert "sec" not in f"{caught.value}".replace("secs", "")
 
 
+@pytest.mark.parametrize("name", ["outbound_proxy", "alert_smtp_url", "database_url", "database_listen_url"])
+def test_a_url_in_a_list_is_rejected_without_its_password(tmp_path, name):
+    file = tmp_path / "settings.toml"
+    file.write_text(f'{name} = ["http://user:secret@host.example"]')
+    with pytest.raises(SettingsError) as caught:
+        read_settings({}, {}, file)
+    assert "must be text" in caught.value.detail
+    assert "secret" not in caught.value.detail
+
+
 @pytest.mark.parametrize(
     ("proxy", "seen"),
     [

@@ -32,6 +32,8 @@ _SERVER_URLS = ("postgresql://", "postgres://")
 _DATABASE_URLS = (_SQLITE_URL, *_SERVER_URLS)
 # Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
 SECRETS = frozenset({"secret_key"})
+# URLs that may have a password.
+_URLS = frozenset({"database_url", "database_listen_url", "alert_smtp_url", "outbound_proxy"})
 
 
 class Role(StrEnum):
@@ -415,7 +417,7 @@ def _need(key: str, value: object, field: msgspec.structs.FieldInfo, error: msgs
     annotation = get_args(field.type)[0]
     # Flags and variables are always text, so that it is text explains nothing.
     need = requirement(error, annotation).removesuffix(", not text")
-    return f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
+    return f"{need}." if key in _URLS else f"{need}. Got {repr(value)[:MAX_SHOWN_CHARS]}."
 
 
 def _convert(wanted: type, value: object) -> object:
