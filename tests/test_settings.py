@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nicobar.errors import SettingsError
-from nicobar.settings import Settings, read_origins, read_settings, shown
+from nicobar.setting_sources import read_origins, read_settings
+from nicobar.settings import Settings, shown
 
 
 def test_each_setting_says_where_it_comes_from(tmp_path):
