@@ -188,12 +188,14 @@ def test_the_log_of_a_killed_process_is_applied_to_its_own_file(tmp_path):
             assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
             connection.execute("DROP TABLE acknowledged")
             connection.execute("DROP TABLE more")
-    # Killed between the new mark and the end of the start.
-    with closing(connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA user_version = 5")
+    # Killed between the new mark and the end of the start, and again in the next start.
+    for mark, later in ((5, ""), (6, "CREATE TABLE later (a)")):
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute(f"PRAGMA user_version = {mark}")
+            connection.execute(later)
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
         for suffix in ("", "-wal"):
-            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
-    for suffix in ("", "-wal"):
-        Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
-    prepare_database(settings, 3, new_installation=False)
+            Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
+        prepare_database(settings, 3, new_installation=False)
