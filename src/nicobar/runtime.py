@@ -351,6 +351,9 @@ async def _start_web(
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )
+    # Before anybody is answered: a start that fails does so at once.
+    has_owner = any(user.role is UserRole.OWNER for user in await runtime.store.users())
+    setup_path = None if has_owner else await offer_setup_link(runtime.store, runtime.clock.now_ms())
     runtime.server = await Server.start(
         app,
         settings.host,
@@ -366,9 +369,8 @@ async def _start_web(
             max_connections=runtime.server.max_connections,
         )
     stack.push_async_callback(runtime.server.stop)
-    if not any(user.role is UserRole.OWNER for user in await runtime.store.users()):
-        path = await offer_setup_link(runtime.store, runtime.clock.now_ms())
-        runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
+    if setup_path is not None:
+        runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + setup_path
 
 
 def _log_rejected_addresses(runtime: Runtime) -> None:
