@@ -19,7 +19,7 @@ from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.deliver import Deliverer, Passed
+from nicobar.pipeline.deliver import Deliverer, PageError, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
@@ -304,7 +304,9 @@ class Lane:
                 endpoint_id=endpoint.id,
                 messages=[item.message.id for item in page],
             )
-            await self._one_by_one(page, error)
+            # What has its result, of other requests, is not sent again: later ones of its customer may be accepted.
+            left, cause = (error.left, error.__cause__) if isinstance(error, PageError) else (page, error)
+            await self._one_by_one(left, cause or error)
         finally:
             self._under_way -= {item.message.seq for item in page}
             self._overtaking.attempted()
@@ -385,7 +387,7 @@ class Lane:
             steady_ms=self._clock.steady_ms(),
         )
 
-    async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
+    async def _one_by_one(self, page: Sequence[Claimed], error: BaseException) -> None:
         """Finds the message that broke a page: the others are delivered, that one is retried later. What is behind
         another comes with a later page.
         """
