@@ -9,7 +9,7 @@ import pytest
 from nicobar.addresses import AllowedAddresses, entry_for, is_public, origin_of
 from nicobar.connectors.fields import is_plain_url
 from nicobar.errors import SettingsError
-from nicobar.settings import read_settings
+from nicobar.setting_sources import read_settings
 from support.urls import NOT_PUBLIC, PUBLIC, UNUSUAL_LOOPBACK
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nicobar.errors import SettingsError
-from nicobar.settings import Settings, read_origins, read_settings, shown
+from nicobar.setting_sources import read_origins, read_settings
+from nicobar.settings import Settings, shown
 
 
 def test_each_setting_says_where_it_comes_from(tmp_path):
@@ -102,6 +103,16 @@ def test_an_invalid_proxy_is_rejected_without_its_password(proxy):
         read_settings({}, {"NICOBAR_OUTBOUND_PROXY": proxy})
     assert "outbound_proxy" in caught.value.detail
     assert "sec" not in f"{caught.value}".replace("secs", "")
+
+
+@pytest.mark.parametrize("name", ["outbound_proxy", "alert_smtp_url", "database_url", "database_listen_url"])
+def test_a_url_in_a_list_is_rejected_without_its_password(tmp_path, name):
+    file = tmp_path / "settings.toml"
+    file.write_text(f'{name} = ["http://user:secret@host.example"]')
+    with pytest.raises(SettingsError) as caught:
+        read_settings({}, {}, file)
+    assert "must be text" in caught.value.detail
+    assert "secret" not in caught.value.detail
 
 
 @pytest.mark.parametrize(

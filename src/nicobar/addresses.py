@@ -160,6 +160,16 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
         return ()
 
 
+def has_one_reading(host: str) -> bool:
+    """False for an address that programs read differently: 010.0.0.1 is 8.0.0.1 to some, and 10.0.0.1 to others."""
+    bare = _bare(host)
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return not _NUMBER.fullmatch(bare)
+    return True
+
+
 def refused(host: str, port: int) -> RefusedAddress:
     """The host that requests may not reach, and the entry that would allow it."""
     return RefusedAddress(host=_bare(host), entry=entry_for(host, port))

@@ -11,7 +11,8 @@ from nicobar.crypto import new_webhook_secret
 from nicobar.errors import ConfigurationError
 from nicobar.reasons import plain
 from nicobar.store import PauseEndpoint
-from nicobar.use_cases.config_file import ACTOR, Plan, Planner, read_document, write_document
+from nicobar.use_cases.config_file import ACTOR, Plan, Planner, read_document
+from nicobar.use_cases.config_file_export import write_document
 from support.api import Api, asking
 from support.shared import SANDBOX
 

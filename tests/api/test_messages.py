@@ -348,12 +348,13 @@ async def test_waiting_deliveries_say_why(svix, api, endpoint_id):
 
     later = await send(svix, api, deliver_at=datetime.now(UTC) + timedelta(hours=2), wait=False)
     due = (await api.ask("GET", f"{api.app}/msg/{later.id}")).body["deliverAt"]
-    assert await waiting(later) == {"cause": "later", "until": due, "behind": None, "reason": None}
+    wait = {"cause": "later", "until": due, "behind": None, "reason": None, "overtakenAt": None}
+    assert await waiting(later) == wait
     await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test"), by_hand=True))
     for path in (f"endpoint/{endpoint_id}/msg", f"customer/timeline?key={ADA.key}"):
         (row,) = (await api.ask("GET", f"{api.app}/{path}")).body["data"]
         found = row["waiting"] if "waiting" in row else row["deliveries"][0]["waiting"]
-        assert found == {"cause": "paused", "until": None, "behind": None, "reason": "a test"}
+        assert found == {"cause": "paused", "until": None, "behind": None, "reason": "a test", "overtakenAt": None}
     await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=None))
     await svix.message_attempt.resend("default", later.id, endpoint_id)
     await api.nicobar.next_recorded()

@@ -21,6 +21,7 @@ TABLE = {
     "crm.internal": "10.0.0.5",
     "proxy.internal": "127.0.0.1",
     "rebound.example": "169.254.169.254",
+    "mixed.example": "1.1.1.1 169.254.169.254",
 }
 
 
@@ -35,8 +36,8 @@ class Names(AbstractResolver):
         self.lookups.append(host)
         if host not in TABLE:
             raise OSError("unknown name")
-        found = {"hostname": host, "host": TABLE[host], "port": port}
-        return [{**found, "family": socket.AF_INET, "proto": 0, "flags": 0}]
+        found = {"hostname": host, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+        return [{**found, "host": address} for address in TABLE[host].split()]
 
     async def close(self) -> None:
         pass
@@ -126,7 +127,18 @@ async def test_a_proxy_that_is_down_is_named():
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "[::1]", "localhost", "2130706433", "169.254.169.254", "crm.internal", "rebound.example"]
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+        "2130706433",
+        "010.0.0.1",  # 8.0.0.1, or 10.0.0.1 to another program
+        "169.254.169.254",
+        "crm.internal",
+        "rebound.example",
+        "mixed.example",
+    ],
 )
 async def test_addresses_that_are_not_public_are_blocked_before_the_proxy(scheme, host):
     async with proxied() as (transport, proxy, _):

@@ -375,4 +375,4 @@ async def test_the_wait_reason_is_the_outermost_cause(nicobar):
     assert cause(breaker=open_breaker) == (WaitCause.FAILING, 99, plain("503"))
     assert cause() == (WaitCause.TURN, None, None)
     assert cause(due_at_ms=20, tries=1) == (WaitCause.RETRY, 20, plain("why"))
-    assert cause(due_at_ms=20) == (WaitCause.LATER, 20, plain("why"))
+    assert cause(due_at_ms=20, reason=None) == (WaitCause.LATER, 20, None)

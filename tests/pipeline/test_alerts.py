@@ -20,7 +20,7 @@ from nicobar.pipeline.alert_types import NO_MORE, Alert, AlertType
 from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, plain, reason
-from nicobar.settings import read_settings
+from nicobar.setting_sources import read_settings
 from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
 from support.clock import MovingClock

@@ -49,7 +49,9 @@ async def test_final_failure_releases_the_customers_next_delivery(tmp_path):
         it.network.answer = lambda items: status(422) if items[0]["name"] == "a1" else OK
         await it.accept("a1")
         await it.accept("a2")
-        assert [await it.network.next(), await it.network.next()] == [["a1"], ["a2"]]
+        # They share a request if the second one was stored before the first was claimed.
+        while (sent := await it.network.next()) != ["a2"]:
+            assert sent in (["a1"], ["a1", "a2"])
         assert [(await it.next_recorded()).attempt.state for _ in range(2)] == [
             DeliveryState.FAILED,
             DeliveryState.SUCCESS,

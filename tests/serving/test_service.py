@@ -10,7 +10,7 @@ import structlog
 
 from nicobar.errors import SettingsError
 from nicobar.metrics import LimitReport, Metrics
-from nicobar.settings import read_settings
+from nicobar.setting_sources import read_settings
 from support.http import Line, affordable, get, lines, once, post
 from support.server import DODO, running
 

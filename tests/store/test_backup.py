@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,29 @@ def test_another_program_s_file_gets_no_backup(tmp_path):
     with closing(sqlite3.connect(tmp_path / "other.db")) as other:
         other.execute("CREATE TABLE t (a)")
     assert error(tmp_path / "other.db", tmp_path / "copy.db").code == "not_ours"
+
+
+def test_restores_in_one_second_keep_every_previous_database(database, tmp_path):
+    made = back_up(database, tmp_path / "copy.db")
+    kept = set()
+    for _ in range(3):
+        with locate(f"sqlite:///{database}").restoring(made.path, force=True, now_ms=NOW_MS) as prepared:
+            pass
+        kept.add(prepared.aside)
+    assert len(kept) == 3
+    assert all(count(path) == 300 for path in kept)
+
+
+def test_a_restored_database_has_all_that_was_prepared(database, tmp_path):
+    made = back_up(database, tmp_path / "copy.db")
+    with locate(f"sqlite:///{database}").restoring(made.path, force=True, now_ms=NOW_MS) as prepared:
+        path = Path(prepared.url.removeprefix("sqlite:///"))
+        with closing(connect(path)) as connection:
+            connection.execute("DELETE FROM audit")
+            files = {file: Path(file).read_bytes() for file in (f"{path}", f"{path}-wal")}
+        for file, content in files.items():  # as a full disk leaves them, where the log cannot be written back
+            Path(file).write_bytes(content)
+    assert count(database) == 0
 
 
 def test_backups_of_postgresql_are_left_to_pg_dump(tmp_path):

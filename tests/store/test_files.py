@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -12,8 +13,9 @@ import pytest
 
 from contracts.test_stores import endpoint
 from contracts.test_stores_replays import post
+from nicobar.clock import SystemClock
+from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
-from nicobar.runtime import prepare_database
 from nicobar.settings import Settings
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect
@@ -110,9 +112,15 @@ def test_the_log_of_another_file_is_never_applied(tmp_path, how):
     assert refused.value.code == "log_foreign"
     assert files == {file: (tmp_path / file).read_bytes() for file in files}
     location = locate(settings.database)
-    for work in (location.compact, lambda: location.back_up(tmp_path / "copy.db", force=False, now_ms=1)):
+    for work in (
+        location.compact,
+        lambda: location.back_up(tmp_path / "copy.db", force=False, now_ms=1),
+        lambda: location.find_damage(limit=1),
+        lambda: location.examine(SystemClock()),
+    ):
         with pytest.raises(StoreUnusable, match="does not belong"):
             work()
+    assert files == {file: (tmp_path / file).read_bytes() for file in files}
     shutil.copy(path, tmp_path / "good.db")
     with location.restoring(tmp_path / "good.db", force=True, now_ms=0) as prepared:
         pass
@@ -130,8 +138,41 @@ def test_a_log_that_was_removed_after_a_crash_stops_the_start(tmp_path):
     with pytest.raises(StoreUnusable, match=r"nicobar\.db-wal was removed") as refused:
         prepare_database(settings, 2, new_installation=False)
     assert refused.value.code == "log_missing"
+    for work in (lambda: locate(settings.database).find_damage(limit=1), locate(settings.database).check_unused):
+        with contextlib.suppress(StoreUnusable):
+            work()
+    with pytest.raises(StoreUnusable, match="was removed"):
+        prepare_database(settings, 2, new_installation=False)
     Path(f"{path}-wal.away").rename(f"{path}-wal")
     prepare_database(settings, 3, new_installation=False)
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("written_bytes", [24, 24 + 100, None])
+def test_a_frame_that_was_not_written_whole_belongs_to_any_file(tmp_path, written_bytes):
+    """A process was killed, or the disk was full, within a copy of the first page. None: over an older frame."""
+    path = tmp_path / "nicobar.db"
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    killed(path)
+    log = Path(f"{path}-wal")
+    content = log.read_bytes()
+    frame = (1).to_bytes(4, "big") + bytes(4) + content[16:24] + bytes(8)
+    log.write_bytes(content + (frame + bytes(4096))[:written_bytes])
+    prepare_database(settings, 2, new_installation=False)
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("work", ["compact", "check_unused"])
+def test_work_on_the_files_of_a_killed_process_stops_no_start(tmp_path, work):
+    path = tmp_path / "nicobar.db"
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    killed(path, "", "-wal", "-shm")
+    getattr(locate(settings.database), work)()
+    prepare_database(settings, 2, new_installation=False)
     with closing(connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
 
@@ -147,12 +188,14 @@ def test_the_log_of_a_killed_process_is_applied_to_its_own_file(tmp_path):
             assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
             connection.execute("DROP TABLE acknowledged")
             connection.execute("DROP TABLE more")
-    # Killed between the new mark and the end of the start.
-    with closing(connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("PRAGMA user_version = 5")
+    # Killed between the new mark and the end of the start, and again in the next start.
+    for mark, later in ((5, ""), (6, "CREATE TABLE later (a)")):
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute(f"PRAGMA user_version = {mark}")
+            connection.execute(later)
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
         for suffix in ("", "-wal"):
-            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.killed")
-    for suffix in ("", "-wal"):
-        Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
-    prepare_database(settings, 3, new_installation=False)
+            Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
+        prepare_database(settings, 3, new_installation=False)

@@ -51,7 +51,7 @@ def test_a_good_server_needs_nothing(url):
 def test_a_user_without_rights_is_told_which_tables(role):
     finding = found(role)["permissions"]
     assert finding.level is Level.BAD
-    assert "may not read and write: answers, applications" in finding.detail
+    assert "alert_results, alert_targets, answers, applications" in finding.detail
 
 
 def test_tables_of_another_owner_are_named(url, role):

@@ -34,7 +34,8 @@ from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
 from nicobar.store.location import locate
 from nicobar.use_cases.applications import default_application
-from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document, write_document
+from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document
+from nicobar.use_cases.config_file_export import write_document
 from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
 from nicobar.use_cases.edit import Edit, edited
 

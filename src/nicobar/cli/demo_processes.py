@@ -16,7 +16,8 @@ import msgspec
 
 from nicobar.cli.postgres_server import PostgresServer, until_eof
 from nicobar.errors import UserError
-from nicobar.settings import ENVIRONMENT_PREFIX, Role, Settings
+from nicobar.setting_sources import ENVIRONMENT_PREFIX
+from nicobar.settings import Role, Settings
 
 ROLES = (Role.WEB, Role.WEB, Role.WORKER, Role.WORKER)
 # What a worker logs once an attempt is stored.

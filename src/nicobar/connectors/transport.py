@@ -16,7 +16,15 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from nicobar import __version__
-from nicobar.addresses import PUBLIC_ONLY, Address, AllowedAddresses, RefusedAddress, literal_addresses, refused
+from nicobar.addresses import (
+    PUBLIC_ONLY,
+    Address,
+    AllowedAddresses,
+    RefusedAddress,
+    has_one_reading,
+    literal_addresses,
+    refused,
+)
 from nicobar.connectors import NoResponse, Request, Response
 from nicobar.reasons import Reason, reason
 
@@ -68,7 +76,7 @@ class HttpTransport:
 
     async def __aenter__(self) -> Self:
         resolver = self._inner or aiohttp.ThreadedResolver()
-        self._resolver = _CheckedResolver(resolver, self._allowed)
+        self._resolver = _CheckedResolver(resolver, self._allowed, all_of_them=bool(self._proxy))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=MAX_CONNECTIONS,
@@ -162,6 +170,8 @@ class HttpTransport:
         if not addresses and (not host.isascii() or ":" in host or host.replace(".", "").isdigit()):
             # The client treats these as addresses and passes them to the system, which accepts full-width digits too.
             raise _RefusedAddressError(refused(host, port))
+        if self._proxy and addresses and not has_one_reading(host):
+            raise _RefusedAddressError(refused(host, port))
         if (
             addresses
             and not self._allowed.allows_host(host, port)
@@ -199,12 +209,13 @@ class HttpTransport:
 
 class _CheckedResolver(AbstractResolver):
     """Resolves a name once and returns only the allowed addresses. The client connects to exactly these, so DNS
-    rebinding has no effect.
+    rebinding has no effect. A proxy connects to any of them, so `all_of_them` have to be allowed there.
     """
 
-    def __init__(self, inner: AbstractResolver, allowed: AllowedAddresses) -> None:
+    def __init__(self, inner: AbstractResolver, allowed: AllowedAddresses, *, all_of_them: bool) -> None:
         self._inner = inner
         self._allowed = allowed
+        self._all_of_them = all_of_them
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -213,7 +224,7 @@ class _CheckedResolver(AbstractResolver):
         if self._allowed.allows_host(host, port):
             return found
         allowed = [item for item in found if self._allowed.allows(_address(item), port)]
-        if found and not allowed:
+        if found and (not allowed or (self._all_of_them and len(allowed) < len(found))):
             raise _RefusedAddressError(refused(host, port))
         return allowed
 

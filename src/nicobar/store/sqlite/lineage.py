@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import struct
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,8 @@ from nicobar.store.sqlite.whole_files import sole_use
 _MARK = slice(60, 64)
 _LOG_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
+_BIG_ENDIAN_LOG = bytes.fromhex("377f0683")
+_SUMS = struct.Struct(">II")
 # A mark is smaller than the time of a backup, which takes the same place.
 MAX_MARK = 1_000_000_000
 TORN_MS = 100
@@ -86,29 +89,44 @@ def _foreign_frames(path: Path) -> set[int]:
     """The numbers of the log's copies of the first page that have another mark than the file."""
     try:
         with _log(path).open("rb") as log:
-            marks, is_only = _logged_marks(log)
-        # Only the mark itself: the process that set it ended right then.
-        if is_only:
-            return set()
-        own = _mark(path)
+            return _frames_without(log, _mark(path))
     except FileNotFoundError:
         return set()
-    return {number for number, mark in marks.items() if mark != own}
 
 
-def _logged_marks(log: BinaryIO) -> tuple[dict[int, bytes], bool]:
-    """The mark in each copy of the first page, by the number of its frame, and whether the log has no other page."""
+def _frames_without(log: BinaryIO, mark: bytes) -> set[int]:
+    """The numbers of the frames that are a copy of the first page with another mark. A process that was killed or had
+    no more room leaves frames of which not everything was written: SQLite does not apply them.
+    """
     header = log.read(_LOG_HEADER_BYTES)
-    page_bytes, salts = int.from_bytes(header[8:12], "big"), header[16:24]
-    marks: dict[int, bytes] = {}
+    page_bytes, salts, checksum = int.from_bytes(header[8:12], "big"), header[16:24], header[24:]
+    is_big_endian = header[:4] == _BIG_ENDIAN_LOG
+    found: set[int] = set()
     number = 0
     while len(frame := log.read(_FRAME_HEADER_BYTES)) == _FRAME_HEADER_BYTES and frame[8:16] == salts:
         if int.from_bytes(frame[:4], "big") == 1:
-            marks[number] = log.read(page_bytes)[_MARK]
+            page = log.read(page_bytes)
+            # A log that begins with this page alone begins with the mark: the process that set it ended right then.
+            if number == 0 and any(frame[4:8]):
+                return set()
+            if page[_MARK] != mark and len(page) == page_bytes:
+                written = _checksum(frame[:8] + page, checksum, big_endian=is_big_endian)
+                found |= {number} if written == frame[16:] else set()
         else:
             log.seek(page_bytes, os.SEEK_CUR)
+        checksum = frame[16:]
         number += 1
-    return marks, len(marks) == number
+    return found
+
+
+def _checksum(content: bytes, before: bytes, *, big_endian: bool) -> bytes:
+    """SQLite's checksum of a frame, which continues that of the frame before."""
+    first, second = _SUMS.unpack(before)
+    words = struct.unpack(f"{'>' if big_endian else '<'}{len(content) // 4}I", content)
+    for one, other in zip(words[::2], words[1::2], strict=True):
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + other + first) & 0xFFFFFFFF
+    return _SUMS.pack(first, second)
 
 
 def _mark(path: Path) -> bytes:

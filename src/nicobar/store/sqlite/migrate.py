@@ -47,7 +47,7 @@ def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
         if keys is not None:
             check_not_moved(session, planned)
         # Whoever delivers knows no more than what was applied.
-        if planned.version and _is_place_taken(path):
+        if planned.todo and planned.version and _is_place_taken(path):
             check_delivering(planned, planned.version, str(path))
         for migration in planned.todo:
             for statement in _statements(migration.sql):
@@ -105,6 +105,7 @@ def find_damage(path: Path, *, limit: int) -> list[str]:
     """What SQLite's quick check finds wrong with the file, at most `limit` problems; it reads all of it, and creates
     nothing. Raises StoreUnusable where the file cannot be opened.
     """
+    check_log(path)
     with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         try:
             found = [str(text) for (text,) in connection.execute(f"PRAGMA quick_check({limit:d})")]

@@ -43,7 +43,7 @@ def restoring(
     and the previous one, which only `force` allows, is set aside. A block that fails changes nothing. Raises
     UserError, StoreUnusable.
     """
-    aside = path.with_name(f"{path.name}.before-restore-{_compact_time(now_ms)}") if _exists(path) else None
+    aside = _free_name(path, now_ms) if _exists(path) else None
     if aside is not None and not force:
         raise UserError(
             "database_exists",
@@ -54,7 +54,10 @@ def restoring(
     with beside(path, "restoring") as made, _meaning(backup):
         prepared = _prepare(backup, made)
         yield msgspec.structs.replace(prepared, aside=aside)
+        _close_log(made)
         with opening(path.parent), _alone(path, worker_place) as old:
+            if aside is not None and aside.exists():  # another restore was faster
+                raise in_use(path)
             _set_aside(path, aside, old)
             put_in_place(made, path)
 
@@ -84,6 +87,12 @@ def _prepare(backup: Path, made: Path) -> PreparedRestore:
             raise _damaged(backup, "; ".join(problems))
         stamp(copy, 0)
     return PreparedRestore(url=f"sqlite:///{made}", backup=described)
+
+
+def _close_log(made: Path) -> None:
+    """What was prepared is in the file itself, which is put in place alone."""
+    with contextlib.closing(open_whole(made)) as copy:
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 @contextlib.contextmanager
@@ -123,6 +132,18 @@ def _set_aside(path: Path, aside: Path | None, old: sqlite3.Connection | None) -
             f"The database {path} cannot be renamed: {error.strerror}.",
             fix_for(error, "Give this user write access to its directory."),
         ) from error
+
+
+def _free_name(path: Path, now_ms: int) -> Path:
+    """Where the database goes: never over one that was set aside before."""
+    name = f"{path.name}.before-restore-{_compact_time(now_ms)}"
+    taken = {file.name for file in path.parent.iterdir()}
+    number = 1
+    free = name
+    while any(f"{free}{suffix}" in taken for suffix in ("", "-wal", "-journal")):
+        number += 1
+        free = f"{name}-{number}"
+    return path.with_name(free)
 
 
 def _exists(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nicobar.store.findings import Finding, Level
 from nicobar.store.sqlite.connection import BUSY_MS, SQL, SqliteSession, connect
+from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.migrate import meaning
 
 # One page in so many stays unused for new data: what is deleted every day makes room for what comes every day.
@@ -42,6 +43,7 @@ def gives_back(connection: sqlite3.Connection) -> bool:
 
 def examine_space(path: Path) -> list[Finding]:
     """Raises StoreUnusable where the file cannot be read."""
+    check_log(path)
     with meaning(path), contextlib.closing(connect(path, create=False)) as connection:
         if gives_back(connection):
             return []

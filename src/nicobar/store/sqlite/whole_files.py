@@ -120,6 +120,8 @@ def sole_use(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that keeps every other process out of the database. Raises UserError where one has it open:
     each connection holds a shared lock for as long as it is open (https://sqlite.org/wal.html#noshm).
     """
+    log, index = (Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-shm"))
+    has_log = log.exists()
     with contextlib.closing(open_whole(path)) as connection:
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -129,6 +131,10 @@ def sole_use(path: Path) -> Iterator[sqlite3.Connection]:
             if primary_code(error) not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 raise
             raise in_use(path) from error
+        # In this mode SQLite deletes the log in the end, but not the index that a killed process left: alone, that
+        # would look like a log that was removed.
+        if has_log:
+            index.unlink(missing_ok=True)
         yield connection
 
 
