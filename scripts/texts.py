@@ -101,7 +101,7 @@ class Published:
 def _published() -> Iterator[tuple[str, str]]:
     yield from _described("OpenAPI", make_document(OPERATIONS))
     context = click.Context(group)
-    for name, command in {"nicobar": group, **group.commands}.items():
+    for name, command in {"nicobar": group, **group.load_commands()}.items():
         yield f"help of {name}", command.help or ""
         for parameter in command.get_params(context):
             yield f"help of {name}", getattr(parameter, "help", None) or ""

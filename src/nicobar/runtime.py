@@ -8,7 +8,6 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import Gauge
@@ -18,7 +17,8 @@ from nicobar.connectors import Transport
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
-from nicobar.errors import StoreError, StoreUnusable
+from nicobar.database import open_store
+from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import LimitReport, Metrics
@@ -41,7 +41,6 @@ from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Role, Settings
 from nicobar.store import Store
 from nicobar.store.hints import RELEASED
-from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
 from nicobar.use_cases.request_limit import RequestLimit
@@ -171,55 +170,6 @@ def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
         gauge.labels(item.name).set(1)
 
 
-def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, Migrated]:
-    """Brings the database up to date with the key that belongs to it, both created where there is neither. Blocks.
-    Raises StoreUnusable.
-    """
-    make_data_dir(settings.data_dir)
-    location = locate(settings.database, settings.direct_database)
-    keys = KeyHolder(
-        key_path=settings.key_path,
-        secret_key=settings.secret_key,
-        database=location.name,
-        new_installation=new_installation,
-        now_ms=now_ms,
-    )
-    with opening(*filter(None, [settings.data_dir, location.directory])):
-        migrated = location.migrate(keys, now_ms)
-        return keys.settle(), migrated
-
-
-@asynccontextmanager
-async def open_store(
-    settings: Settings,
-    clock: Clock,
-    *,
-    create: bool = True,
-    new_installation: bool = False,
-    on_migrated: Callable[[Migrated], None] = lambda _: None,
-) -> AsyncIterator[tuple[Store, Vault]]:
-    """The database and the key of its secrets; both are created where there is neither, unless `create` is false.
-    Raises StoreUnusable.
-    """
-    location = locate(settings.database)
-    has_key = bool(settings.secret_key) or settings.key_path.exists()
-    if not create and not has_key and not await asyncio.to_thread(location.exists):
-        raise StoreUnusable(
-            "no_database",
-            f"No Nicobar database at {location.name}.",
-            "Run this where `nicobar serve` runs, or pass its directory with --data-dir.",
-        )
-    vault, migrated = await asyncio.to_thread(
-        prepare_database, settings, clock.now_ms(), new_installation=new_installation
-    )
-    on_migrated(migrated)
-    store = location.open()
-    try:
-        yield store, vault
-    finally:
-        await store.close()
-
-
 def _log_migrations(migrated: Migrated) -> None:
     if migrated.names:
         log.info("database migrated", migrations=list(migrated.names))
@@ -299,18 +249,6 @@ async def serve(
         await ended.wait()
         log.info("stopping")
     log.info("stopped")
-
-
-def make_data_dir(path: Path) -> None:
-    """Raises StoreUnusable if the directory does not exist and cannot be created."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnusable(
-            "not_writable",
-            f"Cannot create the data directory {path}: {error.strerror}.",
-            fix_for(error, "Choose another directory with --data-dir."),
-        ) from error
 
 
 async def _start_delivery(
@@ -413,6 +351,9 @@ async def _start_web(
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
     )
+    # Before anybody is answered: a start that fails does so at once.
+    has_owner = any(user.role is UserRole.OWNER for user in await runtime.store.users())
+    setup_path = None if has_owner else await offer_setup_link(runtime.store, runtime.clock.now_ms())
     runtime.server = await Server.start(
         app,
         settings.host,
@@ -428,9 +369,8 @@ async def _start_web(
             max_connections=runtime.server.max_connections,
         )
     stack.push_async_callback(runtime.server.stop)
-    if not any(user.role is UserRole.OWNER for user in await runtime.store.users()):
-        path = await offer_setup_link(runtime.store, runtime.clock.now_ms())
-        runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + path
+    if setup_path is not None:
+        runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + setup_path
 
 
 def _log_rejected_addresses(runtime: Runtime) -> None:

@@ -130,10 +130,15 @@ class Chaos:
         draining_s = time.monotonic()
         unfinished = await self._drain(http)
         drain_s = time.monotonic() - draining_s
+        overtaken = await operations.event_ids({item for life in self._tally.lives for item in life.overtaken()})
         await self._stop(lives)
         contents = [await self._contents(http, url) for url in urls]
         promises = [
-            {"may_lose": place == CANCELABLE, "may_reorder": place == remade(self._scene)}
+            {
+                "may_lose": place == CANCELABLE,
+                "may_reorder": place == remade(self._scene),
+                "overtaken": overtaken.get(place, ()),
+            }
             for place in range(len(urls))
         ]
         verdicts = [
@@ -161,6 +166,7 @@ class Chaos:
             redelivered=load.redelivered,
             activities=sum(len(each["activities"]) for each in contents),
             left_out_by_id=sum(request["duplicates"] for each in contents for request in each["requests"]),
+            overtaken=sum(map(len, overtaken.values())),
             take_overs=take_overs(
                 self._tally.losses,
                 {life.number: life.sendings() for life in self._tally.lives},

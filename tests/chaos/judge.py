@@ -6,12 +6,12 @@ Judged by the activities: a call that came twice is one activity, as its id is t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from chaos.editions import PROFILE_TYPE, Step, in_order, wanted_steps
-from chaos.load import Sent
+from chaos.load import Sent, event_id
 from nicobar.model import Record
 
 
@@ -40,9 +40,11 @@ def judge(
     *,
     may_lose: bool = False,
     may_reorder: bool = False,
+    overtaken: Collection[str] = (),
 ) -> Verdict:
     """For one destination; `activities` oldest first, both as the emulator shows them. `may_lose`: deliveries to it
     were canceled. `may_reorder`: its endpoint was made anew, so what waited came after what was accepted later.
+    `overtaken` are the ids of events that were declared so: a clock that was set forward can make them late enough.
     """
     arrived = _arrived(activities)
     attributes = {person["id"]: person["attributes"] for person in people}
@@ -56,7 +58,7 @@ def judge(
         duplicates += len(steps) - len(once)
         strangers += len(set(steps) - wanted_steps(entry.events))
         if not may_reorder:
-            ordered = in_order(once, entry.events)
+            ordered = _in_order(once, entry, overtaken)
             order_violations += sum(before > after for before, after in pairwise(ordered))
         stale += attributes.get(entry.customer.key, {}).get("place", "none") not in _last_places(entry)
     return Verdict(
@@ -74,6 +76,7 @@ def evidence(
     *,
     may_lose: bool = False,
     may_reorder: bool = False,
+    overtaken: Collection[str] = (),
 ) -> Iterator[str]:
     """What is missing, there twice or in another order, by customer, place and part; otherwise as `judge`."""
     arrived = _arrived(activities)
@@ -84,9 +87,13 @@ def evidence(
         for step in sorted(missing):
             yield f"{key}: {step} is missing ({entry.events[step[0]]})"
         yield from (f"{key}: {step} is there {count} times" for step, count in Counter(steps).items() if count > 1)
-        for before, after in pairwise(in_order(once, entry.events)):
+        for before, after in pairwise(_in_order(once, entry, overtaken)):
             if before > after and not may_reorder:
                 yield f"{key}: {before} ({entry.events[before[0]]}) came before {after} ({entry.events[after[0]]})"
+
+
+def _in_order(steps: Sequence[Step], sent: Sent, overtaken: Collection[str]) -> list[Step]:
+    return [step for step in in_order(steps, sent.events) if event_id(sent.customer.key, step[0]) not in overtaken]
 
 
 def _arrived(activities: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Step]]:

@@ -160,6 +160,13 @@ class Life:
             if line.startswith(b"Traceback") or (b'"exception"' in line and not line.endswith(_CANCELED))
         ]
 
+    def overtaken(self) -> list[tuple[str, str]]:
+        """The deliveries that it took out of their customer's order, by endpoint and message, from its log."""
+        if not self._files.log.exists():
+            return []
+        lines = [line for line in _whole_lines(self._files.log) if b'"event": "delivery overtaken"' in line]
+        return [(entry["endpoint_id"], entry["message_id"]) for entry in map(msgspec.json.decode, lines)]
+
     def bury_orphans(self) -> int:
         """Waits for what the dead server had started; ends what lives on, and returns how many those were."""
         survivors = 0

@@ -143,7 +143,7 @@ class Load:
 
     async def _post(self, http: aiohttp.ClientSession, sent: Sent, place: int, ways: random.Random) -> bool:
         """Until it is accepted, or earlier ones have to be posted again; returns whether as a duplicate."""
-        event_id = f"evt_{sent.customer.key}_{place:06}"
+        own_id = event_id(sent.customer.key, place)
         body = _body(sent.events[place], sent.customer, place)
         # A server whose clock is wrong refuses what is signed now. Another sender's clock may be as wrong.
         follows = False
@@ -157,7 +157,7 @@ class Load:
             self.posts += 1
             try:
                 async with http.post(
-                    url + self._path, data=body, headers=self._signed(event_id, body, now_ms)
+                    url + self._path, data=body, headers=self._signed(own_id, body, now_ms)
                 ) as answer:
                     status, text = answer.status, await answer.text()
             except (aiohttp.ClientError, OSError, TimeoutError):
@@ -179,6 +179,11 @@ async def _first(event: asyncio.Event, timeout_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
+
+
+def event_id(customer_key: str, place: int) -> str:
+    """What a customer's event is posted under."""
+    return f"evt_{customer_key}_{place:06}"
 
 
 def _body(name: str, customer: Customer, place: int) -> bytes:

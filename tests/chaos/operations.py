@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,6 +42,7 @@ REPLAYED_S = 10
 # Before the run, whatever a clock says that was set back.
 SINCE = timedelta(days=60)
 _API = "/api/v1/app/default/endpoint"
+_MESSAGES = "/api/v1/app/default/msg"
 _TASKS = "/api/v1/background-task"
 
 
@@ -108,6 +110,18 @@ class Operations:
                 await self._replay(place, "bulk-replay", SINCE, eventTypes=[EDITED_TYPE])
         await self._settle()
 
+    async def event_ids(self, overtaken: Collection[tuple[str, str]]) -> dict[int, set[str]]:
+        """The events of deliveries that were overtaken, by the place of their endpoint. None of those that went with
+        a database that a backup replaced.
+        """
+        found: dict[int, set[str]] = {}
+        names = {item["id"]: item["name"] for item in (await self._ask("GET", f"{_API}?limit=250"))["data"]}
+        for endpoint_id, message_id in overtaken:
+            message = await self._ask("GET", f"{_MESSAGES}/{message_id}", done=(404,))
+            if message is not None and names.get(endpoint_id) in self._site.names:
+                found.setdefault(self._site.names.index(names[endpoint_id]), set()).add(message["eventId"])
+        return found
+
     async def _settle(self) -> None:
         while (await self._ask("GET", f"{_TASKS}?status=running"))["data"]:
             await asyncio.sleep(LOOK_S)
@@ -134,7 +148,8 @@ class Operations:
                 since = timedelta(seconds=REPLAYED_S)
                 task = await self._replay(self._chance.choice(places), "bulk-replay", since)
                 if kind == CANCEL_REPLAY:
-                    await self._ask("POST", f"{_TASKS}/{task['id']}/cancel")
+                    # One that has ended by then has nothing to cancel.
+                    await self._ask("POST", f"{_TASKS}/{task['id']}/cancel", done=(409,))
 
     async def _mistake(self) -> None:
         place = self._chance.randrange(remade(self._scene))
@@ -161,17 +176,17 @@ class Operations:
             await asyncio.sleep(AGAIN_S)
 
     async def _delete(self, endpoint_id: str) -> None:
-        await self._ask("DELETE", f"{_API}/{endpoint_id}", gone=True)
+        await self._ask("DELETE", f"{_API}/{endpoint_id}", done=(404,))
 
-    async def _ask(self, method: str, path: str, data: object = None, *, gone: bool = False) -> Any:
-        """The answer; asked again until a server gives one. What was done without an answer is done twice; `gone`:
-        what is not there any more was done.
+    async def _ask(self, method: str, path: str, data: object = None, *, done: Collection[int] = ()) -> Any:
+        """The answer; asked again until a server gives one. What was done without an answer is done twice; a status
+        in `done` says that there is nothing more to do, and gives None.
         """
         while True:
             url = await self._load.doors.any(self._chance)
             try:
                 async with self._http.request(method, url + path, json=data, headers=self._headers) as answer:
-                    if answer.status == 404 and gone:
+                    if answer.status in done:
                         return None
                     if answer.status < 500:
                         answer.raise_for_status()

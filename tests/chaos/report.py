@@ -50,6 +50,7 @@ class Report(Record):
     redelivered: int
     activities: int
     left_out_by_id: int
+    overtaken: int
     take_overs: dict[str, TakeOvers]
     unfinished: int
     orphans: int
@@ -81,6 +82,7 @@ def show(report: Report) -> None:
             "delivered again after a restore": report.redelivered,
             "activities at the destinations": report.activities,
             "calls with known ids, ignored there": report.left_out_by_id,
+            "events declared as overtaken": report.overtaken,
         },
     )
     for how, times in report.take_overs.items():

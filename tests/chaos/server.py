@@ -303,7 +303,10 @@ def _wire(server: Wiring) -> None:
 
 def main() -> None:
     shorten(quick=QUICK_VARIABLE in os.environ)
-    from nicobar.cli import main as nicobar  # noqa: PLC0415 - after `shorten`
+    from nicobar.cli import group  # noqa: PLC0415 - after `shorten`
+    from nicobar.cli import main as nicobar  # noqa: PLC0415
+
+    group.load_commands()  # once, for all servers
 
     for line in sys.stdin.buffer:
         birth = msgspec.json.decode(line, type=Birth)

@@ -23,9 +23,9 @@ from click.testing import CliRunner
 
 from nicobar.cli import group
 from nicobar.clock import SystemClock
+from nicobar.database import open_store
 from nicobar.errors import NicobarError
 from nicobar.pipeline.configuration import seal_source_secrets
-from nicobar.runtime import open_store
 from nicobar.settings import Settings
 from nicobar.store import PutSource
 from nicobar.use_cases.config_file import Document, Plan, Planner

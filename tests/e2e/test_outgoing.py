@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nicobar.clock import SystemClock
+from nicobar.database import open_store
 from nicobar.model import DeliveryState
-from nicobar.runtime import open_store
 from support.api import asking
 from support.handlers import ORDER_PAID
 from support.records import make_endpoint

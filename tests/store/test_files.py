@@ -14,8 +14,8 @@ import pytest
 from contracts.test_stores import endpoint
 from contracts.test_stores_replays import post
 from nicobar.clock import SystemClock
+from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
-from nicobar.runtime import prepare_database
 from nicobar.settings import Settings
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from nicobar.cli import MODULES
 from support.patience import PATIENCE_S
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["nicobar.cli"])
+_FORKS.set_forkserver_preload([f"nicobar.cli.{module}" for module in sorted(set(MODULES.values()))])
 
 
 class Started:

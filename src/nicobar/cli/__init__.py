@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from nicobar import __version__
-from nicobar.cli.backup import backup, compact, restore
-from nicobar.cli.config_file import apply, export
-from nicobar.cli.copy import copy
-from nicobar.cli.demo import demo
-from nicobar.cli.doctor import doctor
-from nicobar.cli.endpoints import enable, resume
-from nicobar.cli.recipe import recipe
-from nicobar.cli.replay import expunge, replay
-from nicobar.cli.serve import emulator, migrate, serve
-from nicobar.cli.tokens import token
-from nicobar.cli.transform import transform
-from nicobar.cli.trigger import trigger
-from nicobar.cli.users import password_link
 from nicobar.errors import NicobarError
 
+# The module of each command. It is imported when the command is used: all of them take seconds.
+MODULES = {
+    "serve": "serve",
+    "emulator": "serve",
+    "demo": "demo",
+    "trigger": "trigger",
+    "recipe": "recipe",
+    "transform": "transform",
+    "apply": "config_file",
+    "export": "config_file",
+    "token": "tokens",
+    "password-link": "users",
+    "resume": "endpoints",
+    "enable": "endpoints",
+    "replay": "replay",
+    "expunge": "replay",
+    "doctor": "doctor",
+    "migrate": "serve",
+    "backup": "backup",
+    "restore": "backup",
+    "compact": "backup",
+    "copy": "copy",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"nicobar.cli.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def load_commands(self) -> dict[str, click.Command]:
+        """All commands by name."""
+        ctx = click.Context(self)
+        return {name: command for name in MODULES if (command := self.get_command(ctx, name)) is not None}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nicobar")
 def group() -> None:
     """Deliver payment webhooks to Customer.io in order and through outages, so that each event counts once."""
-
-
-for command in (
-    serve,
-    emulator,
-    demo,
-    trigger,
-    recipe,
-    transform,
-    apply,
-    export,
-    token,
-    password_link,
-    resume,
-    enable,
-    replay,
-    expunge,
-    doctor,
-    migrate,
-    backup,
-    restore,
-    compact,
-    copy,
-):
-    group.add_command(command)
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ import msgspec
 
 from nicobar.cli.options import COMMAND_LINE, open_services, plural, run_loop, setting_options, settings_of, shown
 from nicobar.clock import SystemClock
+from nicobar.database import make_data_dir
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.pipeline.leases import BEAT_MS
-from nicobar.runtime import make_data_dir
 from nicobar.settings import Settings
 from nicobar.store.backup import BackupFile
 from nicobar.store.backup_keys import KeyPlace, check_key_of, key_beside, key_for_restore, save_key

@@ -13,8 +13,8 @@ import msgspec
 
 from nicobar.cli.options import setting_options, settings_of
 from nicobar.clock import Clock, SystemClock
+from nicobar.database import prepare_database
 from nicobar.errors import StoreUnusable, UserError
-from nicobar.runtime import prepare_database
 from nicobar.settings import Settings
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.copy import Copier, End, Phase, Progress, cancel_switch

@@ -20,11 +20,11 @@ import uvloop
 from nicobar.addresses import MAX_PORT
 from nicobar.clock import Clock, SystemClock
 from nicobar.crypto import Vault
+from nicobar.database import open_store
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
-from nicobar.runtime import open_store
 from nicobar.setting_sources import read_origins, read_settings
 from nicobar.settings import SECRETS, LogFormat, Settings, description
 from nicobar.store import Snapshot, Store

@@ -22,13 +22,14 @@ from nicobar.cli.options import (
     start_logs,
 )
 from nicobar.clock import SystemClock
+from nicobar.database import prepare_database
 from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.logs import log
-from nicobar.runtime import Runtime, prepare_database
+from nicobar.runtime import Runtime
 from nicobar.runtime import serve as run_server
 from nicobar.store.location import locate
 from nicobar.web.serving import Server
