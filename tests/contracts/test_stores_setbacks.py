@@ -166,3 +166,10 @@ async def test_times_of_failures_move_with_the_clock(store):
     assert again.setbacks == Setbacks(
         failing_since_ms=500, failed_at_ms=500, back_at_ms=399_000, throttled_since_ms=400
     )
+
+
+async def test_times_of_failures_move_with_the_clock_where_it_is_due(store):
+    await fail(store, 1, due_at_ms=2_000, throttled_since_ms=1_400)
+    assert await store.shift_times([1], after_ms=2_000, by_ms=9_000) == 0
+    (again,) = await claim(store, now_ms=11_000)
+    assert again.setbacks == Setbacks(failing_since_ms=10_500, failed_at_ms=10_500, throttled_since_ms=10_400)

@@ -86,7 +86,6 @@ async def test_a_chain_longer_than_a_request_goes_in_several_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "spent"),
     [(NoResponse(reason=plain("timed out"), duration_ms=1), 1), (status(503), 1), (status(429), 0)],
-    [(NoResponse(reason=plain("timed out"), duration_ms=1), 1), (status(503), 1), (status(429), 0)],
 )
 async def test_a_chain_without_success_waits_behind_its_first(tmp_path, answer, spent):
     async with world(tmp_path) as it:
@@ -250,6 +249,53 @@ async def test_a_request_broken_by_an_internal_error_holds_back_its_chain(tmp_pa
         assert await states(it, ids) == waiting(6)
 
 
+async def test_an_internal_error_sends_no_other_request_again(tmp_path):
+    """The results of one request cannot be stored; the chain of another one is finished."""
+    async with world(tmp_path) as it:
+        recorder, failed = it.worker._deliverer._recorder, []
+        record = recorder.record
+
+        async def breaking(target, settled):
+            if not failed and len(settled) == 1 and settled[0][0].claimed.order_key == "cus_b":
+                failed.append(settled)
+                raise RuntimeError("broken on purpose")
+            await record(target, settled)
+
+        recorder.record = breaking
+        it.network.open.clear()
+        await it.accept("first")
+        await it.network.next()
+        ids = [await it.accept(name) for name in NAMES[:2]]
+        broken = await it.accept(",".join(f"b{number}" for number in range(101)), "cus_b")
+        it.network.open.set()
+        while (await it.delivery(broken)).tries == 0:
+            await it.next_recorded()
+        await it.move(5_000)
+        await it.move(0)
+        assert (await it.delivery(broken)).state is DeliveryState.SUCCESS
+        sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
+        assert (sent.count("n0"), sent.count("n1"), sent.count("b0")) == (1, 1, 2)
+        assert await states(it, ids) == [("success", 1)] * 2
+        assert [len(await it.attempts(one)) for one in ids] == [1, 1]
+
+
+async def test_a_chain_goes_on_behind_one_that_failed_for_good(tmp_path):
+    """No retries: the first request's events fail, and those of the second were not sent."""
+    async with world(tmp_path) as it:
+        await it.put_schedule(endpoint=())
+        it.network.answer = lambda items: status(503) if items[0]["name"] == "0a" else OK
+        it.network.open.clear()
+        await it.accept("first")
+        await it.network.next()
+        ids = [await it.accept(f"{number}a,{number}b,{number}c,{number}d") for number in range(30)]
+        it.network.open.set()
+        while (await it.delivery(ids[-1])).state is not DeliveryState.SUCCESS:
+            await it.next_recorded()
+        await it.move(0)
+        assert await states(it, ids) == [*[("failed", 1)] * 25, *[("success", 1)] * 5]
+        assert [len(await it.network.next()) for _ in range(it.network.sent.qsize())] == [100, 20]
+
+
 async def test_a_chain_whose_process_ended_goes_on_in_order(tmp_path):
     async with world(tmp_path) as it:
         ids = await chain(it)
@@ -268,9 +314,9 @@ def attributes(items) -> list[dict[str, object]]:
     return [item["attributes"] for item in items if item["action"] == "identify"]
 
 
-async def identifies(it, notes):
+async def identifies(it, notes, code: str = IDENTIFY):
     """Events of one customer whose handler sets attributes, in one page."""
-    put = AddTransformation(endpoint_id=it.snapshot.endpoints[0].id, code=IDENTIFY, created_at_ms=2)
+    put = AddTransformation(endpoint_id=it.snapshot.endpoints[0].id, code=code, created_at_ms=2)
     await it.store.change([put])
     await it.worker._configuration.refresh()
     it.network.open.clear()
@@ -310,6 +356,27 @@ async def test_a_rejected_merged_identify_fails_the_invalid_delivery_only(tmp_pa
         for _ in range(6):
             await it.next_recorded()
         assert [state for state, _ in await states(it, ids)] == ["success"] * 3 + ["failed", "success"]
+
+
+async def test_a_rejected_event_beside_a_merged_identify_is_not_accepted(tmp_path):
+    """A later event with the same key is sent."""
+
+    def answer(items):
+        if "n0" not in items[0]["attributes"] or len(items) == 1:
+            return OK
+        errors = [{"batch_index": index, "reason": "invalid", "message": "no"} for index in range(len(items))]
+        return msgspec.structs.replace(OK, status=207, body=msgspec.json.encode({"errors": errors}))
+
+    async with world(tmp_path) as it:
+        it.network.answer = answer
+        code = IDENTIFY.replace("(data.name, {})", "(data.name, {}, {once: data.note})")
+        ids = await identifies(it, ["", "key"], code)
+        for _ in range(3):
+            await it.next_recorded()
+        assert [state for state, _ in await states(it, ids)] == ["success", "failed"]
+        assert [len(await it.network.sent.get()) for _ in range(3)] == [2, 1, 1]
+        await it.accept("n1", note="key")
+        assert [item["action"] for item in await it.network.sent.get()] == ["identify", "event"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,25 @@ async def test_a_customer_s_later_events_go_on_after_half_an_hour(tmp_path, kind
         assert await states(it, [later]) == ["success"]
 
 
+async def test_a_look_while_the_event_is_sent_delays_nothing(tmp_path):
+    async with world(tmp_path) as it:
+        asked = status(503, **{"retry-after": "1795"})
+        it.network.answer = lambda items: asked if items[0]["name"] == "bad" else OK
+        ids = [await it.accept(name) for name in ("bad", "second")]
+        await it.move(0)
+        for number in range(3):
+            await it.accept("other", f"cus_{number}")
+        await it.move(0)
+        it.network.open.clear()
+        await it.move(1_795_000)
+        await it.clock_looked_at()
+        it.clock.move(6_000)
+        await it.clock_looked_at()
+        it.network.open.set()
+        await minutes(it, 2)
+        assert await states(it, ids) == ["pending", "success"]
+
+
 async def test_two_successes_of_others_are_not_enough(tmp_path):
     async with world(tmp_path, kind="http") as it:
         ids = await poison(it)

@@ -102,3 +102,25 @@ async def test_another_answer_starts_the_five_days_anew(tmp_path):
         await it.move(0)
         delivery = await it.delivery(message_id)
         assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 1)
+
+
+@pytest.mark.parametrize("is_under_way", [False, True])
+async def test_a_clock_set_forward_ends_no_throttling(tmp_path, is_under_way):
+    """By six days: while the delivery is due, or while it is being sent."""
+    async with world(tmp_path) as it:
+        it.network.answer = lambda _items: status(429, **{"retry-after": "2"})
+        message_id = await it.accept("one")
+        await it.network.next()
+        if is_under_way:
+            await it.move(0)
+            it.network.open.clear()
+        await it.move(2_000)
+        if is_under_way:
+            await it.network.next()
+        it.clock.set_by(6 * DAY_MS)
+        it.network.open.set()
+        await it.clock_looked_at()
+        await it.move(0)
+        delivery = await it.delivery(message_id)
+        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        assert delivery.due_at_ms - it.clock.now_ms() == 2_000

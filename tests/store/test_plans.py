@@ -46,6 +46,7 @@ WORK += [
     "release_strays",
     "replay_deliveries",
     "replayable",
+    "shift_setbacks",
     "shift_times",
     "take_over_deliveries",
 ]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from nicobar.connectors import Delivered, ReadyCall
 from nicobar.model import DeliveryState, Level, Verdict
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Transformed
@@ -69,7 +68,7 @@ def _why(key: SentKey) -> Reason:
 
 def accepted_ids(work: Work) -> tuple[str, ...]:
     """The event ids that the destination has accepted of a delivery so far; () if this attempt adds none."""
-    new = [call.event_id for call in _accepted(work) if call.event_id]
+    new = [call.event_id for call in work.accepted if call.event_id]
     if not new:
         return ()
     return tuple(dict.fromkeys((*work.claimed.accepted_ids, *new)))[-MAX_ACCEPTED_IDS:]
@@ -85,13 +84,7 @@ def sent_keys(target: OpenEndpoint, work: Work, now_ms: int) -> tuple[SentKey, .
             endpoint_id=target.endpoint.id,
             sent_at_ms=now_ms,
         )
-        for call in _accepted(work)
+        for call in work.accepted
         if call.once and call.event_id
         for workspace in target.destination.workspaces
     )
-
-
-def _accepted(work: Work) -> list[ReadyCall]:
-    """The calls that this attempt's answers accepted. Those behind a call that waits have no outcome."""
-    calls = work.ready.calls if work.ready else ()
-    return [call for call, outcome in zip(calls, work.outcomes, strict=False) if isinstance(outcome, Delivered)]

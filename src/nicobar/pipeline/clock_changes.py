@@ -23,6 +23,8 @@ class Watch:
         self._listeners: list[Callable[[int], None]] = []
         self._endpoint_seqs: Callable[[], Sequence[int]] = list
         self._ahead_ms = clock.now_ms() - clock.steady_ms()
+        # By how much the clock was set since the start, in sum.
+        self.set_by_ms = 0
         self._lock = asyncio.Lock()
 
     def act_on(self, endpoint_seqs: Callable[[], Sequence[int]]) -> None:
@@ -58,6 +60,7 @@ class Watch:
             of = self._endpoint_seqs()
             moved = await self._queue.shift_times(of, after_ms=now_ms - max(by_ms, 0), by_ms=by_ms)
             self._ahead_ms += by_ms
+            self.set_by_ms += by_ms
             log.warning("clock changed", by_ms=by_ms, deliveries=moved)
             for listener in self._listeners:
                 listener(by_ms)

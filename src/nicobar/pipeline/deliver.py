@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nicobar.clock import Clock
 from nicobar.connectors import Deferred, Finding, Transport
-from nicobar.errors import SandboxError
+from nicobar.errors import NicobarError, SandboxError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
@@ -42,6 +42,14 @@ class Passed:
     is_accepted: bool = False
     hold_reason: Reason | None = None
     disable_reason: Reason | None = None
+
+
+class PageError(Exception):
+    """An internal error, its cause, broke a part of a page: `left` are the deliveries without a result."""
+
+    def __init__(self, left: Sequence[Claimed]) -> None:
+        super().__init__(f"{len(left)} deliveries without a result")
+        self.left = left
 
 
 class Deliverer:
@@ -101,10 +109,10 @@ class Deliverer:
 
     async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
         """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
-        their lease expires.
+        their lease expires. Raises PageError after an internal error in one request.
         """
         page = await self._without_strays(target, page)
-        works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms()) for claimed in page]
+        works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms(), watch=self.watch) for claimed in page]
         try:
             transformed = await self._transform(target, works)
         except SandboxError as error:
@@ -175,13 +183,13 @@ class Deliverer:
             now_ms = self._clock.now_ms()
             settled = Settled(state=DeliveryState.CANCELED, code=NO_ALERTS.code, reason=NO_ALERTS)
             await self._recorder.record(
-                target, [(Work(claimed=stray, started_at_ms=now_ms), settled) for stray in strays]
+                target, [(Work(claimed=stray, started_at_ms=now_ms, watch=self.watch), settled) for stray in strays]
             )
         return [item for item in page if item not in strays]
 
-    async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: Exception) -> None:
+    async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: BaseException) -> None:
         """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
-        item = Work(claimed=claimed, started_at_ms=self._clock.now_ms())
+        item = Work(claimed=claimed, started_at_ms=self._clock.now_ms(), watch=self.watch)
         item.outcomes.append(internal_error(error))
         settled = self._settled(target, item, await self.watch.now_ms())
         await self._recorder.record(target, [(item, settled)])
@@ -189,7 +197,7 @@ class Deliverer:
     async def put_behind(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
         """Deliveries that were not sent wait for earlier ones of their customers again."""
         now_ms = self._clock.now_ms()
-        works = [Work(claimed=claimed, started_at_ms=now_ms) for claimed in page]
+        works = [Work(claimed=claimed, started_at_ms=now_ms, watch=self.watch) for claimed in page]
         await self._recorder.record(target, [(work, BEHIND) for work in works])
 
     def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
@@ -202,7 +210,7 @@ class Deliverer:
             now_ms,
             self.jitter(),
             on_hold=on_hold,
-            setbacks=claimed.setbacks,
+            setbacks=work.setbacks,
             schedule=schedule,
         )
 
@@ -230,11 +238,20 @@ class Deliverer:
                 return await self._send_parcel(target, members, gate, deadline_ms)
 
         settled: list[Settled] = []
+        left: list[Claimed] = []
+        broken: Exception | None = None
         # A parcel's failure is raised after the others have finished.
-        for results in await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True):
-            if isinstance(results, BaseException):
+        ended = await asyncio.gather(*(send(parcel) for parcel in parcels), return_exceptions=True)
+        for parcel, results in zip(parcels, ended, strict=True):
+            if isinstance(results, Exception) and not isinstance(results, NicobarError):
+                broken = results
+                left += [ready[member].claimed for member in parcel.members]
+            elif isinstance(results, BaseException):
                 raise results
-            settled += results
+            else:
+                settled += results
+        if broken is not None:
+            raise PageError(left) from broken
         return Passed(
             is_sent=any(result.code != NOT_SENT for result in settled),
             is_accepted=any(result.state is DeliveryState.SUCCESS for result in settled),

@@ -12,14 +12,15 @@ from nicobar.connectors.transport import TIMEOUT_MS
 from nicobar.errors import LeaseLost, NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import Breaker, BreakerState, Endpoint
+from nicobar.model import Breaker, Endpoint
 from nicobar.pipeline import batching
 from nicobar.pipeline import breaker as rules
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
+from nicobar.pipeline.breaker_record import BreakerRecord
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.deliver import Deliverer, Passed
+from nicobar.pipeline.deliver import Deliverer, PageError, Passed
 from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
@@ -69,9 +70,7 @@ class Lane:
         self._clock = clock
         self._watch = watch
         self._alerts = alerts
-        self._metrics = metrics
-        self._kept = breaker
-        self._reset = False
+        self._record = BreakerRecord(queue=store, alerts=alerts, metrics=metrics, term=term, kept=breaker)
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
         self._new_shares = NewShares()
@@ -122,7 +121,7 @@ class Lane:
         if not is_made_alike(before, target.endpoint) or (is_stopped(before) and not is_stopped(target.endpoint)):
             self._gate.closing.set()  # what waits for its turn under the former settings comes back unsent
             self._gate = self._new_gate(target, rules.restarted(self._gate.breaker))
-            self._reset = True
+            self._record.reset()
         elif before.max_messages_per_s != target.endpoint.max_messages_per_s:
             self._gate.change_rate(target.endpoint.max_messages_per_s, self._clock.steady_ms())
         self._target = target
@@ -137,7 +136,7 @@ class Lane:
             self._gate.breaker = rules.on_hold(self._gate.breaker, self._clock.now_ms(), jitter)
         elif not on_hold and self._gate.breaker.hold is not None:
             self._gate.reset()
-            self._reset = True
+            self._record.reset()
 
     def set_clock(self, by_ms: int) -> None:
         """The machine's clock moved by `by_ms`."""
@@ -304,7 +303,9 @@ class Lane:
                 endpoint_id=endpoint.id,
                 messages=[item.message.id for item in page],
             )
-            await self._one_by_one(page, error)
+            # What has its result, of other requests, is not sent again: later ones of its customer may be accepted.
+            left, cause = (error.left, error.__cause__) if isinstance(error, PageError) else (page, error)
+            await self._one_by_one(left, cause or error)
         finally:
             self._under_way -= {item.message.seq for item in page}
             self._overtaking.attempted()
@@ -335,47 +336,17 @@ class Lane:
             await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
 
     async def _keep_breaker(self) -> None:
-        """Stores the breaker for restarts and for display: its state, the next probe and the start of the failures.
-        Alerts the operators. Raises StoreError; the next look retries.
-        """
-        endpoint, breaker, kept = self._target.endpoint, self._gate.breaker, self._kept
-        if _reported_part(breaker) == _reported_part(kept):
-            return
-        self._kept = breaker
-        try:
-            await self._store.keep_breaker(endpoint.seq, breaker, term=self._term)
-        except StoreError:
-            self._kept = kept
-            raise
-        self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
-        if breaker.opened_at_ms is not None and kept.opened_at_ms is None:
-            log.error(
-                "breaker opened", endpoint_id=endpoint.id, reason=str(_why(breaker)), probe_at_ms=breaker.probe_at_ms
-            )
-        was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
-        if is_sounded and not was_sounded:
-            self._reset = False
-            if breaker.hold is None:  # the hold sends its own alert, once it is stored
-                await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
-        elif was_sounded and not is_sounded and not self._reset:
-            log.info("destination recovered", endpoint_id=endpoint.id)
-            why = reason("answers_again", "The destination responds again.")
-            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
-        if rules.is_given_up(breaker):
-            given_up = reason(
-                "failing_for_days",
-                "Disabled after %(days)s days of failures. Last failure: %(reason)s",
-                days=rules.DISABLE_AFTER_DAYS,
-                reason=_why(breaker),
-            )
+        """Raises StoreError; the next look retries."""
+        endpoint = self._target.endpoint
+        given_up = await self._record.follow(endpoint, self._gate.breaker)
+        if given_up is not None:
             await self._disable(endpoint, given_up)
 
     async def _disable(self, endpoint: Endpoint, why: Reason) -> None:
         if await self._changes.disable(endpoint, why):
             # After it is enabled, even while no process runs, it starts with a new breaker.
             self._gate.reset()
-            self._kept = self._gate.breaker
-            await self._store.keep_breaker(endpoint.seq, self._gate.breaker, term=self._term)
+            await self._record.put(endpoint, self._gate.breaker)
 
     def _new_gate(self, target: OpenEndpoint, breaker: Breaker) -> Gate:
         return Gate(
@@ -385,7 +356,7 @@ class Lane:
             steady_ms=self._clock.steady_ms(),
         )
 
-    async def _one_by_one(self, page: Sequence[Claimed], error: Exception) -> None:
+    async def _one_by_one(self, page: Sequence[Claimed], error: BaseException) -> None:
         """Finds the message that broke a page: the others are delivered, that one is retried later. What is behind
         another comes with a later page.
         """
@@ -409,16 +380,6 @@ class Lane:
         self._has_strays = True
         endpoint_id = self._target.endpoint.id
         log.error("deliveries not finished", endpoint_id=endpoint_id, code=failure.code, detail=failure.detail)
-
-
-def _why(breaker: Breaker) -> Reason:
-    return breaker.reason or reason("failures", "repeated failures")
-
-
-def _reported_part(breaker: Breaker) -> tuple[object, ...]:
-    """The part of a breaker whose changes are stored and reported; the failure count alone is not."""
-    first = breaker.state, breaker.opens, breaker.probe_at_ms, breaker.failing_since_ms, breaker.foreign, breaker.hold
-    return *first, breaker.streak, breaker.ended
 
 
 def log_end(task: asyncio.Task[None]) -> None:

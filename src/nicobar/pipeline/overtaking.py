@@ -52,7 +52,7 @@ class Overtaking:
     def attempted(self) -> None:
         """Deliveries were attempted; some may have failed."""
         if self._look_at_ms is None:
-            self._look_at_ms = self._clock.now_ms() + self._after_ms
+            self._look_at_ms = self._clock.now_ms() + min(self._after_ms, LOOK_AGAIN_MS)
 
     def set_clock(self) -> None:
         self._look_at_ms = self._clock.now_ms()

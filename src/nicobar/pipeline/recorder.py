@@ -133,7 +133,7 @@ class Recorder:
             half_sent=half_sent.kept(target, work) if result.state is DeliveryState.PENDING else None,
             sent_keys=already_sent.sent_keys(target, work, now_ms),
             left=work.left,
-            setbacks=work.claimed.setbacks if result.setbacks is None else result.setbacks,
+            setbacks=work.setbacks if result.setbacks is None else result.setbacks,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

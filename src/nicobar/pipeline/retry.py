@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+import msgspec
+
 from nicobar.connectors import Blocked, Deferred, Delivered, Gone, Outcome, Refused
 from nicobar.model import DeliveryState, Record, Setbacks
 from nicobar.reasons import Reason, reason
@@ -218,6 +220,14 @@ def _throttled(outcome: Deferred, setbacks: Setbacks, now_ms: int, jitter: float
         setbacks=now_has,
         shown=shown,
     )
+
+
+def shifted(setbacks: Setbacks, by_ms: int) -> Setbacks:
+    """The same after the machine's clock moved by `by_ms`."""
+    if by_ms == 0:
+        return setbacks
+    times_ms: dict[str, int | None] = msgspec.structs.asdict(setbacks)
+    return Setbacks(**{name: at_ms + by_ms for name, at_ms in times_ms.items() if at_ms is not None})
 
 
 def failure_key(settled: Settled) -> str:

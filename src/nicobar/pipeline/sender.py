@@ -310,6 +310,8 @@ def _noted(
     answer = exchange.answer
     for item, outcome in zip(items, outcomes, strict=True):
         item.owner.outcomes.append(outcome)
+        if isinstance(outcome, Delivered):
+            item.owner.accepted.append(item.call)
     own: dict[int, list[bytes]] = {}
     for item in all_items:
         own.setdefault(id(item.owner), []).append(item.call.body)

@@ -253,7 +253,8 @@ class Queue(Protocol):
 
     async def shift_times(self, endpoint_seqs: Sequence[int], *, after_ms: int, by_ms: int) -> int:
         """Shifts these endpoints' due times and leases after `after_ms` by `by_ms`, after the machine's clock was
-        set: what was due in five minutes still is. Returns how many were shifted.
+        set: what was due in five minutes still is, and failures are as long ago as before. Returns how many due times
+        were shifted.
         """
         ...
 

@@ -124,8 +124,13 @@ class QueueTables(Tables):
         return {seq: due_at_ms for seq, due_at_ms in await self._rows("due_times") if due_at_ms is not None}
 
     async def shift_times(self, endpoint_seqs: Sequence[int], *, after_ms: int, by_ms: int) -> int:
-        of = {"endpoint_seqs": list(endpoint_seqs)}
-        return await self._run("shift_times", of | {"after_ms": after_ms, "by_ms": by_ms})
+        values = {"endpoint_seqs": list(endpoint_seqs), "after_ms": after_ms, "by_ms": by_ms}
+
+        def shift(session: Session) -> int:
+            session.run("shift_setbacks", values)
+            return session.run("shift_times", values)
+
+        return await self._database.write(shift)
 
     async def bound_times(self, endpoint_seqs: Sequence[int], *, now_ms: int, latest_ms: int) -> int:
         of = {"endpoint_seqs": list(endpoint_seqs)}

@@ -2,7 +2,7 @@
 -- those due longest, whose lease may have expired, and from those behind them, which follow one that was not attempted. Last
 -- come those that were held behind another, and are not claimed (is_behind). The endpoint comes first: of a removed one
 -- nothing is read. None where the endpoint's lease has another term. What is due longest is all that is due where it is
--- fewer than `limit`. Messages are read one by one, as their bodies may be large.
+-- fewer than `limit`. Messages are read one by one, as their bodies may be large. What is behind is cut in the index's order.
 WITH heads AS MATERIALIZED (
     SELECT d.message_seq, d.customer_key, d.position, d.tries, {is_first} AS is_first
     FROM endpoints AS e CROSS JOIN deliveries AS d ON d.endpoint_seq = e.seq
@@ -26,7 +26,8 @@ WITH heads AS MATERIALIZED (
         )
         UNION ALL SELECT message_seq, 1, position FROM heads WHERE is_first
         UNION ALL SELECT * FROM (
-            SELECT d.message_seq, 1, d.position FROM heads AS h CROSS JOIN deliveries AS d ON d.endpoint_seq = :endpoint_seq
+            SELECT d.message_seq, 1, d.position
+            FROM heads AS h CROSS JOIN deliveries AS d INDEXED BY deliveries_unfinished ON d.endpoint_seq = :endpoint_seq
                 AND d.customer_key = h.customer_key AND d.state IN ('pending', 'sending')
                 AND (d.position, d.message_seq) > (h.position, h.message_seq)
                 AND d.position <= (SELECT last_position FROM bounds)
