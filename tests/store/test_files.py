@@ -165,6 +165,15 @@ def test_a_frame_that_was_not_written_whole_belongs_to_any_file(tmp_path, writte
         assert connection.execute("SELECT count(*) FROM acknowledged").fetchone() == (0,)
 
 
+def test_a_log_that_cannot_be_read_is_named(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    (tmp_path / "nicobar.db-wal").mkdir()  # as where another user owns it, but for root as well
+    with pytest.raises(StoreUnusable) as refused:
+        prepare_database(settings, 2, new_installation=False)
+    assert refused.value.code == "not_writable"
+
+
 @pytest.mark.parametrize("work", ["compact", "check_unused"])
 def test_work_on_the_files_of_a_killed_process_stops_no_start(tmp_path, work):
     path = tmp_path / "nicobar.db"

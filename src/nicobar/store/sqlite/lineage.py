@@ -90,7 +90,7 @@ def _foreign_frames(path: Path) -> set[int]:
     try:
         with _log(path).open("rb") as log:
             return _frames_without(log, _mark(path))
-    except FileNotFoundError:
+    except OSError:  # there is none, or SQLite meets the same error next and names it
         return set()
 
 
