@@ -17,7 +17,7 @@ import aiohttp
 from nicobar.model import Record
 
 # A fault lasts until it is seen, at most so long.
-MAX_UNSEEN_S = 30.0
+MAX_UNSEEN_S = 90.0
 LOOK_S = 0.1
 # Longer than a readiness report takes.
 TIMEOUT_S = 5.0

@@ -182,8 +182,8 @@ class Lane:
 
     async def _start_pages(self) -> int:
         """Claims and starts the deliveries that may be sent now; returns the milliseconds until the next look."""
-        endpoint, gate = self._target.endpoint, self._gate
         await self._keep_breaker()
+        endpoint, gate = self._target.endpoint, self._gate  # which the breaker may have disabled just now
         if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
             return REST_MS
         await self._watch.follow()
