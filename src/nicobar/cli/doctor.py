@@ -189,7 +189,11 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     if endpoint.paused_reason is not None:
         resume = f"nicobar resume {quote(endpoint.name)}"
         if endpoint.paused_by_hand:
-            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"Resume it: {resume}.")
+            raise NicobarError(
+                "endpoint_paused",
+                f"paused: {str(endpoint.paused_reason).removesuffix('.')}.",
+                f"Resume it: {resume}.",
+            )
         raise NicobarError(
             "endpoint_on_hold",
             f"on hold: {endpoint.paused_reason}",

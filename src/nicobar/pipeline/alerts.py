@@ -318,7 +318,9 @@ class Alerts:
             except NicobarError as error:
                 return error.code
             if target.kind is TargetKind.EMAIL:
-                return "no mail server" if self._mail is None else await _deliver(self._mail, (to.address,), alert)
+                if self._mail is None:
+                    return "alert_smtp_url is not set"
+                return await _deliver(self._mail, (to.address,), alert)
             if self._transport is None:
                 return "not running"
             try:
