@@ -318,9 +318,8 @@ class Alerts:
             except NicobarError as error:
                 return error.code
             if target.kind is TargetKind.EMAIL:
-                if self._mail is None:
-                    return "alert_smtp_url is not set"
-                return await _deliver(self._mail, (to.address,), alert)
+                mail = self._mail
+                return await _deliver(mail, (to.address,), alert) if mail is not None else "alert_smtp_url is not set"
             if self._transport is None:
                 return "not running"
             try:

@@ -116,7 +116,7 @@ def _set_aside(path: Path, aside: Path | None, old: sqlite3.Connection | None) -
     """Its log is written back first; a damaged database keeps the log beside it. Then nothing is left that SQLite
     would apply to another file.
     """
-    kept = ("", "-wal", "-journal")
+    kept: tuple[str, ...] = ("", "-wal", "-journal")
     if old is not None:
         with contextlib.suppress(sqlite3.DatabaseError):
             if old.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
