@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -12,12 +14,13 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import WebhookKey, new_webhook_secret
 from nicobar.model import AlertTarget, TargetKind
+from nicobar.pipeline import alert_outbox
 from nicobar.pipeline import alerts as alerts_module
 from nicobar.pipeline.alert_mail import Mail
 from nicobar.pipeline.alert_outbox import MAX_WAITING, RETRY_AFTER_MS
 from nicobar.pipeline.alert_targets import Address, seal_address, shown_address
 from nicobar.pipeline.alert_types import Alert, AlertType
-from nicobar.pipeline.alerts import HOUR_MS
+from nicobar.pipeline.alerts import HOUR_MS, MAX_PARALLEL_MAILS
 from nicobar.reasons import reason
 from nicobar.store import PutAlertTarget, RemoveAlertTarget
 from pipeline.test_alerts import UNAUTHORIZED, VAULT, office, world
@@ -255,3 +258,78 @@ async def test_endpoint_message_and_target_both_get_an_alert(tmp_path):
         await it.tell(Alert(type=AlertType.PAUSED, endpoint=shop, reason=UNAUTHORIZED))
         assert (await receiver.next())["data"]["endpointName"] == "shop"
         assert [item.endpoint_seq for item in await store.backlog()] == [ops.seq]
+
+
+async def waits(clock) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not clock.waiting:
+            await asyncio.sleep(0)
+
+
+async def test_deleted_target_gets_nothing_that_waited(tmp_path):
+    async with targets(tmp_path, target()) as (it, clock, store, receiver):
+        receiver.status = None
+        await it.tell(STOPPED)
+        await it.tell(GOES_ON)
+        await receiver.next()
+        await waits(clock)
+        receiver.status = 200
+        await store.change([RemoveAlertTarget(target_id="alt_1")])
+        await it._configuration.refresh()
+        clock.move(RETRY_AFTER_MS[-1])
+        await it.close()
+        assert receiver.requests.empty()
+        assert (it.outbox.sent, it.outbox.lost, it.outbox.waiting) == (0, 2, 0)
+
+
+async def test_what_waits_goes_to_the_corrected_address_at_once(tmp_path):
+    async with targets(tmp_path, target()) as (it, clock, store, receiver):
+        receiver.status = None
+        await it.tell(STOPPED)
+        await receiver.next()
+        await waits(clock)
+        receiver.status = 200
+        await store.change([PutAlertTarget(target=target(address="https://right.example/hook"))])
+        await it._configuration.refresh()
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await receiver.requests.get()).url == "https://right.example/hook"
+
+
+async def test_silent_mail_server_leaves_threads_to_others(tmp_path, monkeypatch):
+    silent = threading.Event()
+    monkeypatch.setattr(alerts_module, "send_mail", lambda *_: silent.wait(PATIENCE_S))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_PARALLEL_MAILS + 1))
+    mail = Mail(url="smtp://127.0.0.1:9", sender="n@shop.example", recipients=())
+    people = [target(TargetKind.EMAIL, "ops@shop.example", number=number) for number in range(5)]
+    async with targets(tmp_path, *people, mail=mail) as (it, _, _, _):
+        await it.tell(STOPPED)
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(PATIENCE_S / 2):
+                await asyncio.to_thread(int)
+        finally:
+            silent.set()
+
+
+async def test_good_news_is_no_error_of_pagerduty(tmp_path):
+    pagerduty = target(TargetKind.PAGERDUTY, "https://events.pagerduty.example/v2/enqueue", "k" * 32)
+    async with targets(tmp_path, pagerduty) as (it, _, _, receiver):
+        await it.tell(Alert(type=AlertType.ATTEMPT_RECOVERED, reason=FULL, host="db1"))
+        assert (await receiver.next())["payload"]["severity"] == "info"
+
+
+async def test_slow_target_does_not_keep_a_process_that_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(alert_outbox, "CLOSE_TIMEOUT_MS", 1)
+    async with targets(tmp_path, target()) as (it, _, _, receiver):
+        never = asyncio.Event()
+
+        async def send(_request: Request) -> Response:
+            await never.wait()
+            raise AssertionError
+
+        monkeypatch.setattr(receiver, "send", send)
+        await it.tell(STOPPED)
+        await it.tell(GOES_ON)
+        async with asyncio.timeout(PATIENCE_S):
+            await it.close()
+        assert (it.outbox.lost, it.outbox.waiting) == (2, 0)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from nicobar.errors import StoreError
 from nicobar.pipeline import readiness
@@ -161,6 +162,8 @@ TESTED_IN = {
     "Delivery failed permanently": "pipeline/test_alerts.py",
     "Second worker of a SQLite file": "pipeline/test_standby.py",
 }
+# Here a fake takes the place of the part that logs these.
+NOT_LOGGED_HERE = {"Queue cannot be read", "Events wait for too long"}
 
 
 def test_every_fault_of_the_table_is_tested():
@@ -169,8 +172,28 @@ def test_every_fault_of_the_table_is_tested():
         assert (ROOT / "tests" / path).is_file()
 
 
+def test_every_log_event_of_the_table_exists():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "src" / "nicobar").rglob("*.py"))
+    known = set(re.findall(r'\blog\.\w+\(\s*"([^"]+)"', code))
+    named = {event for cells in ROWS.values() for event in re.findall(r"`([^`]+)`", cells[4])}
+    assert named <= known
+
+
 @pytest.mark.parametrize("name", FAULTS)
 async def test_fault_is_seen_where_the_table_says(tmp_path, monkeypatch, name):
+    with capture_logs() as log:
+        probe = await _see_fault(tmp_path, monkeypatch, name)
+    if name in NOT_LOGGED_HERE:
+        return
+    (event,) = re.findall(r"`([^`]+)`", ROWS[name][4])
+    lines = [line for line in log if line["event"] == event]
+    assert lines
+    if event == "readiness":
+        assert set(re.findall(r"`(\w+)`", probe)) <= {line["part"] for line in lines}
+
+
+async def _see_fault(tmp_path, monkeypatch, name: str) -> str:
+    """Brings the fault about; returns what the table says about the probe."""
     _, senders, probe, metric_cell, _, alert, _ = ROWS[name]
     own_sandbox = FAULTS[name] is no_handlers
     if own_sandbox:
@@ -196,3 +219,4 @@ async def test_fault_is_seen_where_the_table_says(tmp_path, monkeypatch, name):
             assert parts[part][0] != "ok"
         assert any(not line.endswith(" 0.0") for line in lines), lines
         assert told_types == re.findall(r"`([\w.]+)`", alert)
+    return probe

@@ -10,16 +10,20 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.test_stores import endpoint, message
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnavailable
+from nicobar.metrics import Metrics
 from nicobar.model import AlertTarget, TargetKind
 from nicobar.pipeline.alert_outbox import Outbox
 from nicobar.pipeline.alert_targets import Address, seal_address
-from nicobar.pipeline.alert_types import Alert
+from nicobar.pipeline.alert_types import Alert, AlertType
+from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.pipeline.problems import BACKLOG_EVERY_MS, HOUR_MS, LOOKS_TO_TELL, Problems
+from nicobar.reasons import reason
 from nicobar.sandbox import pool
 from nicobar.store import PauseEndpoint, PutAlertTarget
 from nicobar.use_cases.endpoints import pause_reason
@@ -42,6 +46,11 @@ class Told:
 
     async def tell(self, alert: Alert) -> None:
         self.alerts.append(alert)
+
+    async def latest(self) -> dict[str, str]:
+        return {}
+
+    ends = staticmethod(Alerts.ends)
 
     async def keep_results(self) -> None:
         """Nothing is sent."""
@@ -173,6 +182,38 @@ async def test_what_cannot_be_opened_is_told_until_it_can(tmp_path, what):
         await configuration.refresh()
         await problems.look()
         assert told.types() == [f"{what}.usable"]
+
+
+def told_in(log) -> list[str]:
+    return sorted(line["alert"] for line in log if line["event"] == "alert")
+
+
+async def test_process_that_starts_tells_the_end_of_what_it_does_not_have(tmp_path, monkeypatch):
+    async with watched(tmp_path, ORDER_PAID) as (nicobar, problems, _):
+        runtime = nicobar.runtime
+        (source,), (endpoint,) = runtime.configuration.snapshot.sources, runtime.configuration.snapshot.endpoints
+        earlier, problems._alerts = (
+            Alerts(
+                store=runtime.store,
+                configuration=runtime.configuration,
+                vault=runtime.vault,
+                clock=runtime.clock,
+                ids=runtime.ids,
+                metrics=Metrics(),
+            )
+            for _ in range(2)
+        )
+        why = reason("x", "x")
+        await earlier.tell(Alert(type=AlertType.DISK_LOW, reason=why, host="db1"))
+        await earlier.tell(Alert(type=AlertType.SOURCE_UNUSABLE, reason=why, source=source))
+        await earlier.tell(Alert(type=AlertType.BACKLOG_OLD, reason=why, endpoint=endpoint, cause="24"))
+        with capture_logs() as log:
+            await looks(problems)
+        assert told_in(log) == ["backlog.recovered", "disk.recovered", "source.usable"]
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=100, free=4))
+        with capture_logs() as log:
+            await looks(problems)
+        assert told_in(log) == ["disk.low"], "the same as before the start, within the hour"
 
 
 class Waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nicobar.model import DeliveryState, Message
@@ -49,3 +50,20 @@ async def test_an_unchanged_event_keeps_every_byte_and_may_be_large(sandbox, cod
     (ready,) = await transform(sandbox, dry_target("http", code), [past(message(body), None)], 1)
     assert isinstance(ready, Ready), ready
     assert ready.calls[0].body == body
+
+
+async def test_broken_name_of_a_rounded_number_stops_no_other_event(sandbox):
+    code = "const handler = (w) => ({...w, payload: {n: 1}});"
+    bodies = [b'{"half \\ud83d": {"n": 9007199254740993}}', b"{}"]
+    for ready in await transform(
+        sandbox, dry_target("http", code), [past(message(body), None) for body in bodies], 1
+    ):
+        assert isinstance(ready, Ready), ready
+
+
+async def test_rounded_number_below_a_broken_name_is_found(sandbox):
+    code = "const handler = (w) => ({...w, payload: {n: w.payload['half \\ud83d'].n}});"
+    body = b'{"half \\ud83d": {"n": 9007199254740993}}'
+    (stopped,) = await transform(sandbox, dry_target("http", code), [past(message(body), None)], 1)
+    assert (stopped.state, stopped.code) == (DeliveryState.FAILED, "contract")
+    assert msgspec.json.encode(stopped.reason)

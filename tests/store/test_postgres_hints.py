@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 
 import psycopg
 
@@ -98,6 +100,44 @@ async def test_a_listening_connection_that_broke_is_replaced(url, monkeypatch):
         assert await next_of(heard) == [], "look at what was stored meanwhile"
         teller.tell([5])
         assert await next_of(heard) == [5]
+
+
+async def test_the_number_of_a_closed_socket_may_be_used_again(url, monkeypatch):
+    """The library closes the socket of a connection that broke; the next socket may get its number."""
+    monkeypatch.setattr(module, "AGAIN_MS", 10)
+    name = url.removeprefix("postgresql:///").partition("?")[0]
+    read = module._Ear._read
+    ours, theirs = socket.socketpair()
+    opened: list[asyncio.Transport] = []
+
+    async def open_another(number: int, ended: asyncio.Event):
+        os.dup2(theirs.fileno(), number)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=socket.socket(fileno=number))
+        opened.append(transport)
+        ended.set()
+
+    def read_and_open_another(ear):
+        number, ended = ear._connection.fileno(), ear._ended
+        ear._ended = asyncio.Event()
+        read(ear)
+        broke, ear._ended = ear._ended.is_set(), ended
+        if broke:
+            opening.append(asyncio.create_task(open_another(number, ended)))
+
+    opening: list[asyncio.Task[None]] = []
+    monkeypatch.setattr(module._Ear, "_read", read_and_open_another)
+    with ours, theirs:
+        async with listening(url) as heard:
+            assert await next_of(heard) == []
+            postgres.cluster().ask(
+                f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+            assert await next_of(heard) == []
+        await asyncio.gather(*opening)
+        (other,) = opened
+        assert not other.is_closing()
+        other.close()
 
 
 async def test_a_hint_that_cannot_be_sent_stops_nothing(url, monkeypatch):

@@ -49,9 +49,9 @@ OPERATIONS = (
         (),
         nothing,
         {
-            Interface.API: api("POST", PATH, {"name": TARGET, "kind": "email", "address": "ops"}),
-            Interface.DASHBOARD: form(PAGE, name=TARGET, kind="email", address="ops"),
-            Interface.FILE: file(entry('kind = "email"\naddress = "ops"')),
+            Interface.API: api("POST", PATH, {"name": TARGET, "kind": "email", "address": "(ops)@shop.example"}),
+            Interface.DASHBOARD: form(PAGE, name=TARGET, kind="email", address="(ops)@shop.example"),
+            Interface.FILE: file(entry('kind = "email"\naddress = "(ops)@shop.example"')),
         },
         error="Invalid email address. Enter one address: name@example.com.",
     ),

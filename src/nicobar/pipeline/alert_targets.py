@@ -16,6 +16,8 @@ from nicobar.pipeline.alert_types import ENDS, Alert, AlertType
 MAX_SLACK_TEXT_CHARS = 2_900
 MAX_PAGERDUTY_SUMMARY_CHARS = 1_024
 _MASK = "***"
+# Nothing to act on, and no end of an incident either.
+_GOOD = frozenset({AlertType.TEST, AlertType.ATTEMPT_RECOVERED})
 
 
 class Address(Record):
@@ -92,7 +94,7 @@ def _pagerduty(alert: Alert, key: str) -> Json:
         "payload": {
             "summary": f"{alert.title}: {alert.text}"[:MAX_PAGERDUTY_SUMMARY_CHARS],
             "source": alert.host or "nicobar",
-            "severity": "info" if alert.type is AlertType.TEST else "error",
+            "severity": "info" if alert.type in _GOOD else "error",
             "custom_details": dict(alert.facts),
         },
     }

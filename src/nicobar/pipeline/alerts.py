@@ -32,11 +32,15 @@ from nicobar.reasons import reason
 from nicobar.store import AlertLog, NewMessage, Queue
 
 HOUR_MS = 3_600_000
+# How long a process that starts knows which problems were reported before.
+KNOWN_MS = 7 * 24 * HOUR_MS
 MAX_REMEMBERED_CAUSES = 10_000
 # Per type and endpoint or source: a handler that puts a name into each error creates one cause per event.
 MAX_CAUSES_AN_HOUR = 20
 # A database that hangs must not keep an alert about it.
 STORE_TIMEOUT_MS = 2_000
+# A mail server that does not respond must not use up the threads that look up host names for deliveries.
+MAX_PARALLEL_MAILS = 2
 # The ids of the recipients in the settings, beside the targets' own.
 MAIL_ID, ENDPOINT_ID = "alert_mail_to", "alert_endpoint"
 
@@ -92,7 +96,10 @@ class Alerts:
         self._turns: dict[tuple[AlertType, str], tuple[bool, int]] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         self._stored_results: dict[str, AlertResult] = {}
+        self._mail_places = asyncio.Semaphore(MAX_PARALLEL_MAILS)
         self.outbox = Outbox(clock, metrics)
+        self._targets = self._current_targets()
+        configuration.on_change(self._follow_targets)
 
     async def tell(self, alert: Alert) -> None:
         now_ms = self._clock.now_ms()
@@ -115,7 +122,7 @@ class Alerts:
         self._metrics.alerts.labels(alert.type.value, "made").inc()
         for target in self._configuration.snapshot.alert_targets:
             if not target.alert_types or alert.type.value in target.alert_types:
-                self.outbox.post(target.id, alert, self._sender(target, alert_id))
+                self.outbox.post(target.id, alert, self._later_sender(target.id, alert_id))
         if self._mail is not None and self._mail.recipients:
             self.outbox.post(MAIL_ID, alert, self._mailer(self._mail, self._mail.recipients))
         await self._send_message(alert, alert_id)
@@ -162,9 +169,10 @@ class Alerts:
         return Told(endpoint=to, mail_error=error)
 
     async def test_target(self, target: AlertTarget) -> AlertResult:
-        """Sends a test alert to one target, once, and waits for the result."""
+        """Sends a test alert to one target, once, and waits for the result. If it was sent, what waits is, too."""
         sender = self._sender(target, self._ids.new("alert"))
-        await self.outbox.send_now(target.id, _TEST, sender)
+        if not await self.outbox.send_now(target.id, _TEST, sender):
+            self.outbox.hasten(target.id)
         await self.keep_results()
         return self.outbox.results[target.id]
 
@@ -175,6 +183,16 @@ class Alerts:
             if target_id not in found or found[target_id].at_ms < result.at_ms:
                 found[target_id] = result
         return found
+
+    async def latest(self) -> Mapping[str, str]:
+        """The latest alert about each problem, whichever process sent it, for `ends`. Raises StoreError."""
+        return await self._within_limit(self._store.latest_alerts())
+
+    @staticmethod
+    def ends(end: Alert, latest: Mapping[str, str]) -> bool:
+        """Whether the latest alert about a problem was not about its end."""
+        key, content = _problem(end)
+        return latest.get(key, content) != content
 
     async def keep_results(self) -> None:
         """Stores the latest results; those that cannot be stored are stored next time."""
@@ -189,7 +207,8 @@ class Alerts:
             self._stored_results[target_id] = result
 
     async def close(self) -> None:
-        """Waits for the alerts being sent, each of which has a time limit."""
+        """Waits for the alerts being sent, within a time limit."""
+        self._configuration.forget(self._follow_targets)
         await self.outbox.close()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=STORE_TIMEOUT_MS / 1000)
@@ -206,11 +225,16 @@ class Alerts:
         that ends, the latest alert counts, whenever it began.
         """
         if alert.family in ENDS and alert.type not in OF_ONE_PROCESS:
-            problem, content = f"{alert.family.value}/{alert.subject_id}", f"{alert.type.value}/{alert.cause}"
+            key, content = _problem(alert)
         else:
-            problem, content = cause, str(now_ms // HOUR_MS)
-        key = hashlib.sha256(problem.encode()).hexdigest()
-        taking = self._store.take_alert(key, content, now_ms=now_ms, forget_before_ms=now_ms - HOUR_MS)
+            key, content = _key(cause), str(now_ms // HOUR_MS)
+        taking = self._store.take_alert(
+            key,
+            content,
+            now_ms=now_ms,
+            again_before_ms=now_ms - HOUR_MS,
+            forget_before_ms=now_ms - KNOWN_MS,
+        )
         try:
             return await self._within_limit(taking)
         except StoreError as error:
@@ -311,6 +335,28 @@ class Alerts:
             endpoint_seqs=(to.seq,),
         )
 
+    def _current_targets(self) -> dict[str, AlertTarget]:
+        return {target.id: target for target in self._configuration.snapshot.alert_targets}
+
+    def _follow_targets(self) -> None:
+        """Drops what waits for a deleted target; sends what waits for a changed one to its new address at once."""
+        before, self._targets = self._targets, self._current_targets()
+        for target_id, target in before.items():
+            after = self._targets.get(target_id)
+            if after is None:
+                self.outbox.discard(target_id)
+            elif (after.kind, after.sealed) != (target.kind, target.sealed):
+                self.outbox.hasten(target_id)
+
+    def _later_sender(self, target_id: str, alert_id: str) -> Send:
+        """Sends to the target as it is then."""
+
+        async def send(alert: Alert) -> str:
+            target = self._targets.get(target_id)
+            return "deleted" if target is None else await self._sender(target, alert_id)(alert)
+
+        return send
+
     def _sender(self, target: AlertTarget, alert_id: str) -> Send:
         async def send(alert: Alert) -> str:
             try:
@@ -318,8 +364,11 @@ class Alerts:
             except NicobarError as error:
                 return error.code
             if target.kind is TargetKind.EMAIL:
-                mail = self._mail
-                return await _deliver(mail, (to.address,), alert) if mail is not None else "alert_smtp_url is not set"
+                return (
+                    "alert_smtp_url is not set"
+                    if self._mail is None
+                    else await self._deliver(self._mail, (to.address,), alert)
+                )
             if self._transport is None:
                 return "not running"
             try:
@@ -336,19 +385,28 @@ class Alerts:
 
     def _mailer(self, mail: Mail, recipients: Sequence[str]) -> Send:
         async def send(alert: Alert) -> str:
-            return await _deliver(mail, recipients, alert)
+            return await self._deliver(mail, recipients, alert)
 
         return send
 
+    async def _deliver(self, mail: Mail, recipients: Sequence[str], alert: Alert) -> str:
+        """The kind of error, empty for none."""
+        async with self._mail_places:
+            try:
+                await asyncio.to_thread(send_mail, mail, recipients, alert)
+            except (OSError, smtplib.SMTPException, ValueError) as error:
+                # The server's text may quote the credentials; the kind of error does not.
+                return type(error).__name__
+        return ""
+
+
+def _problem(alert: Alert) -> tuple[str, str]:
+    """The key of a problem that ends, and what is stored of an alert about it."""
+    return _key(f"{alert.family.value}/{alert.subject_id}"), f"{alert.type.value}/{alert.cause}"
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
 
 _TEST = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
-
-
-async def _deliver(mail: Mail, recipients: Sequence[str], alert: Alert) -> str:
-    """The kind of error, empty for none."""
-    try:
-        await asyncio.to_thread(send_mail, mail, recipients, alert)
-    except (OSError, smtplib.SMTPException, ValueError) as error:
-        # The server's text may quote the credentials; the kind of error does not.
-        return type(error).__name__
-    return ""

@@ -1,4 +1,6 @@
-"""Events with a natural key that another message has sent: they are omitted, and the attempt says which message."""
+"""Events with a natural key that another message has sent: they are omitted, and the attempt says which message. If
+another one is about to send it, the later message waits until that is known.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +34,20 @@ async def without_sent(
         _left(ready, _of_others(sent, work.claimed.message.id)) if isinstance(ready, Ready) else ready
         for work, ready in zip(works, transformed, strict=True)
     ]
+
+
+def about_to_be_sent(works: Sequence[Work], transformed: Sequence[Transformed]) -> set[int]:
+    """The places in the page of deliveries with an event that an earlier one of another message sends."""
+    senders: dict[str, str] = {}
+    places: set[int] = set()
+    for place, (work, result) in enumerate(zip(works, transformed, strict=True)):
+        calls = result.calls if isinstance(result, Ready) else ()
+        own = {call.event_id for call in calls if call.once}
+        if any(senders.get(event_id, work.claimed.message.id) != work.claimed.message.id for event_id in own):
+            places.add(place)
+        else:
+            senders |= dict.fromkeys(own, work.claimed.message.id)
+    return places
 
 
 def _of_others(sent: Mapping[str, SentKey], message_id: str) -> dict[str, SentKey]:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from nicobar.clock import Clock
 from nicobar.connectors import Deferred, Finding, Transport
 from nicobar.errors import NicobarError, SandboxError
@@ -121,7 +123,12 @@ class Deliverer:
             await self._give_back(target, works, error.reason)
             return Passed()
         now_ms = await self.watch.now_ms()
-        for work, whole in zip(works, transformed, strict=True):
+        repeated = already_sent.about_to_be_sent(works, transformed)
+        for place, (work, whole) in enumerate(zip(works, transformed, strict=True)):
+            if place in repeated:
+                # The next page knows whether the event was sent.
+                work.stopped = msgspec.structs.replace(BEHIND, due_at_ms=now_ms)
+                continue
             result = without_attributes(whole) if work.claimed.setbacks.overtaken_at_ms is not None else whole
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):

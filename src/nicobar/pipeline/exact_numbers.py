@@ -68,7 +68,13 @@ def _numbers(root: Json) -> Iterator[tuple[tuple[str, ...], str, _Digits]]:
         elif isinstance(value, list):
             left += [((*steps, str(at)), f"{path}[{at}]", item) for at, item in reversed(list(enumerate(value)))]
         elif isinstance(value, dict):
-            left += [((*steps, name), _below(path, name), item) for name, item in reversed(list(value.items()))]
+            named = [(_whole(name), item) for name, item in value.items()]
+            left += [((*steps, name), _below(path, name), item) for name, item in reversed(named)]
+
+
+def _whole(name: str) -> str:
+    """The name without halves of surrogate pairs, which neither a child nor the database can be given."""
+    return name if name.isascii() else name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _below(path: str, name: str) -> str:

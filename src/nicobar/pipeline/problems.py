@@ -5,7 +5,7 @@ events that wait for too long. Every process looks, so that a worker that is gon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.clock import Clock
@@ -108,15 +108,15 @@ _SOURCE_USABLE = reason("source_usable", "The source can be used again. Its even
 
 
 class _Course:
-    """Whether a problem lasts, over several looks."""
+    """Whether a problem lasts, over several looks. `is_told` is None until that is known."""
 
     def __init__(self) -> None:
         self._alike = 0
-        self._is_bad = False
-        self.is_told = False
+        self._is_bad: bool | None = None
+        self.is_told: bool | None = None
 
     def follow(self, *, is_bad: bool) -> bool | None:
-        """Whether the problem is now to be told (True) or its end (False)."""
+        """Whether the problem is now to be told (True) or its end (False): at first, one of an earlier process."""
         self._alike = self._alike + 1 if is_bad is self._is_bad else 1
         self._is_bad = is_bad
         if self._alike < LOOKS_TO_TELL or is_bad is self.is_told:
@@ -156,6 +156,9 @@ class Problems:
         # By endpoint: the longest limit that was told.
         self._told_limits_ms: dict[str, int] = {}
         self._backlog_at_ms: int | None = None
+        # The latest alert about each problem when this process started; None until it could be read.
+        self._earlier: Mapping[str, str] | None = None
+        self._is_compared = self._is_backlog_compared = False
 
     async def run(self, stop: asyncio.Event) -> None:
         while not await self._clock.wait(stop, LOOK_MS):
@@ -169,6 +172,8 @@ class Problems:
     async def look(self) -> None:
         """Looks once. Raises StoreError if the backlog cannot be read; the other alerts were sent then."""
         report = await self._readiness.report(delivery=True)
+        if self._earlier is None:
+            self._earlier = await self._read_earlier()
         await self._follow_damage()
         is_store_bad = any(part.name == "store" and part.state is State.FAILED for part in report.parts)
         ignored = _READING if is_store_bad else ()
@@ -177,6 +182,7 @@ class Problems:
             await self._follow_parts(kind, parts)
         await self._follow_sources()
         await self._follow_endpoints()
+        self._is_compared = self._earlier is not None
         is_stored = not self._courses[AlertType.STORE_FAILING].is_told
         if is_stored:
             await self._alerts.keep_results()
@@ -184,6 +190,18 @@ class Problems:
         if is_stored and (self._backlog_at_ms is None or now_ms - self._backlog_at_ms >= BACKLOG_EVERY_MS):
             self._backlog_at_ms = now_ms
             await self._follow_backlog()
+
+    async def _read_earlier(self) -> Mapping[str, str] | None:
+        try:
+            return await self._alerts.latest()
+        except StoreError as error:
+            log.error("earlier alerts not read", code=error.code, detail=error.detail)
+            return None
+
+    async def _tell_end(self, alert: Alert) -> None:
+        """Tells the end of a problem that an earlier process told, and that this one does not have."""
+        if self._earlier is not None and self._alerts.ends(alert, self._earlier):
+            await self._alerts.tell(alert)
 
     async def _follow_damage(self) -> None:
         damage = self._store.condition().damage
@@ -198,6 +216,7 @@ class Problems:
         if kind.trouble is AlertType.STORE_FAILING and self._damage_told:
             return  # the damage was told, and lasts until the process ends
         outbox = self._alerts.outbox
+        tell_end = self._tell_end if self._courses[kind.trouble].is_told is None else self._alerts.tell
         match self._courses[kind.trouble].follow(is_bad=bool(bad)):
             case True:
                 if kind.trouble is AlertType.STORE_FAILING:
@@ -207,7 +226,8 @@ class Problems:
                 sent, lost = self._sent_before
                 meanwhile = f" Alerts sent meanwhile: {outbox.sent - sent}, lost: {outbox.lost - lost}."
                 is_store = kind.end is AlertType.STORE_RECOVERED
-                await self._tell(kind.end, kind.end_why, meanwhile if is_store else "")
+                addition = meanwhile if is_store else ""
+                await tell_end(Alert(type=kind.end, reason=kind.end_why, host=self._host, addition=addition))
             case None:
                 pass
 
@@ -220,6 +240,8 @@ class Problems:
             alert = _unusable_alert(unusable.get(source.id), source.id in self._unusable_sources, source)
             if alert is not None:
                 await self._alerts.tell(alert)
+            elif not self._is_compared and source.id not in unusable:
+                await self._tell_end(Alert(type=AlertType.SOURCE_USABLE, source=source, reason=_SOURCE_USABLE))
         self._unusable_sources = set(unusable)
 
     async def _follow_endpoints(self) -> None:
@@ -228,6 +250,10 @@ class Problems:
             alert = _unusable_alert(unusable.get(endpoint.id), endpoint.id in self._unusable_endpoints, endpoint)
             if alert is not None:
                 await self._alerts.tell(alert)
+            elif not self._is_compared and endpoint.id not in unusable:
+                await self._tell_end(
+                    Alert(type=AlertType.ENDPOINT_USABLE, endpoint=endpoint, reason=_ENDPOINT_USABLE)
+                )
         self._unusable_endpoints = set(unusable)
 
     async def _follow_backlog(self) -> None:
@@ -248,8 +274,10 @@ class Problems:
                         addition=f" The oldest has waited for {(now_ms - since_ms) / HOUR_MS:.1f} hours.",
                     )
                 )
-            elif told and not reached:
-                await self._alerts.tell(Alert(type=AlertType.BACKLOG_RECOVERED, endpoint=endpoint, reason=_NOT_OLD))
+            elif not reached and (told or not self._is_backlog_compared):
+                end = Alert(type=AlertType.BACKLOG_RECOVERED, endpoint=endpoint, reason=_NOT_OLD)
+                await (self._alerts.tell if told else self._tell_end)(end)
+        self._is_backlog_compared = self._earlier is not None
         ids = {endpoint.id for endpoint in self._configuration.snapshot.endpoints}
         self._told_limits_ms = {key: limit for key, limit in self._told_limits_ms.items() if limit and key in ids}
 

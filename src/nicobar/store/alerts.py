@@ -11,10 +11,16 @@ from nicobar.model import AlertResult
 class AlertLog(Protocol):
     """Which alerts were sent. The targets are a part of the configuration."""
 
-    async def take_alert(self, problem: str, content: str, *, now_ms: int, forget_before_ms: int) -> bool:
+    async def take_alert(
+        self, problem: str, content: str, *, now_ms: int, again_before_ms: int, forget_before_ms: int
+    ) -> bool:
         """Whether the caller is the first to take on this alert about a problem, and so is the one to send it: the
-        latest one about the problem, if there is one, had another content.
+        latest one about the problem, if there is one, had another content, or is older than `again_before_ms`.
         """
+        ...
+
+    async def latest_alerts(self) -> Mapping[str, str]:
+        """The content of the latest alert about each problem."""
         ...
 
     async def put_alert_result(self, target_id: str, result: AlertResult) -> None:

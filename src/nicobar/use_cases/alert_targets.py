@@ -23,7 +23,8 @@ from nicobar.use_cases.services import Services
 MAX_TARGETS = 20
 MAX_ADDRESS_CHARS = 2_048
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
-_EMAIL = re.compile(r"[^\s@,;<>\"]{1,64}@[^\s@,;<>\"]{1,255}")
+# Without the quotes and comments that RFC 5322 allows: the mail library breaks on some of them.
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w-]{1,63}(\.[\w-]{1,63}){0,10}")
 _PAGERDUTY_KEY = re.compile(r"[A-Za-z0-9]{32}")
 
 TargetName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, examples=["on call"])]

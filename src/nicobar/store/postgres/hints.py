@@ -5,6 +5,7 @@ write waits for the server's one queue of notifications.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 
 import psycopg
@@ -107,7 +108,9 @@ class _Ear:
     async def until(self, stop: asyncio.Event) -> None:
         """Closes the connection once `stop` is set, or once it broke."""
         loop = asyncio.get_running_loop()
-        socket = self._connection.fileno()
+        # A number of our own: the library closes the socket of a connection that breaks, and another one may get its
+        # number before the loop has stopped to look at it.
+        socket = os.dup(self._connection.fileno())
         loop.add_reader(socket, self._read)
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _task: self._ended.set())
@@ -116,6 +119,7 @@ class _Ear:
         finally:
             stopping.cancel()
             loop.remove_reader(socket)
+            os.close(socket)
             self._connection.close()
 
     def _read(self) -> None:

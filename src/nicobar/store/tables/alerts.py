@@ -16,12 +16,18 @@ _RESULT = msgspec.json.Decoder(AlertResult)
 class AlertTables(Tables):
     """`AlertLog` over a database."""
 
-    async def take_alert(self, problem: str, content: str, *, now_ms: int, forget_before_ms: int) -> bool:
+    async def take_alert(
+        self, problem: str, content: str, *, now_ms: int, again_before_ms: int, forget_before_ms: int
+    ) -> bool:
         def take(session: Session) -> bool:
             session.run("forget_alerts", {"before_ms": forget_before_ms})
-            return session.run("take_alert", {"id": problem, "content": content, "at_ms": now_ms}) > 0
+            of = {"id": problem, "content": content, "at_ms": now_ms, "again_before_ms": again_before_ms}
+            return session.run("take_alert", of) > 0
 
         return await self._database.write(take)
+
+    async def latest_alerts(self) -> Mapping[str, str]:
+        return {str(row[0]): str(row[1]) for row in await self._rows("taken_alerts")}
 
     async def put_alert_result(self, target_id: str, result: AlertResult) -> None:
         await self._run("put_alert_result", {"target_id": target_id, "content": json_text(result)})
