@@ -85,3 +85,12 @@ def test_a_malformed_setting_is_one_line(tmp_path):
 def test_the_demo_allows_its_own_emulator(tmp_path):
     result = nicobar(tmp_path, "demo", "--once", "--port", "0", "--emulator-port", "0", **NONE)
     assert (result.returncode, "36 events sent, 36 delivered" in result.stdout) == (0, True), result
+
+
+def test_doctor_names_an_email_target_without_a_mail_server(tmp_path):
+    target = '\n[[alert_targets]]\nname = "mail"\nkind = "email"\naddress = "ops@northpine.example"\n'
+    (tmp_path / "nicobar.toml").write_text(HOOKS % f"http://{ENTRY}/hooks" + target)
+    assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
+    result = nicobar(tmp_path, "doctor")
+    assert "▲ alert target mail: alert_smtp_url is not set" in result.stdout
+    assert result.returncode == 1

@@ -237,6 +237,7 @@ async def test_new_credentials_end_the_hold_at_once(tmp_path):
         await it.next_recorded()
         await it.move(0)
         assert (await the_endpoint(it)).paused_reason is None
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered"]
 
 
 async def test_a_handler_that_fails_does_not_use_up_the_probe(tmp_path):

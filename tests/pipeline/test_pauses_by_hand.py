@@ -81,4 +81,4 @@ async def test_a_resume_by_a_person_ends_the_hold_at_once(tmp_path):
         await it.next_recorded()
         await it.move(0)
         assert it.network.checks == 0
-        assert it.alerts() == ["endpoint.paused"]
+        assert it.alerts() == ["endpoint.paused", "endpoint.recovered"]

@@ -44,7 +44,7 @@ CHECK_TIMEOUT_MS = 5_000
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--prune", is_flag=True, help="Delete sources and endpoints that are not in FILE.")
+@click.option("--prune", is_flag=True, help="Delete sources, endpoints and alert targets that are not in FILE.")
 @click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
 @new_installation_option
 @setting_options("data_dir", "database_url", "allowed_addresses", "host", "port", "public_url")

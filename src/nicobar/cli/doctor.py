@@ -141,7 +141,7 @@ async def _examine_installation(
             lambda endpoint=endpoint, count=count: _endpoint(it, endpoint, watch, sandbox, count),  # type: ignore[misc]
         )
     for target in snapshot.alert_targets:
-        await look(f"alert target {target.name}", lambda target=target: _alert_target(vault, target, watch))  # type: ignore[misc]
+        await look(f"alert target {target.name}", lambda target=target: _alert_target(settings, vault, target, watch))  # type: ignore[misc]
     used = {source.kind for source in snapshot.sources}
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
@@ -167,8 +167,14 @@ async def _source(vault: Vault, source: Source) -> str:
     return f"{plural(len(secrets), 'signing secret')} can be read."
 
 
-async def _alert_target(vault: Vault, target: AlertTarget, watch: _Watch) -> str:
+async def _alert_target(settings: Settings, vault: Vault, target: AlertTarget, watch: _Watch) -> str:
     to = open_address(vault, target)
+    if target.kind is TargetKind.EMAIL and not settings.alert_smtp_url:
+        raise NicobarError(
+            "no_mail_server",
+            "alert_smtp_url is not set, so no emails are sent.",
+            "Set alert_smtp_url and alert_mail_from, and restart Nicobar.",
+        )
     refused = None if target.kind is TargetKind.EMAIL else await watch.refused_address(to.address)
     if refused is not None:
         raise address_error(refused)
@@ -189,7 +195,11 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     if endpoint.paused_reason is not None:
         resume = f"nicobar resume {quote(endpoint.name)}"
         if endpoint.paused_by_hand:
-            raise NicobarError("endpoint_paused", f"paused: {endpoint.paused_reason}", f"Resume it: {resume}.")
+            raise NicobarError(
+                "endpoint_paused",
+                f"paused: {str(endpoint.paused_reason).removesuffix('.')}.",
+                f"Resume it: {resume}.",
+            )
         raise NicobarError(
             "endpoint_on_hold",
             f"on hold: {endpoint.paused_reason}",

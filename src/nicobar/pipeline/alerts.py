@@ -365,7 +365,9 @@ class Alerts:
                 return error.code
             if target.kind is TargetKind.EMAIL:
                 return (
-                    "no mail server" if self._mail is None else await self._deliver(self._mail, (to.address,), alert)
+                    "alert_smtp_url is not set"
+                    if self._mail is None
+                    else await self._deliver(self._mail, (to.address,), alert)
                 )
             if self._transport is None:
                 return "not running"

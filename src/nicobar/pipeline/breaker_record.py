@@ -24,11 +24,14 @@ class BreakerRecord:
         self._metrics = metrics
         self._term = term
         self._kept = kept
-        # Whether the configuration changed since the last alert: that sending starts again is no recovery.
+        # Whether a hold ended, or the configuration changed, since the last alert: that sending starts again is no
+        # recovery.
         self._is_reset = False
+        # Whether the next accepted delivery is the recovery.
+        self._is_end_due = False
 
     def reset(self) -> None:
-        """The configuration changed, and sending starts again."""
+        """The hold ended or the configuration changed, and sending starts again."""
         self._is_reset = True
 
     async def put(self, endpoint: Endpoint, breaker: Breaker) -> None:
@@ -56,10 +59,12 @@ class BreakerRecord:
             )
         was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
         if is_sounded and not was_sounded:
-            self._is_reset = False
+            self._is_reset = self._is_end_due = False
             if breaker.hold is None:  # the hold sends its own alert, once it is stored
                 await self._alerts.tell(Alert(type=AlertType.FAILING, endpoint=endpoint, reason=_why(breaker)))
-        elif was_sounded and not is_sounded and not self._is_reset:
+        elif was_sounded and not is_sounded and self._is_reset:
+            self._is_end_due = True
+        elif was_sounded and not is_sounded:
             log.info("destination recovered", endpoint_id=endpoint.id)
             why = reason("answers_again", "The destination responds again.")
             await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
@@ -71,6 +76,13 @@ class BreakerRecord:
             days=rules.DISABLE_AFTER_DAYS,
             reason=_why(breaker),
         )
+
+    async def accepted(self, endpoint: Endpoint) -> None:
+        """The destination accepted a delivery: if operators were told that it failed, the end is told too."""
+        if self._is_end_due:
+            self._is_reset = self._is_end_due = False
+            why = reason("delivery_accepted", "The destination accepted a delivery.")
+            await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
 
 
 def _why(breaker: Breaker) -> Reason:

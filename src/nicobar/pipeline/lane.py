@@ -15,7 +15,6 @@ from nicobar.metrics import Metrics
 from nicobar.model import Breaker, Endpoint
 from nicobar.pipeline import batching
 from nicobar.pipeline import breaker as rules
-from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.breaker_record import BreakerRecord
 from nicobar.pipeline.clock_changes import Watch
@@ -69,7 +68,6 @@ class Lane:
         self._deliverer = deliverer
         self._clock = clock
         self._watch = watch
-        self._alerts = alerts
         self._record = BreakerRecord(queue=store, alerts=alerts, metrics=metrics, term=term, kept=breaker)
         self._gate = self._new_gate(target, breaker)
         self._stopping = False
@@ -320,7 +318,6 @@ class Lane:
                 self._gate.suspects.hold_ended(self._clock.steady_ms())
                 self._gate.answered(self._clock.now_ms())
                 log.info("endpoint hold ended", endpoint_id=endpoint.id)
-                await self._alerts.tell(Alert(type=AlertType.RECOVERED, endpoint=endpoint, reason=why))
         elif passed.is_sent:
             gate.breaker = rules.hold_probed(gate.breaker, self._clock.now_ms(), self._deliverer.jitter())
 
@@ -334,6 +331,8 @@ class Lane:
             await self._disable(endpoint, passed.disable_reason)
         elif passed.hold_reason is not None:
             await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
+        elif passed.is_accepted and not is_stopped(self._target.endpoint):
+            await self._record.accepted(endpoint)
 
     async def _keep_breaker(self) -> None:
         """Raises StoreError; the next look retries."""

@@ -116,12 +116,14 @@ def _set_aside(path: Path, aside: Path | None, old: sqlite3.Connection | None) -
     """Its log is written back first; a damaged database keeps the log beside it. Then nothing is left that SQLite
     would apply to another file.
     """
+    kept: tuple[str, ...] = ("", "-wal", "-journal")
     if old is not None:
         with contextlib.suppress(sqlite3.DatabaseError):
-            old.execute("PRAGMA journal_mode = DELETE")
+            if old.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
+                kept = ("",)  # the journal of this change is empty
     try:
         if aside is not None:
-            for suffix in ("", "-wal", "-journal"):
+            for suffix in kept:
                 with contextlib.suppress(FileNotFoundError):
                     path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
         remove_beside(path)
