@@ -54,7 +54,7 @@ async def _log_missing(arena: Arena, chance: random.Random) -> None:
 
 
 async def _foreign_key(arena: Arena, chance: random.Random) -> None:
-    """It ends by itself, with an error."""
+    """It ends with an error, without a signal."""
     key = {"NICOBAR_SECRET_KEY": secrets.token_hex(32)}
     life = arena.plan_server(arena.site.flags(), arena.site.environment() | key, role=Role.WEB, port=free_port())
     await life.go(None)
@@ -93,7 +93,7 @@ async def _shows(arena: Arena, point: Point, flags: list[str], signs: tuple[Sign
     await life.go(None)
     await life.listening()
     if life.dead:
-        # Whoever starts it sees that.
+        # The operator who starts it sees that.
         arena.witness.seen.note(point.name, READINESS if life.process.returncode == 1 else None)
     else:
         await arena.witness.sees(point.name, signs, url=life.url)

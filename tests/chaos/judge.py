@@ -43,7 +43,7 @@ def judge(
     overtaken: Collection[str] = (),
 ) -> Verdict:
     """For one destination; `activities` oldest first, both as the emulator shows them. `may_lose`: deliveries to it
-    were canceled. `may_reorder`: its endpoint was made anew, so what waited came after what was accepted later.
+    were canceled. `may_reorder`: its endpoint was re-created, so what waited came after what was accepted later.
     `overtaken` are the ids of events that were declared so: a clock that was set forward can make them late enough.
     """
     arrived = _arrived(activities)

@@ -1,5 +1,5 @@
 """What operators do meanwhile: they apply configurations with other handlers, rotate the signing secret, mistake and
-correct credentials, make an endpoint anew or rename it, replay and cancel.
+correct credentials, re-create or rename an endpoint, replay and cancel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MISTAKE = "wrong credentials, then right"
 REPLAY = "replay"
 CANCEL_REPLAY = "replay, canceled"
 CANCEL = "cancel waiting deliveries"
-REMAKE = "make an endpoint anew, replay missing"
+REMAKE = "re-create an endpoint, replay missing"
 RENAME = "rename an endpoint, replay missing"
 KINDS = (EDIT, ROTATE, MISTAKE, REPLAY, CANCEL_REPLAY, CANCEL)
 # They send all again, so they are done a few times in a run only.
@@ -47,7 +47,7 @@ _TASKS = "/api/v1/background-task"
 
 
 def remade(scene: Scene) -> int:
-    """The endpoint that is made anew. What waited for it then comes after what was accepted later."""
+    """The endpoint that is re-created. What waited for it then comes after what was accepted later."""
     return scene.endpoints - 1
 
 

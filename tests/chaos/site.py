@@ -47,8 +47,8 @@ credentials = {{ site_id = {{ env = "CHAOS_SITE" }}, api_key = {{ env = "{key}" 
 
 class Site:
     """In `directory`, with an endpoint for each destination. `keys` are the secrets that the sender signs with.
-    Without a server of PostgreSQL the database is one of SQLite. Who holds `calm` changes the configuration, or needs
-    that nobody does.
+    Without a server of PostgreSQL the database is one of SQLite. `calm` is held to change the configuration,
+    or to keep it unchanged.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """What a server has to live through: faults of its processes, its clock and its disk. Each lasts until an operator
-would have seen it, and afterwards the work has to go on by itself.
+would have seen it, and afterwards the work has to continue without an operator.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 async def _clock_set(stage: Stage) -> None:
-    """Senders whose clock is right are refused meanwhile, which shows; a worker's clock concerns nobody else."""
+    """Senders whose clock is right are refused meanwhile, which shows; a worker's clock affects no sender."""
     before = await stage.arena.witness.count()
     stage.clock.set(stage.chance.choice(STEPS_MS))
     try:

@@ -101,6 +101,16 @@ def test_transform_runs_all_samples(tmp_path):
     assert "48 events, 0 failed." in result.stdout
 
 
+def test_transform_runs_every_file_that_is_given(tmp_path):
+    (tmp_path / "h.js").write_text(ORDER_PAID)
+    for event_type in ("payment.failed", "refund.failed"):
+        (tmp_path / f"{event_type}.json").write_text(json.dumps({"type": event_type, "data": {}}))
+    files = [option for name in ("payment.failed", "refund.failed") for option in ("--file", f"{name}.json")]
+    result = nicobar(tmp_path, "transform", "h.js", *files)
+    assert "2 events" in result.stdout, result
+    assert all(name in result.stdout for name in ("payment.failed", "refund.failed"))
+
+
 def test_transform_fails_on_calls_that_customer_io_rejects(tmp_path):
     (tmp_path / "h.js").write_text("function handler(w) { w.payload = {type: 'person', action: 'event'}; return w; }")
     result = nicobar(tmp_path, "transform", "h.js")

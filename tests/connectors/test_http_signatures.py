@@ -27,10 +27,12 @@ def text(prefix: str, *parts: bytes) -> str:
     return prefix + base64.b64encode(b"".join(parts)).decode()
 
 
-def sent(secret: str, *, now_ms: int = NOW_MS, headers: dict[str, str] | None = None, **settings: bool):
+def sent(
+    secret: str, *, now_ms: int = NOW_MS, url: str = "", headers: dict[str, str] | None = None, **settings: bool
+):
     it = HttpEndpoint().open({"url": "https://shop.example/hooks", **settings}, {"secret": secret})
     origin = Origin(message_id="msg_1", endpoint_id="ep_1", occurred_at_ms=1_000, now_ms=now_ms, customer=None)
-    call = Call(method="POST", url=it.url, headers=headers or {}, payload={"type": "a.b"})
+    call = Call(method="POST", url=url or it.url, headers=headers or {}, payload={"type": "a.b"})
     return it.pack(it.prepare([call], origin).calls)
 
 
@@ -97,3 +99,9 @@ def test_svix_headers_repeat_the_webhook_headers_on_request_only():
     headers = sent(secret, svix_headers=True, headers={"Svix-Signature": "v1,forged", "svix-id": "x"}).headers
     for part in ("id", "timestamp", "signature"):
         assert headers[f"svix-{part}"] == headers[f"webhook-{part}"]
+
+
+def test_no_signature_of_either_family_goes_to_another_host():
+    forged = {"svix-signature": "v1,forged", "webhook-signature": "v1,forged"}
+    request = sent(new_webhook_secret(), url="https://other.example/", headers=forged, svix_headers=True)
+    assert not [name for name in request.headers if name.endswith("signature")]

@@ -29,7 +29,7 @@ async def take(store, worker_id: str, *names: str, at_ms: int = 1_000):
 
 async def end(store, worker_id: str) -> None:
     """What others do once a worker's beat no longer changes."""
-    beats = (await store.beat("nobody")).by_worker
+    beats = (await store.beat("worker_unknown")).by_worker
     assert await store.remove_silent_worker(worker_id, beat=beats[worker_id])
 
 
@@ -234,7 +234,7 @@ async def test_after_a_restore_no_worker_from_before_holds_anything(store):
     await store.append(message(1, accepted_at_ms=70))
     (sent,) = await claim(store, term=before.term)
     await store.renew_terms()
-    assert (await store.beat("nobody")).by_worker == {}
+    assert (await store.beat("worker_unknown")).by_worker == {}
     with pytest.raises(LeaseLost):
         await claim(store, term=before.term, now_ms=9_000)
     await store.add_worker("new", alone=False)

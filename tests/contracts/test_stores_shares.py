@@ -104,7 +104,7 @@ async def test_what_was_held_behind_another_waits_for_it(store, chains):
     await store.record([done(first, PENDING, due_at_ms=500)])
     shares = Shares(chains=chains)
     assert await claim(store, now_ms=200, shares=shares) == []
-    assert await store.next_due_at_ms(1) == 500, "nobody is kept busy by it"
+    assert await store.next_due_at_ms(1) == 500, "no worker is kept busy by it"
     assert await store.record([done(item, attempt=f"late_{item.message.id}") for item in rest]) == 0
     assert await names(store, now_ms=500, shares=shares) == [1]
 
@@ -176,7 +176,7 @@ async def test_no_first_attempt_waits_much_longer_than_first_in_first_out(store)
         shares = Shares(oldest_new=oldest, newest_new=newest, chains=True)
         page = await claim(store, now_ms=NOW_MS + claims, limit=10, shares=shares)
         old = [item.message for item in page if item.message.accepted_at_ms < NOW_MS]
-        page_of |= {int(one.id.removeprefix("msg_")): claims for one in old}
+        page_of |= {int(message.id.removeprefix("msg_")): claims for message in old}
         await end(store, *page)
         claims += 1
     assert [number for number, page in page_of.items() if page > number // 10 * 1.25 + 2] == []

@@ -65,7 +65,7 @@ def target(kind: TargetKind = TargetKind.WEBHOOK, address="https://ops.example/h
 async def targets(tmp_path, *those: AlertTarget, **given):
     async with world(tmp_path) as (alerts, clock, store, _):
         receiver = given.setdefault("transport", Receiver())
-        await store.change([PutAlertTarget(target=one) for one in those])
+        await store.change([PutAlertTarget(target=item) for item in those])
         it = alerts(**given)
         await it._configuration.refresh()
         yield it, clock, store, receiver

@@ -49,7 +49,9 @@ async def chain(it, count: int = LENGTH) -> list[str]:
 
 
 async def states(it, ids):
-    return [(delivery.state.value, delivery.tries) for delivery in [await it.delivery(one) for one in ids]]
+    return [
+        (delivery.state.value, delivery.tries) for delivery in [await it.delivery(message_id) for message_id in ids]
+    ]
 
 
 def waiting(count: int) -> list[tuple[str, int]]:
@@ -95,7 +97,7 @@ async def test_a_chain_without_success_waits_behind_its_first(tmp_path, answer, 
         assert (await it.next_recorded()).message.id == ids[0]
         await it.move(0)
         assert await states(it, ids) == [("pending", spent), *waiting(LENGTH)[1:]]
-        assert [len(await it.attempts(one)) for one in ids] == [1, *[0] * (LENGTH - 1)]
+        assert [len(await it.attempts(message_id)) for message_id in ids] == [1, *[0] * (LENGTH - 1)]
         assert await it.store.claim(1, term=1, now_ms=it.clock.now_ms(), limit=9, max_bytes=9, lease_ms=9) == []
         it.network.answer = lambda _items: OK
         await it.move(5_000)
@@ -111,7 +113,7 @@ async def test_a_rejected_event_of_a_chain_fails_alone(tmp_path, bad):
         ids = await chain(it)
         for _ in ids:
             await it.next_recorded()
-        expected = [("failed", 1) if one == ids[bad] else ("success", 1) for one in ids]
+        expected = [("failed", 1) if message_id == ids[bad] else ("success", 1) for message_id in ids]
         assert await states(it, ids) == expected
         assert await it.network.next() == NAMES
         assert it.network.sent.empty()
@@ -124,7 +126,9 @@ async def test_a_chain_rejected_as_a_whole_is_halved_in_order(tmp_path, bad):
         ids = await chain(it)
         for _ in ids:
             await it.next_recorded()
-        assert await states(it, ids) == [("failed", 1) if one == ids[bad] else ("success", 1) for one in ids]
+        assert await states(it, ids) == [
+            ("failed", 1) if message_id == ids[bad] else ("success", 1) for message_id in ids
+        ]
         accepted: list[object] = []
         while not it.network.sent.empty():
             names = await it.network.next()
@@ -161,7 +165,7 @@ async def test_a_half_that_fails_holds_back_its_customer_only(tmp_path):
 
 
 async def test_what_left_behind_another_is_stored_as_sent(tmp_path):
-    """A chain's request timed out; of those behind the first one nobody knows whether they arrived."""
+    """A chain's request timed out; whether those behind the first one arrived is unknown."""
     async with world(tmp_path) as it:
         kept, record = [], it.store.record
 
@@ -175,7 +179,7 @@ async def test_what_left_behind_another_is_stored_as_sent(tmp_path):
         await chain(it, 3)
         await it.next_recorded()
         await it.move(0)
-        assert [(one.attempt is None, one.is_tried) for one in kept[1:]] == [
+        assert [(item.attempt is None, item.is_tried) for item in kept[1:]] == [
             (False, True),
             (True, True),
             (True, True),
@@ -276,7 +280,7 @@ async def test_an_internal_error_sends_no_other_request_again(tmp_path):
         sent = [name for _ in range(it.network.sent.qsize()) for name in await it.network.next()]
         assert (sent.count("n0"), sent.count("n1"), sent.count("b0")) == (1, 1, 2)
         assert await states(it, ids) == [("success", 1)] * 2
-        assert [len(await it.attempts(one)) for one in ids] == [1, 1]
+        assert [len(await it.attempts(message_id)) for message_id in ids] == [1, 1]
 
 
 async def test_a_chain_goes_on_behind_one_that_failed_for_good(tmp_path):
@@ -335,8 +339,8 @@ async def test_successive_identifies_of_a_person_are_merged(tmp_path):
         assert attributes(sent) == [{"plan": "n2", "n0": 1, "n1": 1, "n2": 1}, {"plan": "n4", "n3": 1, "n4": 1}]
         for _ in range(6):
             await it.next_recorded()
-        for one in ids:
-            (attempt,), (delivery,) = await it.attempts(one), await it.store.deliveries(one)
+        for message_id in ids:
+            (attempt,), (delivery,) = await it.attempts(message_id), await it.store.deliveries(message_id)
             assert "identify_merged" in [verdict.rule for verdict in attempt.verdicts]
             assert attempt.requests[0].body.count('"plan"') == 1, "its own calls"
             assert delivery.state is DeliveryState.SUCCESS
@@ -407,8 +411,8 @@ def test_calls_that_are_no_plain_identifies_of_one_person_stay_apart(earlier, la
         )
         for item in items
     ]
-    assert [one.count for one in merge(calls, [1, 2])] == [1, 1]
-    assert [one.count for one in merge([calls[1], calls[1]], [1, 1])] == [1, 1], "calls of one delivery"
+    assert [call.count for call in merge(calls, [1, 2])] == [1, 1]
+    assert [call.count for call in merge([calls[1], calls[1]], [1, 1])] == [1, 1], "calls of one delivery"
 
 
 async def test_events_of_an_http_endpoint_go_one_by_one(tmp_path):

@@ -28,7 +28,7 @@ async def test_endpoint_is_disabled_after_five_days_of_failures(tmp_path):
         assert (await it.delivery(ids[0])).state is DeliveryState.PENDING, "what is not finished waits"
         assert it.alerts() == ["endpoint.failing", "endpoint.disabled"]
         left = msgspec.structs.replace(await breaker(it), streak=None)
-        assert left == Breaker(), "whoever enables it gives it five days anew"
+        assert left == Breaker(), "an endpoint that is enabled again has another five days"
         assert it.worker._configuration.wanting(endpoint.app_id, "a.b") == ()
 
 

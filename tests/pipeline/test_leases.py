@@ -232,7 +232,7 @@ async def test_a_worker_that_stops_hands_over_without_delay(store):
             assert len(first.held) == 3
         await time_passes(second)
         assert second.held == all_names(6)
-        assert list((await store.beat("nobody")).by_worker) == [second.keeper._worker_id]
+        assert list((await store.beat("worker_unknown")).by_worker) == [second.keeper._worker_id]
 
 
 async def test_a_worker_that_stops_beats_until_its_pages_have_ended(store):
@@ -317,7 +317,7 @@ async def test_a_stop_that_could_not_be_announced_is_announced_later(store):
             first.pages_end.clear()
             await time_passes(first)
         await time_passes(first, second, by_ms=2 * BEAT_MS)
-        assert (await store.beat("nobody")).leaving == {first.keeper._worker_id}
+        assert (await store.beat("worker_unknown")).leaving == {first.keeper._worker_id}
         first.pages_end.set()
         await task
 
@@ -328,7 +328,7 @@ async def test_a_stopping_worker_that_was_removed_never_returns(store):
         async with stopping(first, busy=1):
             await time_passes(second, by_ms=DEAD_MS + BEAT_MS)
             await time_passes(first, by_ms=2 * BEAT_MS)
-            assert list((await store.beat("nobody")).by_worker) == [second.keeper._worker_id]
+            assert list((await store.beat("worker_unknown")).by_worker) == [second.keeper._worker_id]
         assert second.held == all_names(6)
 
 

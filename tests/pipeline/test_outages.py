@@ -1,4 +1,4 @@
-"""An outage ends for everybody at once; without one, nobody's schedule is shortened."""
+"""An outage ends for all customers at once; without one, no schedule is shortened."""
 
 from __future__ import annotations
 

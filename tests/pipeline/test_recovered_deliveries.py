@@ -56,7 +56,7 @@ async def test_store_finds_the_first_delivery_that_had_failed(tmp_path, database
         await store.record(
             [done(one, state, attempt=f"atmpt_{one.message.seq}") for one, state in zip(claimed, states, strict=True)]
         )
-        seqs = [one.message.seq for one in claimed]
+        seqs = [item.message.seq for item in claimed]
         assert await store.failed_before(1, seqs) == claimed[1].message.id
         assert await store.failed_before(1, seqs[:1]) is None
         assert await store.failed_before(2, seqs) is None

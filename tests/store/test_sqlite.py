@@ -277,7 +277,7 @@ def test_the_limit_of_open_files_is_named(tmp_path):
     path = tmp_path / "a.db"
     apply_migrations(path, 1)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # As many as are open: the next file fails, whoever opens it.
+    # As many as are open: opening the next file fails.
     open_files = [os.open(os.devnull, os.O_RDONLY)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files[0] + 1, before[1]))
     try:

@@ -52,13 +52,13 @@ async def _open_postgres(directory: Path, _now_ms: int) -> Store:
 
 
 def drop_store(directory: Path) -> None:
-    """Deletes the database that belongs to the directory; the directory's files are left to whoever made them."""
+    """Deletes the database that belongs to the directory, but not the files of the test in it."""
     if directory in _URLS:
         postgres.cluster().give_back(_URLS.pop(directory))
 
 
 def clean_store(directory: Path) -> bool:
-    """Deletes what is in the server's database that belongs to the directory; whoever uses it goes on."""
+    """Deletes what is in the server's database that belongs to the directory; its users are not interrupted."""
     return postgres.cluster().clean(_URLS[directory])
 
 

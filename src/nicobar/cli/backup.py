@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("file", type=_FILE)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option(
-    "--with-key", is_flag=True, help="Also save the key, as FILE.key. Whoever has both can read the secrets."
+    "--with-key", is_flag=True, help="Also save the key, as FILE.key. Both files together reveal the secrets."
 )
 @setting_options("data_dir", "database_url")
 def backup(*, file: Path, force: bool, with_key: bool, **flags: Any) -> None:

@@ -276,7 +276,7 @@ class Alerts:
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, since possibly nobody waits any more
+            task.exception()  # retrieved, since the caller may no longer wait
 
     def _turn(self, alert: Alert) -> str:
         """Separates a problem from an earlier one in the same hour. The process's start separates its turns from an

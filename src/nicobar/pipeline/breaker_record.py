@@ -35,7 +35,7 @@ class BreakerRecord:
         self._is_reset = True
 
     async def put(self, endpoint: Endpoint, breaker: Breaker) -> None:
-        """Stores the breaker; tells nobody."""
+        """Stores the breaker, without an alert."""
         self._kept = breaker
         await self._queue.keep_breaker(endpoint.seq, breaker, term=self._term)
 

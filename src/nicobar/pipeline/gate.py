@@ -126,7 +126,7 @@ class Gate:
         self.breaker = outages.counted(self.breaker, reason, message_ids, now_ms, failing=False)
 
     def opens_at_rest(self, rest_ms: int | None, now_ms: int, jitter: float) -> bool:
-        """Nothing would be sent for `rest_ms`; None for no end. If there may be an outage, nobody would see its end:
+        """Nothing would be sent for `rest_ms`; None for no end. If there may be an outage, its end would be missed:
         the breaker opens, so that the destination is probed.
         """
         streak = self.breaker.streak

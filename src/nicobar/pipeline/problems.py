@@ -5,7 +5,7 @@ events that wait for too long. Every process looks, so that a worker that is gon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from nicobar.clock import Clock
@@ -180,8 +180,13 @@ class Problems:
         for kind in _KINDS:
             parts = [part for part in report.parts if part.name in kind.parts and part.name not in ignored]
             await self._follow_parts(kind, parts)
-        await self._follow_sources()
-        await self._follow_endpoints()
+        of = self._configuration
+        self._unusable_sources = await self._follow_unusable(
+            of.snapshot.sources, of.unusable_sources.values(), self._unusable_sources
+        )
+        self._unusable_endpoints = await self._follow_unusable(
+            of.snapshot.endpoints, of.unusable_endpoints.values(), self._unusable_endpoints
+        )
         self._is_compared = self._earlier is not None
         is_stored = not self._courses[AlertType.STORE_FAILING].is_told
         if is_stored:
@@ -234,27 +239,18 @@ class Problems:
     async def _tell(self, alert_type: AlertType, why: Reason, addition: str) -> None:
         await self._alerts.tell(Alert(type=alert_type, reason=why, host=self._host, addition=addition))
 
-    async def _follow_sources(self) -> None:
-        unusable = {item.id: item for item in self._configuration.unusable_sources.values()}
-        for source in self._configuration.snapshot.sources:
-            alert = _unusable_alert(unusable.get(source.id), source.id in self._unusable_sources, source)
-            if alert is not None:
-                await self._alerts.tell(alert)
-            elif not self._is_compared and source.id not in unusable:
-                await self._tell_end(Alert(type=AlertType.SOURCE_USABLE, source=source, reason=_SOURCE_USABLE))
-        self._unusable_sources = set(unusable)
-
-    async def _follow_endpoints(self) -> None:
-        unusable = {item.id: item for item in self._configuration.unusable_endpoints.values()}
-        for endpoint in self._configuration.snapshot.endpoints:
-            alert = _unusable_alert(unusable.get(endpoint.id), endpoint.id in self._unusable_endpoints, endpoint)
-            if alert is not None:
-                await self._alerts.tell(alert)
-            elif not self._is_compared and endpoint.id not in unusable:
-                await self._tell_end(
-                    Alert(type=AlertType.ENDPOINT_USABLE, endpoint=endpoint, reason=_ENDPOINT_USABLE)
-                )
-        self._unusable_endpoints = set(unusable)
+    async def _follow_unusable(
+        self, items: Sequence[Source] | Sequence[Endpoint], unusable: Collection[Unusable], known: set[str]
+    ) -> set[str]:
+        """Tells which items can no longer be used, or can again; returns the ids of those that cannot."""
+        reasons = {item.id: item.error.reason for item in unusable}
+        for item in items:
+            why = reasons.get(item.id)
+            if (why is not None) is not (item.id in known):
+                await self._alerts.tell(_unusable_alert(item, why))
+            elif not self._is_compared and why is None:
+                await self._tell_end(_unusable_alert(item, None))
+        return set(reasons)
 
     async def _follow_backlog(self) -> None:
         now_ms = self._clock.now_ms()
@@ -287,14 +283,10 @@ class Problems:
         return BACKLOG_LIMITS_MS if is_stopped_by_hand else (*self._own_limits_ms, *BACKLOG_LIMITS_MS)
 
 
-def _unusable_alert(unusable: Unusable | None, was_unusable: bool, of: Source | Endpoint) -> Alert | None:  # noqa: FBT001
-    """The alert about a change; None if there is no change."""
-    if (unusable is not None) is was_unusable:
-        return None
-    if isinstance(of, Source):
-        if unusable is None:
-            return Alert(type=AlertType.SOURCE_USABLE, source=of, reason=_SOURCE_USABLE)
-        return Alert(type=AlertType.SOURCE_UNUSABLE, source=of, reason=unusable.error.reason)
-    if unusable is None:
-        return Alert(type=AlertType.ENDPOINT_USABLE, endpoint=of, reason=_ENDPOINT_USABLE)
-    return Alert(type=AlertType.ENDPOINT_UNUSABLE, endpoint=of, reason=unusable.error.reason)
+def _unusable_alert(item: Source | Endpoint, why: Reason | None) -> Alert:
+    """That it cannot be used, or without a reason that it can."""
+    if isinstance(item, Source):
+        kind = AlertType.SOURCE_USABLE if why is None else AlertType.SOURCE_UNUSABLE
+        return Alert(type=kind, source=item, reason=why or _SOURCE_USABLE)
+    kind = AlertType.ENDPOINT_USABLE if why is None else AlertType.ENDPOINT_UNUSABLE
+    return Alert(type=kind, endpoint=item, reason=why or _ENDPOINT_USABLE)

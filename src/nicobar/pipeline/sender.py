@@ -108,7 +108,7 @@ class Sender:
         if not items:
             return []
         merged = batching.merge([item.call for item in items], [id(item.owner) for item in items])
-        calls = [one.call for one in merged]
+        calls = [call.call for call in merged]
         request = target.destination.pack(calls)
         late = await self._wait_for_turn(gate, deadline_ms)
         if late is not None:
@@ -283,17 +283,17 @@ def _sendable(items: Sequence[_Item], among: Sequence[_Item]) -> list[_Item]:
 
 
 def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:
-    together = [one.count > 1 for one in merged for _ in range(one.count)]
+    together = [call.count > 1 for call in merged for _ in range(call.count)]
     return [flag and isinstance(outcome, Refused) for flag, outcome in zip(together, outcomes, strict=True)]
 
 
 def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
     start = 0
-    for one in merged:
-        for item in items[start : start + one.count]:
-            if one.call.merged is not None and one.call.merged not in item.owner.verdicts:
-                item.owner.verdicts.append(one.call.merged)
-        start += one.count
+    for sent in merged:
+        for item in items[start : start + sent.count]:
+            if sent.call.merged is not None and sent.call.merged not in item.owner.verdicts:
+                item.owner.verdicts.append(sent.call.merged)
+        start += sent.count
 
 
 def _middle(items: Sequence[_Item]) -> int:

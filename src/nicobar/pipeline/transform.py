@@ -102,14 +102,17 @@ async def _run(sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subjec
         return [Untouched(console=(), duration_us=0) for _ in subjects]
     results = await sandbox.run([_job(target, subject) for subject in subjects])
     # Rare: JavaScript reads such bodies, and fails if it passes on what is wrong in them.
-    mended = {
+    repaired_bodies = {
         place: body
         for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
         if isinstance(result, Broken) and (body := repaired(subject.message.body)) is not None
     }
-    if mended:
-        jobs = [msgspec.structs.replace(_job(target, subjects[place]), body=body) for place, body in mended.items()]
-        for place, again in zip(mended, await sandbox.run(jobs), strict=True):
+    if repaired_bodies:
+        jobs = [
+            msgspec.structs.replace(_job(target, subjects[place]), body=body)
+            for place, body in repaired_bodies.items()
+        ]
+        for place, again in zip(repaired_bodies, await sandbox.run(jobs), strict=True):
             results[place] = msgspec.structs.replace(again, console=(_REPAIRED, *again.console))
     return results
 

@@ -27,10 +27,10 @@ def read_event(kind: SourceKind, headers: Mapping[str, str], body: bytes) -> tup
         return kind.read(headers, body), None
     except Refusal as refusal:
         why = refusal.reason
-    mended = repaired(body)
-    if mended is not None:
+    repaired_body = repaired(body)
+    if repaired_body is not None:
         try:
-            return kind.read(headers, mended), None
+            return kind.read(headers, repaired_body), None
         except Refusal as refusal:
             why = refusal.reason
     return Event(event_type=UNREADABLE_EVENT_TYPE, occurred_at_ms=None, customer=None), why
@@ -73,11 +73,13 @@ def repaired(body: bytes) -> bytes | None:
         value: Json = json.loads(text, parse_int=_integer, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    mended = json.dumps(_mended(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    repaired_body = json.dumps(
+        _repaired_value(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ).encode()
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return mended
+        return repaired_body
     return None
 
 
@@ -89,15 +91,15 @@ def _no_constant(name: str) -> Json:
     raise ValueError(name)  # NaN and Infinity are no JSON
 
 
-def _mended(value: Json) -> Json:
+def _repaired_value(value: Json) -> Json:
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case float():
             return value if isfinite(value) else None
         case list():
-            return [_mended(item) for item in value]
+            return [_repaired_value(item) for item in value]
         case dict():
-            return {str(_mended(name)): _mended(item) for name, item in value.items()}
+            return {str(_repaired_value(name)): _repaired_value(item) for name, item in value.items()}
         case _:
             return value

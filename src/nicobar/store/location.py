@@ -88,7 +88,7 @@ class Location(Protocol):
         ...
 
     def compact(self) -> Compacted:
-        """Writes the database anew without unused space, while no process uses it. Raises UserError, StoreError."""
+        """Rewrites the database without unused space, while no process uses it. Raises UserError, StoreError."""
         ...
 
     def worker_place(self) -> AbstractContextManager[bool]:

@@ -37,7 +37,7 @@ def identified(item: Mapping[str, Json]) -> str:
         return ""
     if not isinstance(identifiers, dict) or not isinstance(attributes, dict):
         return ""
-    # An attribute that changes the identifier makes the next call one about somebody else.
+    # An attribute that changes the identifier makes the next call about another person.
     if attributes.keys() & (_DIRECTIVES | identifiers.keys()):
         return ""
     return msgspec.json.encode(identifiers).decode()

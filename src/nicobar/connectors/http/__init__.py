@@ -43,6 +43,7 @@ _GONE = 410
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 _MAX_SHOWN_CHARS = 100
+_SIGNED_PARTS = ("id", "timestamp", "signature")
 # Reserved: a handler that sets these could forge a signature or break the framing.
 _OURS = frozenset(
     {
@@ -164,6 +165,7 @@ class HttpDestination:
         self._keys = [(WebhookKey(secret.secret), secret.until_ms) for secret in secrets]
         self._headers = headers
         self._families = ("webhook", "svix") if svix_headers else ("webhook",)
+        self._reserved = _OURS | {f"{family}-{part}" for family in self._families for part in _SIGNED_PARTS}
 
     def prepare(self, calls: Sequence[Call], origin: Origin) -> Prepared:
         ready: list[ReadyCall] = []
@@ -213,7 +215,7 @@ class HttpDestination:
         return {
             "content-type": "application/json",
             **(self._headers if is_own else {}),
-            **{name.lower(): value for name, value in call.headers.items() if name.lower() not in _OURS},
+            **{name.lower(): value for name, value in call.headers.items() if name.lower() not in self._reserved},
             **{f"{family}-{part}": value for family in self._families for part, value in signed.items()},
             **({TEST_HEADER: "true"} if origin.test else {}),
         }

@@ -80,7 +80,7 @@ def check_target(path: Path, target: Path, *, force: bool) -> None:
 
 def _copy(source: sqlite3.Connection, copy: sqlite3.Connection) -> Mapping[str, int]:
     """The number of rows of each table as of the copied moment. A read transaction keeps that moment, so that the
-    copy does not begin anew with every write: https://sqlite.org/backup.html.
+    copy does not restart with every write: https://sqlite.org/backup.html.
     """
     copy.execute("PRAGMA journal_mode = OFF")
     copy.execute("PRAGMA synchronous = OFF")

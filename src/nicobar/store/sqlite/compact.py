@@ -1,4 +1,4 @@
-"""A database file is written anew without its unused pages, so that later ones can be given back in steps."""
+"""Rewrites a database file without its unused pages, so that later ones can be given back in steps."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def _migrate(path: Path, now_ms: int, keys: KeyHolder | None) -> Migrated:
         planned = read_plan(session, "sqlite")
         if keys is not None:
             check_not_moved(session, planned)
-        # Whoever delivers knows no more than what was applied.
+        # A process that delivers knows only the applied migrations.
         if planned.todo and planned.version and _is_place_taken(path):
             check_delivering(planned, planned.version, str(path))
         for migration in planned.todo:

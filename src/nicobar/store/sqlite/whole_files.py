@@ -24,7 +24,7 @@ _UNSIGNED = 0xFFFFFFFF
 
 
 def open_whole(path: Path, *, mode: str = "rw", busy_ms: int = 0) -> sqlite3.Connection:
-    """A connection to a file that nobody else uses, or is to use. `mode` as in a URI of SQLite."""
+    """A connection to a file that no other process uses or may use. `mode` as in a URI of SQLite."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy_ms / 1000, isolation_level=None
     )
