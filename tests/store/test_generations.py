@@ -41,8 +41,9 @@ RELEASED = {
         9: "dc5fe1c1111d090b",
         10: "c44782b16fe58c2e",
         11: "57166b4a3ea88e47",
+        12: "cbe00943f114164c",
     },
-    "postgres": {10: "731f2ffc3f97ddd2", 11: "15b4a226e207de11"},
+    "postgres": {10: "731f2ffc3f97ddd2", 11: "15b4a226e207de11", 12: "97740bb104dca345"},
 }
 GENERATIONS = [("sqlite", 1), ("sqlite", 5), ("sqlite", 10), ("postgres", 10)]
 LATEST = load_migrations("sqlite")[-1].number
