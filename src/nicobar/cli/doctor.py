@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,15 @@ from typing import Any
 import click
 
 from nicobar.addresses import RefusedAddress
-from nicobar.cli.options import CommandServices, open_services, plural, run_loop, setting_options, settings_of
+from nicobar.cli.options import (
+    CommandServices,
+    open_services,
+    plural,
+    run_loop,
+    sandbox_of,
+    setting_options,
+    settings_of,
+)
 from nicobar.cli.trigger import without_secret
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
@@ -24,9 +33,8 @@ from nicobar.errors import NicobarError
 from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
-from nicobar.sandbox import Calls, Job, Sandbox
-from nicobar.sandbox.pool import SandboxPool
-from nicobar.settings import Settings
+from nicobar.sandbox import Bounds, Calls, Job, Sandbox, wall
+from nicobar.settings import Layers, Settings
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
@@ -83,7 +91,12 @@ async def _examine(settings: Settings) -> bool:
             good = False
             click.echo(f"▲ {what}: {error}")
 
-    await look("sandbox", _sandbox)
+    await look("sandbox", lambda: _sandbox(settings))
+    await look("sandbox engine", _engine)
+    if wall.is_available() and settings.sandbox is Layers.SYSTEM:
+        await look("sandbox filter", lambda: _filter(settings))
+    else:
+        click.echo(f"○ sandbox filter: {_no_filter()}")
     location = locate(settings.database)
     if location.directory is not None and location.exists():
         await look("database file", lambda: _integrity(location))
@@ -94,7 +107,7 @@ async def _examine(settings: Settings) -> bool:
         async with (
             open_services(settings) as it,
             HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
-            SandboxPool(children=1) as sandbox,
+            sandbox_of(settings) as sandbox,
         ):
             await _examine_installation(look, settings, it, _Watch(transport), sandbox)
     except NicobarError as error:
@@ -148,10 +161,33 @@ async def _examine_installation(
     await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
 
 
-async def _sandbox() -> str:
+async def _engine() -> str:
+    bounds = Bounds()
+    return (
+        f"any system: JavaScript engine in a process of its own, at most {bounds.memory_bytes // 1024**2} MiB and "
+        f"{bounds.cpu_ms / 1000:.0f} s of CPU time for an event."
+    )
+
+
+async def _filter(settings: Settings) -> str:
+    async with sandbox_of(settings) as pool:
+        await pool.check_wall()
+    return f"Linux on {platform.machine()}: no files, connections, processes and new privileges (seccomp)."
+
+
+def _no_filter() -> str:
+    if wall.is_available():
+        return "turned off by NICOBAR_SANDBOX=engine. Handlers are isolated by the JavaScript engine only."
+    return (
+        f"{platform.system()} has none. Handlers are isolated by the JavaScript engine only. Use Linux for code that "
+        "you do not trust."
+    )
+
+
+async def _sandbox(settings: Settings) -> str:
     code = "function handler(webhook) { webhook.payload = {a: 1}; return webhook; }"
     job = Job(code_id="doctor", code=code, body=b"{}", event_type="", url="", now_ms=0, occurred_at_ms=0, seed="")
-    async with SandboxPool(children=1) as pool:
+    async with sandbox_of(settings) as pool:
         (result,) = await pool.run([job])
     if not isinstance(result, Calls):
         raise NicobarError("sandbox_broken", f"A test handler returned {result}.", "Reinstall Nicobar.")
