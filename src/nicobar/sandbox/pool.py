@@ -89,6 +89,7 @@ class SandboxPool:
         self._on_kill = on_kill or (lambda _reason: None)
         self._children = Children(walled=walled)
         self._idle: OrderedDict[Child, None] = OrderedDict()
+        self._requests: set[_Request] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._is_open = False
         self._warming: asyncio.Task[None] | None = None
@@ -127,8 +128,8 @@ class SandboxPool:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for item in self._turns.drain():
-            item.fail(_closed())
+        for request in self._requests:
+            request.fail(_closed())
         self._idle.clear()
         await self._children.close()
 
@@ -141,8 +142,12 @@ class SandboxPool:
         request = _Request(len(jobs))
         for index, job in enumerate(jobs):
             self._turns.add(_Item(request, index, job))
-        self._fill()
-        return await request.done
+        self._requests.add(request)
+        try:
+            self._fill()
+            return await request.done
+        finally:
+            self._requests.discard(request)
 
     def _fill(self) -> None:
         """Starts what the free places allow."""
@@ -163,17 +168,14 @@ class SandboxPool:
 
     async def _work_off(self, part: Slice[_Item]) -> None:
         left = deque(part.items)
-        failure: Exception = _closed()
         try:
             await self._run_in_child(part, left)
         except Exception as error:  # noqa: BLE001 - the callers get the error; other slices go on
-            failure = error
+            for item in left:
+                item.fail(error)
         else:
             self._turns.put_back(left)
-            left.clear()
         finally:
-            for item in left:
-                item.fail(failure)
             self._turns.ended(part)
             self._fill()
 

@@ -155,12 +155,6 @@ class Turns(Generic[T]):
         """Those that wait, with their applications."""
         return ((app_id, code_id) for app_id, codes in self._waiting.items() for code_id in codes)
 
-    def drain(self) -> list[T]:
-        """All that waits, which waits no more."""
-        items = [item for codes in self._waiting.values() for line in codes.values() for item in line]
-        self._waiting.clear()
-        return items
-
     def _is_slow(self, app_id: str, code_id: str) -> bool:
         pace_us = self.paces.get(app_id, code_id)
         return pace_us is None or pace_us > SLOW_US
