@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import sys
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from nicobar.cli import group
 from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched, children, wall
 from nicobar.sandbox.children import Children
@@ -222,10 +225,10 @@ EVERY_RESULT = {
 }
 
 
+@pytest.mark.slow
 @linux_only
-@every_user
-async def test_every_kind_of_result_leaves_through_the_wall(monkeypatch, user):
-    monkeypatch.setattr(children, "STARTER", script(user))
+async def test_every_kind_of_result_leaves_through_the_wall(monkeypatch):
+    monkeypatch.setattr(children, "STARTER", script(USERS[-1]))
     kills: list[str] = []
     jobs = [job(f"function handler(w) {{ {code} }}", body=b'{"a":"%s"}' % (b"x" * 90_000)) for code in EVERY_RESULT]
     async with SandboxPool(children=1, bounds=Bounds(run_ms=200, cpu_ms=60_000), on_kill=kills.append) as pool:
@@ -264,3 +267,39 @@ async def test_serve_refuses_to_start_without_the_wall_unless_told(monkeypatch, 
             pass
     async with running(tmp_path, None, own_sandbox=True, sandbox="engine") as nicobar:
         assert nicobar.runtime.server is not None
+
+
+def doctor(monkeypatch, tmp_path, **more: str) -> list[str]:
+    """What it says about the sandbox; there is no database."""
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+    printed = CliRunner().invoke(group, ["doctor", "--data-dir", str(tmp_path)]).stdout
+    return [line for line in printed.splitlines() if "sandbox" in line]
+
+
+@linux_only
+def test_doctor_shows_the_layers_of_this_machine(monkeypatch, tmp_path):
+    runs, engine, filter_ = doctor(monkeypatch, tmp_path)
+    assert (runs, engine[0]) == ("● sandbox: handlers run.", "●")
+    assert filter_.startswith(f"● sandbox filter: Linux on {os.uname().machine}: no files")
+
+
+@linux_only
+def test_doctor_says_where_the_filter_is_turned_off(monkeypatch, tmp_path):
+    assert "○ sandbox filter: Linux" in doctor(monkeypatch, tmp_path, NICOBAR_SANDBOX="engine")[-1]
+
+
+def test_doctor_says_that_another_system_has_no_filter(monkeypatch, tmp_path):
+    monkeypatch.setattr(wall, "is_available", lambda: False)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    runs, _, filter_ = doctor(monkeypatch, tmp_path)
+    assert runs == "● sandbox: handlers run."
+    assert filter_.startswith("○ sandbox filter: Darwin on ")
+
+
+@linux_only
+def test_doctor_tells_a_filter_that_fails(monkeypatch, tmp_path):
+    monkeypatch.setattr(children, "STARTER", script(os.getuid(), UNUSABLE["prctl"]))
+    lines = doctor(monkeypatch, tmp_path)
+    assert [line[0] for line in lines] == ["▲", "●", "▲"]
+    assert "NICOBAR_SANDBOX=engine" in lines[-1]

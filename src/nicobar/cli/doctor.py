@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from nicobar.addresses import RefusedAddress
+from nicobar.cli.doctor_sandbox import Look, examine_sandbox
 from nicobar.cli.options import (
     CommandServices,
     open_services,
@@ -33,8 +33,8 @@ from nicobar.errors import NicobarError
 from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
-from nicobar.sandbox import Bounds, Calls, Job, Sandbox, wall
-from nicobar.settings import Layers, Settings
+from nicobar.sandbox import Sandbox
+from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
@@ -46,8 +46,6 @@ TOLERANCE_S = 300
 WORTH_TELLING = 10
 MAX_DAMAGE = 10
 _MARKS = {Level.GOOD: "●", Level.NOTE: "○", Level.BAD: "▲"}
-# Prints the result of a check, under a name.
-_Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
 _ADD = "Add one in the dashboard, or with: nicobar apply FILE"
 
 
@@ -91,28 +89,23 @@ async def _examine(settings: Settings) -> bool:
             good = False
             click.echo(f"▲ {what}: {error}")
 
-    await look("sandbox", lambda: _sandbox(settings))
-    await look("sandbox engine", _engine)
-    if wall.is_available() and settings.sandbox is Layers.SYSTEM:
-        await look("sandbox filter", lambda: _filter(settings))
-    else:
-        click.echo(f"○ sandbox filter: {_no_filter()}")
-    location = locate(settings.database)
-    if location.directory is not None and location.exists():
-        await look("database file", lambda: _integrity(location))
-    try:
-        for finding in await asyncio.to_thread(location.examine, SystemClock()):
-            click.echo(f"{_MARKS[finding.level]} {finding.name}: {finding.detail} {finding.fix}".rstrip())
-            good = good and finding.level is not Level.BAD
-        async with (
-            open_services(settings) as it,
-            HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
-            sandbox_of(settings) as sandbox,
-        ):
-            await _examine_installation(look, settings, it, _Watch(transport), sandbox)
-    except NicobarError as error:
-        click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
-        return False
+    async with sandbox_of(settings) as sandbox:
+        await examine_sandbox(look, sandbox)
+        location = locate(settings.database)
+        if location.directory is not None and location.exists():
+            await look("database file", lambda: _integrity(location))
+        try:
+            for finding in await asyncio.to_thread(location.examine, SystemClock()):
+                click.echo(f"{_MARKS[finding.level]} {finding.name}: {finding.detail} {finding.fix}".rstrip())
+                good = good and finding.level is not Level.BAD
+            async with (
+                open_services(settings) as it,
+                HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
+            ):
+                await _examine_installation(look, settings, it, _Watch(transport), sandbox)
+        except NicobarError as error:
+            click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
+            return False
     return good
 
 
@@ -128,7 +121,7 @@ async def _integrity(location: Location) -> str:
 
 
 async def _examine_installation(
-    look: _Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
+    look: Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
 ) -> None:
     store, vault, snapshot = it.store, it.vault, it.snapshot
     waiting = {waiting.endpoint_seq: waiting.unfinished for waiting in await store.backlog()}
@@ -159,39 +152,6 @@ async def _examine_installation(
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
     await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
-
-
-async def _engine() -> str:
-    bounds = Bounds()
-    return (
-        f"any system: JavaScript engine in a process of its own, at most {bounds.memory_bytes // 1024**2} MiB and "
-        f"{bounds.cpu_ms / 1000:.0f} s of CPU time for an event."
-    )
-
-
-async def _filter(settings: Settings) -> str:
-    async with sandbox_of(settings) as pool:
-        await pool.check_wall()
-    return f"Linux on {platform.machine()}: no files, connections, processes and new privileges (seccomp)."
-
-
-def _no_filter() -> str:
-    if wall.is_available():
-        return "turned off by NICOBAR_SANDBOX=engine. Handlers are isolated by the JavaScript engine only."
-    return (
-        f"{platform.system()} has none. Handlers are isolated by the JavaScript engine only. Use Linux for code that "
-        "you do not trust."
-    )
-
-
-async def _sandbox(settings: Settings) -> str:
-    code = "function handler(webhook) { webhook.payload = {a: 1}; return webhook; }"
-    job = Job(code_id="doctor", code=code, body=b"{}", event_type="", url="", now_ms=0, occurred_at_ms=0, seed="")
-    async with sandbox_of(settings) as pool:
-        (result,) = await pool.run([job])
-    if not isinstance(result, Calls):
-        raise NicobarError("sandbox_broken", f"A test handler returned {result}.", "Reinstall Nicobar.")
-    return "handlers run."
 
 
 async def _source(vault: Vault, source: Source) -> str:
