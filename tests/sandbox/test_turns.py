@@ -12,8 +12,8 @@ import pytest
 
 from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Job
-from nicobar.sandbox.pool import QUICK_SLICE_US, SandboxPool
-from nicobar.sandbox.turns import SLICE_JOBS, SLICE_US, SLOW_US, Slice, Turns
+from nicobar.sandbox.pool import SandboxPool
+from nicobar.sandbox.turns import QUICK_SLICE_US, SLICE_JOBS, SLICE_US, SLOW_US, Slice, Turns
 from support.patience import PATIENCE_S
 from support.sandbox_jobs import job
 
@@ -166,7 +166,8 @@ def test_slice_has_as_many_events_as_its_time_allows():
     for pace_us in (None, 1, SLICE_US / 4, SLOW_US, SLOW_US + 1):
         turns: Turns[Event] = Turns(2)
         if pace_us is not None:
-            turns.paces.learn("", "a", pace_us)
+            for _ in range(2):
+                turns.paces.learn("", "a", pace_us)
         for event in events(100):
             turns.add(event)
         sizes[pace_us] = len(take(turns).items)
@@ -190,6 +191,14 @@ def test_unwanted_events_are_not_run():
         event.is_wanted = False
     assert take(turns).items == waiting[2:]
     assert turns.next() is None
+
+
+def test_compiling_makes_no_code_slow():
+    turns: Turns[Event] = Turns(2)
+    turns.paces.learn("", "a", 2 * SLOW_US)
+    assert turns.paces.get("", "a") == SLOW_US
+    turns.paces.learn("", "a", 2 * SLOW_US)
+    assert turns.paces.get("", "a") == 2 * SLOW_US
 
 
 def test_code_that_was_slow_once_is_quick_again_after_a_while():

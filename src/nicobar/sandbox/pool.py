@@ -19,13 +19,11 @@ from nicobar.reasons import reason
 from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
 from nicobar.sandbox.children import DEATHS, WALL_FAILED, Child, Children
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
-from nicobar.sandbox.turns import Slice, Turns
+from nicobar.sandbox.turns import QUICK_SLICE_US, Slice, Turns
 from nicobar.sandbox.wire import Batch, Reply, frame
 
 # Idle children, each with the compiled code of its application, beside those that run.
 MAX_IDLE_CHILDREN = 8
-# A slice that takes more CPU time than this is interrupted if others wait, unless its code is known to be slow.
-QUICK_SLICE_US = 50_000
 LOOK_MS = 50
 _NUMBER_BITS = 62
 

@@ -31,6 +31,7 @@ _PR_SET_PDEATHSIG = 1
 _WAKE_BYTES = 4_096
 _CONTROL = 0
 _FIRST_OTHER = 3
+_MAX_OTHERS = 4_096
 
 
 def main() -> None:
@@ -118,7 +119,12 @@ class _Starter:
 
 def close_others() -> None:
     """Closes all descriptors but the standard ones, such as those that the parent itself has inherited."""
-    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
+    try:
+        descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+    except OSError:  # a system without a list, such as a bare chroot
+        os.closerange(_FIRST_OTHER, _MAX_OTHERS)
+        return
+    for descriptor in descriptors:
         if descriptor >= _FIRST_OTHER:
             # The one that listed them is closed by now.
             with contextlib.suppress(OSError):

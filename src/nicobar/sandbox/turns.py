@@ -19,6 +19,8 @@ SLICE_JOBS = 16
 SLICE_BYTES = 4 * 1024 * 1024
 # Code whose event takes more CPU time than this is slow.
 SLOW_US = 20_000
+# A slice that takes more CPU time than this is interrupted if others wait, unless its code is known to be slow.
+QUICK_SLICE_US = 50_000
 MAX_PACES = 1_000
 MAX_SERVED = 2_000
 # One place is for quick code only.
@@ -68,6 +70,9 @@ class Paces:
 
     def learn(self, app_id: str, code_id: str, us: float) -> None:
         key = (app_id, code_id)
+        if key not in self._us and us <= QUICK_SLICE_US:
+            # The first event includes compiling the code.
+            us = min(us, SLOW_US)
         pace_us = self._us.get(key, us)
         # A slower pace counts at once, a faster one after a few slices.
         self._us[key] = max(us, (3 * pace_us + us) / 4)
