@@ -33,8 +33,9 @@ MAX_PARALLEL_DELIVERIES = 64
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
 IDLE_MS = 1_000
-# The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
-REST_MS = 60_000
+# The worker wakes a lane that has something due, or all if it cannot see that. Without it a lane looks rarely, since
+# there may be thousands.
+REST_MS = 600_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
 from nicobar.model import AlertTarget, Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
@@ -92,9 +93,12 @@ def _snapshot(session: Session) -> Snapshot:
     )
 
 
+_to_alert_target = converter(AlertTarget)
+
+
 def _alert_target(row: Row) -> AlertTarget:
     values = dict(zip(_TARGET_COLUMNS, row, strict=False))
-    return msgspec.convert(values | msgspec.json.decode(row[len(_TARGET_COLUMNS)]), AlertTarget)
+    return _to_alert_target(values | msgspec.json.decode(row[len(_TARGET_COLUMNS)]))
 
 
 def _application(row: Row) -> Application:
