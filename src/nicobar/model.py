@@ -237,11 +237,11 @@ class AlertTarget(Record):
 
 
 class AlertResult(Record):
-    """How the latest alert to a target ended; `error` is empty if it was sent."""
+    """How the latest alert to a target ended; `reason` says why it was not sent."""
 
     at_ms: int
     alert_type: str
-    error: str = ""
+    reason: Reason | None = None
 
 
 # --- events and deliveries ---
