@@ -20,7 +20,7 @@ from nicobar.pipeline.breaker_record import BreakerRecord
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import Deliverer, PageError, Passed
-from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
+from nicobar.pipeline.endpoint_changes import EndpointChanges, heals, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
@@ -128,7 +128,7 @@ class Lane:
 
     def _follow_hold(self) -> None:
         """Starts probing an endpoint that is on hold, and stops if it is not."""
-        on_hold = is_on_hold(self._target)
+        on_hold = heals(self._target)
         if on_hold and self._gate.breaker.hold is None:
             jitter = self._deliverer.jitter()
             self._gate.breaker = rules.on_hold(self._gate.breaker, self._clock.now_ms(), jitter)
@@ -182,7 +182,7 @@ class Lane:
         """Claims and starts the deliveries that may be sent now; returns the milliseconds until the next look."""
         await self._keep_breaker()
         endpoint, gate = self._target.endpoint, self._gate  # which the breaker may have disabled just now
-        if self._changes.under_way or (is_stopped(endpoint) and not is_on_hold(self._target)):
+        if self._changes.under_way or (is_stopped(endpoint) and not heals(self._target)):
             return REST_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
@@ -330,7 +330,7 @@ class Lane:
         if passed.disable_reason is not None:
             await self._disable(endpoint, passed.disable_reason)
         elif passed.hold_reason is not None:
-            await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
+            await self._changes.hold(endpoint, passed.hold_reason, is_new=not heals(self._target))
         elif passed.is_accepted and not is_stopped(self._target.endpoint):
             await self._record.accepted(endpoint)
 
