@@ -18,13 +18,13 @@ from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.database import open_store
-from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
 from nicobar.pipeline.alert_mail import Mail
 from nicobar.pipeline.alerts import Alerts
+from nicobar.pipeline.backlog_gauges import BacklogGauges
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.problems import Problems
@@ -80,6 +80,7 @@ class Runtime:
             mail=_mail(settings),
             on_accepted=self.wake,
         )
+        self.backlog_gauges = BacklogGauges(store, self.configuration, clock, self.metrics)
         self.hints = locate(settings.database, settings.direct_database).hints(clock)
         self.worker: Worker | None = None
         self.server: Server | None = None
@@ -147,21 +148,9 @@ class Runtime:
         self.worker = None
 
     async def refresh_gauges(self) -> None:
-        names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
         _mark(self.metrics.unusable_endpoints, self.configuration.unusable_endpoints.values())
         _mark(self.metrics.unusable_sources, self.configuration.unusable_sources.values())
-        try:
-            backlog = {waiting.endpoint_seq: waiting for waiting in await self.store.backlog()}
-        except StoreError as error:
-            log.error("cannot read backlog", code=error.code, detail=error.detail)
-            return
-        self.metrics.backlog.clear()
-        self.metrics.oldest_age.clear()
-        for seq, name in names.items():
-            item = backlog.get(seq)
-            age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0
-            self.metrics.backlog.labels(name).set(item.unfinished if item else 0)
-            self.metrics.oldest_age.labels(name).set(age_ms / 1000)
+        await self.backlog_gauges.refresh()
 
 
 def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
@@ -199,6 +188,7 @@ async def run(
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
         stack.push_async_callback(runtime.alerts.close)
+        stack.push_async_callback(runtime.backlog_gauges.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
         if runtime.hints is not None:
             stack.push_async_callback(runtime.hints.close)
