@@ -38,7 +38,7 @@ from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.settings import Role, Settings
+from nicobar.settings import Layers, Role, Settings
 from nicobar.store import Store
 from nicobar.store.hints import RELEASED
 from nicobar.store.location import locate
@@ -195,9 +195,13 @@ async def run(
         if sandbox is None:
             pool = SandboxPool(
                 children=settings.sandbox_children,
+                walled=settings.sandbox is Layers.SYSTEM,
                 on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
             )
             sandbox = await stack.enter_async_context(pool)
+            await pool.check_wall()
+            if not pool.is_walled:
+                log.warning("handlers isolated by the JavaScript engine only", system=platform.system())
         if settings.role is not Role.WEB:
             standby = Standby(
                 locate(settings.database),

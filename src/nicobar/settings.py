@@ -34,6 +34,13 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
+class Layers(StrEnum):
+    """What isolates handlers: the JavaScript engine, and on Linux a system call filter too (`system`)."""
+
+    SYSTEM = "system"
+    ENGINE = "engine"
+
+
 class LogFormat(StrEnum):
     """`auto` is `console` on a terminal and `json` elsewhere."""
 
@@ -137,7 +144,17 @@ class Settings(Record):
     max_api_requests_per_s: Annotated[
         int, Meta(ge=1, le=100_000, description="Maximum requests per second per API token.")
     ] = 100
-    sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Number of processes that run handlers.")] = 2
+    sandbox: Annotated[
+        Layers,
+        Meta(
+            description="Isolation of handlers: system (JavaScript engine and, on Linux, a system call filter) or "
+            "engine (JavaScript engine only)."
+        ),
+    ] = Layers.SYSTEM
+    sandbox_children: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Maximum number of handlers that run at the same time; 1 counts as 2."),
+    ] = 2
     shutdown_ms: Annotated[
         int,
         Meta(ge=0, le=600_000, description="Time limit for finishing work in progress at shutdown, in milliseconds."),
