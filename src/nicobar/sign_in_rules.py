@@ -12,7 +12,8 @@ from nicobar.errors import SettingsError
 from nicobar.model import Record, UserRole
 
 GROUP = "group:"
-_EMAIL = re.compile(r"[^@\s,]+@[^@\s,]+")
+# No colon: an email is no group.
+_EMAIL = re.compile(r"[^@\s,:]+@[^@\s,:]+")
 _DOMAIN = re.compile(r"@[^@\s,]+")
 
 
@@ -106,8 +107,11 @@ def is_safe_url(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    is_one_line = url.isascii() and url.isprintable() and " " not in url
+    return (
+        is_one_line
+        and bool(parts.hostname)
+        and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")))
     )
 
 

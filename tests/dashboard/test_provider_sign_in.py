@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +23,7 @@ from nicobar.sign_in_rules import RoleRules
 from nicobar.store import PutLink
 from nicobar.store.history import AuditFilter
 from nicobar.use_cases.identity_provider import IdentityProvider, new_attempt
+from nicobar.use_cases.login_limit import MAX_WRONG
 from nicobar.use_cases.users import new_link
 from support.clock import MovingClock
 from support.identity_provider import CLIENT, CLIENT_SECRET, Provider, new_key, providing
@@ -59,6 +61,7 @@ class World:
 
     @asynccontextmanager
     async def visitor(self):
+        await self.forget_failures()
         async with visiting(self.nicobar) as visitor:
             yield visitor
 
@@ -72,6 +75,12 @@ class World:
         location = await self.begin(visitor, wanted)
         query = self.provider.grant(location, {"sub": claims.get("email"), **claims}, header=header, key=key)
         return await visitor.ask("GET", f"/login/oidc/callback?{query}")
+
+    async def forget_failures(self) -> None:
+        """Of the address that all visitors of a test have."""
+        owner = f"login/{hashlib.sha256(b'127.0.0.1').hexdigest()}"
+        for slot in range(MAX_WRONG):
+            await self.store.drop_answer(owner, str(slot))
 
     async def actions(self, subject: str) -> list[str]:
         found = await self.store.audit(AuditFilter(subject=subject), limit=100)
@@ -262,6 +271,19 @@ async def test_another_provider_s_or_a_refused_answer_is_no_sign_in(it):
         assert (await visitor.ask("GET", "/logs"))[0] == 303
 
 
+async def test_failed_sign_ins_are_limited_like_wrong_passwords(it):
+    async with it.visitor() as visitor:
+        statuses = []
+        for _ in range(MAX_WRONG + 1):
+            query = it.provider.grant(await it.begin(visitor), {})
+            statuses.append((await visitor.ask("GET", f"/login/oidc/callback?{query}x"))[0])
+        assert statuses[-1] == 429
+        asked = it.provider.asked["/token"]
+        status, page, headers = await it.sign_in(visitor, sub="s-olga", email="olga@northpine.example")
+        assert (status, "Too many failed sign-in" in code_of(page), it.provider.asked["/token"]) == (429, True, asked)
+        assert int(headers["retry-after"]) > 0
+
+
 async def test_after_signing_in_no_other_site_is_opened(it):
     async with it.visitor() as visitor:
         for wanted in ("https://elsewhere.example", "//elsewhere.example", "/%5Celsewhere.example"):
@@ -339,6 +361,7 @@ async def test_clocks_may_differ_by_two_minutes():
         ({"issuer": "https://elsewhere.example"}, "its issuer is"),
         ({"token_endpoint": "http://elsewhere.example/token"}, "not an https:// URL"),
         ({"jwks_uri": "http://127.0.0.1:1/keys"}, "not an https:// URL"),
+        ({"authorization_endpoint": "https://elsewhere.example/\r\nx-y: z"}, "not an https:// URL"),
         ({"jwks_uri": None}, "not what OpenID Connect requires"),
         ({"jwks_uri": "https://127.0.0.1:1/keys"}, "not public"),
         ({"token_endpoint": "https://169.254.169.254/token"}, "not public"),
@@ -413,6 +436,8 @@ def test_roles_are_read_from_rules():
     assert rules.role_of("a@x.example", ["writers"]) is UserRole.VIEWER
     for email in ("a@y.example", "a@b@x.example", "x.example", "@x.example", "", "a@x.example@y.example"):
         assert rules.role_of(email, ()) is None, email
+    rules = RoleRules.read(owners="group:a@x.example", editors="", viewers="")
+    assert rules.role_of("group:a@x.example", ()) is None, "no group"
     assert RoleRules.read(owners="", editors="", viewers="").role_of("a@x.example", ["Writers"]) is None
 
 

@@ -223,9 +223,9 @@ class IdentityProvider:
             raise _misconfigured(
                 reason(
                     "issuer_differs",
-                    "its issuer is %(found)s, but oidc_issuer is %(wanted)s",
+                    "its issuer is %(found)s, but oidc_issuer is %(setting)s",
                     found=metadata.issuer,
-                    wanted=issuer,
+                    setting=issuer,
                 )
             )
         needed = (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri)
