@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import pytest
 import pytest_asyncio
 
 from nicobar.model import Scope, UserRole
@@ -327,6 +328,7 @@ async def test_refused_visitors_get_no_page_and_change_nothing(world):
     assert asked > 900
 
 
+@pytest.mark.slow
 async def test_allowed_visitors_succeed_and_see_their_own(world):
     """Everybody who may; others' links see nothing of this application."""
     sessions = {visitor: await session_of(world, visitor) for visitor in (*VISITORS, *STRANGERS)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import sys
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
@@ -460,6 +461,13 @@ def test_incomplete_settings_are_an_error(change, said):
     values = settings_of(Provider(url="https://sso.northpine.example")) | change
     with pytest.raises(SettingsError, match=re.escape(said)):
         _ = Settings(**values).oidc
+
+
+async def test_without_the_extra_nicobar_does_not_start(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nicobar.use_cases.signed_tokens", None)
+    values = Settings(**settings_of(Provider(url="https://sso.northpine.example")))
+    with pytest.raises(SettingsError, match=re.escape("pip install 'nicobar[oidc]'")):
+        IdentityProvider.open(values.oidc, HttpTransport(), MovingClock())
 
 
 def test_nobody_is_locked_out_by_settings():

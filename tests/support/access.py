@@ -107,7 +107,7 @@ class World:
         await self.change(PutApplication(application=Application(id=app_id, uid=fresh_name("uid"), name="Other")))
         return app_id
 
-    async def endpoint(self, app_id: str, name: str) -> str:
+    async def endpoint(self, app_id: str, name: str, event_types: Sequence[str] = ("order.other",)) -> str:
         runtime = self.nicobar.runtime
         made = make_endpoint(
             vault=runtime.vault,
@@ -118,6 +118,7 @@ class World:
             settings={"url": f"{self.nicobar.emulator.url}/hooks"},
             credentials={"secret": SECRET},
             retry_after_ms=(),
+            event_types=tuple(event_types),
         )
         await self.change(made, AddTransformation(endpoint_id=made.id, code=HANDLER, created_at_ms=1))
         return made.id
@@ -174,14 +175,14 @@ class World:
         return made.id
 
     async def message(self, event_type: str, customer: str) -> tuple[str, str]:
-        """Of the first application, and its attempt."""
+        """Of the first application, and its attempt at the endpoint that gets everything."""
         payload = {"type": event_type, "data": {"customer": {"customer_id": customer, "email": EMAIL}, "note": MARK}}
         body = {"eventType": event_type, "eventId": fresh_name("evt"), "payload": payload}
         answer = await self.call("POST", f"/api/v1/app/{self.app_id}/msg", body, self.values["admin"])
         assert answer.status == 202, answer.body
         while True:
             recorded = await self.nicobar.next_recorded()
-            if recorded.message.id == answer.json["id"]:
+            if (recorded.message.id, recorded.endpoint.id) == (answer.json["id"], self.values["endpoint_id"]):
                 return answer.json["id"], recorded.attempt.id
 
     async def user(self, role: UserRole) -> tuple[User, str]:
@@ -259,15 +260,16 @@ async def furnished(directory: Path) -> AsyncIterator[World]:
         world.other_id = await world.application()
         own = {
             "source_id": await world.source(world.app_id, MARK),
-            "endpoint_id": await world.endpoint(world.app_id, MARK),
+            "endpoint_id": await world.endpoint(world.app_id, MARK, event_types=()),
         }
+        world.values |= own
         await world.source(world.other_id, "other")
         await world.endpoint(world.other_id, "other")
         _, session = await world.user(UserRole.OWNER)
         broken, _ = await world.message("order.broken", "cus_7")
         msg_id, attempt_id = await world.message("order.placed", "cus_7")
         groups = await world.store.failure_groups(world.app_id)
-        world.values |= own | {
+        world.values |= {
             "app_id": world.app_id,
             "msg_id": msg_id,
             "message_id": msg_id,
