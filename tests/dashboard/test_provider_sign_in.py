@@ -346,6 +346,26 @@ async def test_rotated_keys_are_fetched_once_and_not_too_often():
         assert (provider.asked["/keys"], provider.asked["/.well-known/openid-configuration"]) == (2, 1)
 
 
+async def test_a_failure_is_kept_for_ten_seconds_and_the_document_for_ten_minutes():
+    path = "/.well-known/openid-configuration"
+    async with providing() as provider, asking(provider, clock := MovingClock()) as ask:
+        provider.answers[path] = (500, [], b"")
+        for _ in range(3):
+            with pytest.raises(Refusal, match="responded with 500"):
+                await ask({"sub": "s"})
+        assert provider.asked[path] == 1
+        del provider.answers[path]
+        clock.move(MIN_WAIT_MS)
+        await ask({"sub": "s"})
+        provider.answers[path] = (500, [], b"")
+        clock.move(10 * 60_000 - 1)
+        await ask({"sub": "s"})
+        assert provider.asked[path] == 2
+        clock.move(1)
+        with pytest.raises(Refusal, match="responded with 500"):
+            await ask({"sub": "s"})
+
+
 async def test_clocks_may_differ_by_two_minutes():
     async with providing() as provider, asking(provider, clock := MovingClock()) as ask:
         now_s = clock.now_ms() // 1000

@@ -110,13 +110,6 @@ class _Keys(msgspec.Struct, frozen=True):
     keys: list[dict[str, Any]]
 
 
-class _Known(Record):
-    """What was fetched at a time, or why that failed."""
-
-    at_ms: int
-    failure: Refusal | None = None
-
-
 class IdentityProvider:
     """The provider of the settings. `transport` may reach it, wherever it is; addresses that its discovery document
     names elsewhere have to be public or allowed. Redirects are never followed.
@@ -135,9 +128,12 @@ class IdentityProvider:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._metadata: Metadata | None = None
-        self._metadata_known = _Known(at_ms=-DOCUMENT_MS)
+        self._metadata_at_ms = 0
+        # Why the last look at the document failed.
+        self._failure: Refusal | None = None
+        self._failed_at_ms = 0
         self._keys: VerificationKeys | None = None
-        self._keys_at_ms = -DOCUMENT_MS
+        self._keys_at_ms = 0
 
     @classmethod
     def open(cls, settings: OidcSettings, transport: Transport, clock: Clock) -> Self:
@@ -204,16 +200,16 @@ class IdentityProvider:
     async def _known_metadata(self) -> Metadata:
         async with self._lock:
             now_ms = self._clock.now_ms()
-            known = self._metadata_known
-            if known.failure is not None and now_ms - known.at_ms < MIN_WAIT_MS:
-                raise known.failure
-            if self._metadata is None or now_ms - known.at_ms >= DOCUMENT_MS:
-                try:
-                    self._metadata = await self._fetch_metadata()
-                except Refusal as failure:
-                    self._metadata_known = _Known(at_ms=now_ms, failure=failure)
-                    raise
-                self._metadata_known = _Known(at_ms=now_ms)
+            if self._metadata is not None and now_ms - self._metadata_at_ms < DOCUMENT_MS:
+                return self._metadata
+            if self._failure is not None and now_ms - self._failed_at_ms < MIN_WAIT_MS:
+                raise self._failure.with_traceback(None)
+            try:
+                self._metadata = await self._fetch_metadata()
+            except Refusal as failure:
+                self._failure, self._failed_at_ms = failure, now_ms
+                raise
+            self._failure, self._metadata_at_ms = None, now_ms
             return self._metadata
 
     async def _fetch_metadata(self) -> Metadata:
