@@ -97,7 +97,7 @@ pgbouncer:
 wheels: $(READY) ## Download the runtime packages as wheels for every supported platform
 	@$(BIN)/python scripts/wheels.py
 
-LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra postgresql --universal --python-version 3.11 --generate-hashes \
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra oidc --extra postgresql --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet
 lock: $(READY) ## Pin the newest package versions that pyproject.toml allows
 	@$(LOCK) --extra dev --upgrade --output-file constraints.txt

@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors import Transport
 from nicobar.connectors.fields import address_error
@@ -43,6 +44,7 @@ from nicobar.store import Store
 from nicobar.store.hints import RELEASED
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
+from nicobar.use_cases.identity_provider import IdentityProvider
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -306,6 +308,7 @@ async def _start_web(
     origins: Mapping[str, str],
 ) -> None:
     settings = runtime.settings
+    provider = await _open_provider(stack, runtime)
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -333,6 +336,7 @@ async def _start_web(
         alerts=runtime.alerts,
         origins=origins,
         request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),
+        provider=provider,
     )
     stack.push_async_callback(services.token_uses.settle)
     stack.push_async_callback(services.request_limit.settle)
@@ -365,6 +369,17 @@ async def _start_web(
     stack.push_async_callback(runtime.server.stop)
     if setup_path is not None:
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + setup_path
+
+
+async def _open_provider(stack: AsyncExitStack, runtime: Runtime) -> IdentityProvider | None:
+    """The provider of the settings, wherever it is: its address is the operator's. Raises SettingsError."""
+    settings = runtime.settings
+    if settings.oidc is None:
+        return None
+    of_provider = AllowedAddresses.of_url(settings.oidc.issuer)
+    allowed = AllowedAddresses(entries=(*settings.allowed.entries, *of_provider.entries))
+    transport = await stack.enter_async_context(HttpTransport(allowed=allowed, proxy=settings.proxy))
+    return IdentityProvider.open(settings.oidc, transport, runtime.clock)
 
 
 def _log_rejected_addresses(runtime: Runtime) -> None:

@@ -85,6 +85,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.proxy,
         settings.allowed,
         settings.trusted_networks,
+        settings.oidc,
     )
     return settings
 

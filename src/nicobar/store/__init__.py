@@ -13,6 +13,7 @@ from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.alerts import AlertLog
 from nicobar.store.catalogue import (
     AddTransformation,
+    AddUser,
     Audited,
     BasedOn,
     Catalogue,
@@ -25,6 +26,7 @@ from nicobar.store.catalogue import (
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutIdentity,
     PutLink,
     PutSource,
     PutToken,
@@ -100,6 +102,7 @@ __all__ = [
     "NO_SHARES",
     "Access",
     "AddTransformation",
+    "AddUser",
     "AlertLog",
     "Appended",
     "Audited",
@@ -131,6 +134,7 @@ __all__ = [
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
+    "PutIdentity",
     "PutLink",
     "PutSource",
     "PutToken",
