@@ -111,7 +111,7 @@ async def _tell_effect(
     *,
     new_ids: bool,
 ) -> None:
-    configuration = Configuration(it.store, it.vault, it.clock)
+    configuration = Configuration(it.store, it.vault, it.clock, redaction=it.settings.redaction)
     await configuration.refresh()
     async with SandboxPool(children=1) as sandbox:
         services = EffectServices(it.store, configuration, it.vault, sandbox, it.clock)

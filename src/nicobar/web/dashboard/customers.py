@@ -83,7 +83,7 @@ async def show(
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
     waits = await read_waits(context.services.store, snapshot.endpoints, context.now_ms())
     attempts = await context.services.store.attempts_of_deliveries([item.message.id for item in pages.items])
-    rows = [_row(item, waits, attempts) for item in pages.items]
+    rows = [_row(context, item, waits, attempts) for item in pages.items]
     return page(
         visitor,
         "customer.html",
@@ -129,8 +129,12 @@ async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
 
 
 def _row(
-    happened: MessageDeliveries, waits: DeliveryWaits, attempts: Mapping[tuple[str, str], Sequence[Attempt]]
+    context: Context,
+    happened: MessageDeliveries,
+    waits: DeliveryWaits,
+    attempts: Mapping[tuple[str, str], Sequence[Attempt]],
 ) -> TimelineRow:
+    redactor = context.services.configuration.redactor(happened.message)
     steps: list[TimelineDelivery] = []
     for delivery in happened.deliveries:
         tried = attempts.get((happened.message.id, delivery.endpoint_id))
@@ -139,7 +143,7 @@ def _row(
             TimelineDelivery(
                 delivery=delivery,
                 wait=waits.of(delivery),
-                calls=tuple(sent_calls(last.requests)) if last else (),
+                calls=tuple(sent_calls(redactor.attempt(last).requests)) if last else (),
             )
         )
     return TimelineRow(message=happened.message, steps=tuple(steps))
