@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import msgspec
 
@@ -73,7 +73,7 @@ _TELEPHONE = re.compile(r"\+?[\d\s()./-]+")
 _RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
 
 # 13 to 19 digits, in groups or not, as the networks give them out; the checksum decides.
-_CARD_NUMBER = re.compile(r"(?<![\w.+-])[2-6]\d{3}(?:[ -]?\d){8,15}(?![\w-])")
+_CARD_NUMBER = re.compile(r"[2-6](?<![\w.+-].)\d{3}(?:[ -]?\d){8,15}(?![\w-])")
 _LINK = re.compile(r"\bhttps?://[^\s\"'<>\\]+", re.IGNORECASE)
 _SECRET_PART = re.compile(
     r"([?&#;](?:[\w.-]*(?:token|signature|secret|session|password|otp|magic)[\w.-]*|sig|key|code|auth|jwt)=)[^&#\s]+",
@@ -397,8 +397,10 @@ def written_forms(value: str) -> Iterable[str]:
     if not value.isascii():
         yield _escaped(value)
     if not value.isascii() or _SPECIAL.search(value):
-        yield quote(value, safe="")
-        yield quote_plus(value)
+        quoted = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", value) if value.isascii() else quote(value, "")
+        yield quoted
+        if " " in value:
+            yield quoted.replace("%20", "+")
     if '"' in value or "\\" in value:
         once = msgspec.json.encode(value).decode()
         yield once[1:-1]
