@@ -68,6 +68,7 @@ _OPEN_PARTS = {PersonalData.BILLING_ADDRESS: frozenset({"country", "countrycode"
 _CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "licensekey", "licencekey", "value", "code"})}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD_START = r"(?<![^\W_])"
+_IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.SIGN_IN_LINK, PersonalData.PHONE})
 _SPECIAL = re.compile(r"[^\w.~-]")
 _TELEPHONE = re.compile(r"\+?[\d\s()./-]+")
 _RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
@@ -200,11 +201,13 @@ class Rules:
         """For what belongs to one event."""
         return Redactor(self, body)
 
-    def masked(self, json: Json, change: Callable[[str], str], spread: list[str], *, is_event: bool) -> Json:
+    def masked(
+        self, json: Json, change: Callable[[str], str], spread: list[tuple[_Kind, str]], *, is_event: bool
+    ) -> Json:
         """The JSON with personal data masked; adds the values that are to be looked for elsewhere to `spread`."""
         return self._inside(json, self._tree if is_event else {}, change, spread)
 
-    def _inside(self, json: Json, tree: _Tree, change: Callable[[str], str], spread: list[str]) -> Json:
+    def _inside(self, json: Json, tree: _Tree, change: Callable[[str], str], spread: list[tuple[_Kind, str]]) -> Json:
         if isinstance(json, str):
             return change(json)
         if isinstance(json, dict):
@@ -224,14 +227,16 @@ class Rules:
             return MASK if change(str(json)) != str(json) else json
         return json
 
-    def _hidden(self, value: Json, kind: _Kind, bare: str, change: Callable[[str], str], spread: list[str]) -> Json:
+    def _hidden(
+        self, value: Json, kind: _Kind, bare: str, change: Callable[[str], str], spread: list[tuple[_Kind, str]]
+    ) -> Json:
         if isinstance(value, bool) or value is None or value == "":
             return value
         if isinstance(value, list):
             return [self._hidden(item, kind, bare, change, spread) for item in value]
         if not isinstance(value, dict):
             if bare not in _NOT_SPREAD:
-                spread.append(str(value))
+                spread.append((kind, str(value)))
             return MASK
         shown: dict[str, Json] = {}
         for name, inner in value.items():
@@ -261,15 +266,15 @@ class Rules:
         bare = _bare(folded)
         return any(core in bare for core in self._cores)
 
-    def values(self, json: Json) -> list[str]:
+    def values(self, json: Json) -> list[tuple[_Kind, str]]:
         """What an event has in the fields of the rules. Every delivery is looked at, so this is faster than
         `masked`.
         """
-        spread: list[str] = []
+        spread: list[tuple[_Kind, str]] = []
         self._collect(json, self._tree, spread)
         return spread
 
-    def _collect(self, json: Json, tree: _Tree, spread: list[str]) -> None:
+    def _collect(self, json: Json, tree: _Tree, spread: list[tuple[_Kind, str]]) -> None:
         known = self._known
         if isinstance(json, list):
             for item in json:
@@ -293,10 +298,19 @@ class Redactor:
         self._body = body
 
     @cached_property
+    def _found(self) -> list[tuple[_Kind, str]]:
+        return self._rules.values(_json(self._body))
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        """The event's values that nobody else has."""
+        own = (value for kind, value in self._found if kind in _IDENTIFYING and len(value) >= MIN_NUMBER_DIGITS)
+        return tuple(dict.fromkeys(own))
+
+    @cached_property
     def values(self) -> tuple[str, ...]:
         """The event's values in masked fields."""
-        json = _json(self._body)
-        long = (value for value in self._rules.values(json) if len(value) >= MIN_SPREAD_CHARS and value != MASK)
+        long = (value for _, value in self._found if len(value) >= MIN_SPREAD_CHARS and value != MASK)
         return tuple(dict.fromkeys(long))[:MAX_SPREAD_VALUES]
 
     @cached_property

@@ -17,6 +17,7 @@ import msgspec
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
+from nicobar.store.sqlite.functions import matches_any, regexp_replace
 
 # "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
 APPLICATION_ID = 0x6E626172
@@ -61,6 +62,8 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         # What was deleted is overwritten, also in pages that are not used any more.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        connection.create_function("matches_any", -1, matches_any, deterministic=True)
+        connection.create_function("regexp_replace", 4, regexp_replace, deterministic=True)
         connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:
         connection.close()
@@ -70,8 +73,8 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
 
 def _make_private(path: Path) -> None:
     """Creates a missing database for this user alone, whatever the umask: SQLite gives the log and its index the mode
-    of the database. Other users lose their access to an existing one, as earlier versions created it; a group that was
-    given access keeps it.
+    of the database. Other users lose their access to an existing one, as earlier versions created it; a group keeps
+    the access that it was given.
     """
     real = path.resolve()
     with contextlib.suppress(OSError):  # SQLite says what is wrong with the path

@@ -119,13 +119,21 @@ async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Res
     )
 
 
-@post("/customers/expunge", status=303)
+@post("/customers/expunge", status=200)
 async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Deletes the customer's data."""
+    """Deletes the customer's data, and shows what is left of it."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
     app = current_application(await context.snapshot())
-    _, done = await erase.expunge_customer(context.services, visitor, app.id, key)
-    return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
+    erased = await erase.expunge_customer(context.services, visitor, app.id, key)
+    if erased.report is None:
+        return redirect(address("/customers/expunge", key=key))
+    return page(
+        visitor,
+        "customer_erased.html",
+        erased=erased,
+        report=erased.report,
+        sees_paths=visitor.user is not None,
+    )
 
 
 def _row(
