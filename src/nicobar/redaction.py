@@ -51,7 +51,7 @@ class PersonalField(Record):
 _NAMES: dict[PersonalData, str] = {
     PersonalData.CARD: "card_number card_last_four card_last_4 card_last4 last_four last4 card_holder_name "
     "cardholder_name card_exp_month card_exp_year card_expiry cvc cvv",
-    PersonalData.LICENSE_KEY: "license_key licence_key license_keys licence_keys",
+    PersonalData.LICENSE_KEY: "license_key license_keys licence_key licence_keys",
     PersonalData.SIGN_IN_LINK: "oauth_url download_url external_url payment_link portal_link portal_url "
     "customer_portal_link customer_portal_url sign_in_link sign_in_url login_link login_url magic_link invoice_url",
     PersonalData.PHONE: "phone phone_number mobile mobile_number mobile_phone telephone",
@@ -65,7 +65,7 @@ MAX_KNOWN_NAMES = 10_000
 _NOT_SPREAD = frozenset({"cardexpmonth", "cardexpyear", "cardexpiry"})
 # What stays readable of an address, and what is masked of a license key with its state.
 _OPEN_PARTS = {PersonalData.BILLING_ADDRESS: frozenset({"country", "countrycode"})}
-_CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "licensekey", "licencekey", "value", "code"})}
+_CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "value", "code"})}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD_START = r"(?<![^\W_])"
 _IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.SIGN_IN_LINK, PersonalData.PHONE})

@@ -39,7 +39,7 @@ async def message_id(api) -> str:
 
 
 async def test_pages_show_personal_data_on_request_and_the_audit_log_says_so(api, message_id):
-    async with visiting(api.nicobar) as visitor:
+    async with visiting(api) as visitor:
         await set_up(api.nicobar, visitor)
         for path in (f"/logs/{message_id}", f"/logs?q={PHONE[1:]}", "/customers/timeline?key=cus_1"):
             status, text, _ = await visitor.ask("GET", path)
@@ -75,7 +75,7 @@ async def test_a_reader_learns_no_masked_value_by_searching(api, message_id):
         for token, finds in ((None, True), (reader, is_found)):
             found = await api.ask("GET", f"{api.app}/msg?contains={text}&with_content=false", token=token)
             assert [item["id"] for item in found.body["data"]] == ([message_id] if finds else []), text
-    async with visiting(api.nicobar) as visitor:
+    async with visiting(api) as visitor:
         await set_up(api.nicobar, visitor)
         _, page, _ = await visitor.ask("GET", f"/logs?q=data.card_last_four+%3D+{CARD}")
         assert f"/logs/{message_id}" in page, "an editor finds the event"
@@ -84,7 +84,7 @@ async def test_a_reader_learns_no_masked_value_by_searching(api, message_id):
 async def test_a_deletion_is_reported_with_the_backups_that_keep_the_data(api, message_id, tmp_path):
     place = tmp_path / "before.db"
     locate(api.nicobar.runtime.settings.database).back_up(place, force=False, now_ms=1_000)
-    async with visiting(api.nicobar) as visitor:
+    async with visiting(api) as visitor:
         await set_up(api.nicobar, visitor)
         status, page, _ = await visitor.send("/customers/expunge", key="cus_1")
     assert (status, str(place) in page, PHONE in page) == (200, True, False)
