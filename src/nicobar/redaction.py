@@ -80,6 +80,7 @@ _SECRET_PART = re.compile(
     r"([?&#;](?:[\w.-]*(?:token|signature|secret|session|password|otp|magic)[\w.-]*|sig|key|code|auth|jwt)=)[^&#\s]+",
     re.IGNORECASE,
 )
+_SIGN_IN_PLACES = ("/session", "/login", "/sign", "/magic", "/auth", "/portal")
 _SIGN_IN_PATH = re.compile(
     r"(https?://[^/?#\s]+(?:/[^/?#\s]+)*?/(?:session|sessions|login|signin|sign-in|magic|magic-link|auth|portal)/)"
     r"[\w.~-]{16,}[^\s]*",
@@ -168,8 +169,12 @@ class Rules:
         self._kinds = kinds
         self._names = names
         self._tree: _Tree = {}
+        ends = set()
         for path, kind in paths:
-            _plant(self._tree, path.split("."), kind)
+            steps = path.split(".")
+            _plant(self._tree, steps, kind)
+            ends.add(f'"{steps[-1].lower()}"')
+        self._ends = tuple(ends)
         self._known: dict[str, tuple[_Kind] | None] = {}
         choices = _choices(spelled)
         # A field with a name of the rules, in JSON that may be cut, in a form, or as a console shows it.
@@ -266,6 +271,11 @@ class Rules:
         bare = _bare(folded)
         return any(core in bare for core in self._cores)
 
+    def may_find_in(self, body: bytes) -> bool:
+        """Whether an event may have something in the fields of the rules; without decoding it."""
+        folded = body.decode("utf-8", "replace").lower()
+        return self.mentions(folded) or any(end in folded for end in self._ends)
+
     def values(self, json: Json) -> list[tuple[_Kind, str]]:
         """What an event has in the fields of the rules. Every delivery is looked at, so this is faster than
         `masked`.
@@ -299,7 +309,7 @@ class Redactor:
 
     @cached_property
     def _found(self) -> list[tuple[_Kind, str]]:
-        return self._rules.values(_json(self._body))
+        return self._rules.values(_json(self._body)) if self._rules.may_find_in(self._body) else []
 
     @property
     def identifying(self) -> tuple[str, ...]:
@@ -408,6 +418,8 @@ def _texts(attempt: Attempt) -> Iterable[str]:
 def written_forms(value: str) -> Iterable[str]:
     """A value as JSON, URLs, forms and, for telephone numbers, other notations write it."""
     yield value
+    if value.isalnum() and value.isascii():
+        return
     if not value.isascii():
         yield _escaped(value)
     if not value.isascii() or _SPECIAL.search(value):
@@ -477,7 +489,12 @@ def _same_quotes(value: str) -> str:
 
 
 def _without_secret(link: str) -> str:
-    return _SIGN_IN_PATH.sub(rf"\g<1>{MASK}", _SECRET_PART.sub(rf"\g<1>{MASK}", link))
+    if "=" in link:
+        link = _SECRET_PART.sub(rf"\g<1>{MASK}", link)
+    folded = link.lower()
+    if any(place in folded for place in _SIGN_IN_PLACES):
+        link = _SIGN_IN_PATH.sub(rf"\g<1>{MASK}", link)
+    return link
 
 
 def _has_checksum(text: str) -> bool:
