@@ -42,6 +42,7 @@ class AuditAction(StrEnum):
     EVENT_TYPE_IMPORT = "event-type.import"
     MESSAGE_EXPUNGE = "message.expunge"
     MESSAGE_RESEND = "message.resend"
+    MESSAGE_REVEAL = "message.reveal"
     PORTAL_CREATE = "portal.create"
     PORTAL_EXPIRE = "portal.expire"
     PORTAL_LOGOUT = "portal.logout"

@@ -69,7 +69,9 @@ class Runtime:
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
+        self.configuration = Configuration(
+            store, vault, clock, retry_after_ms=settings.retry_after_ms, redaction=settings.redaction
+        )
         self.alerts = Alerts(
             store=store,
             configuration=self.configuration,

@@ -15,6 +15,7 @@ from msgspec import Meta
 from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError, UserError
 from nicobar.model import Record
+from nicobar.redaction import Redaction
 from nicobar.retry_schedule import read_schedule
 from nicobar.sign_in_rules import OidcSettings, RoleRules, checked_oidc
 
@@ -178,6 +179,14 @@ class Settings(Record):
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
     ] = 90
+    redact: Annotated[
+        str,
+        Meta(
+            description="More personal data to mask, separated by commas: field names such as email, or paths such "
+            "as data.customer.name. Masked by default: card, license_key, sign_in_link, phone, billing_address. "
+            "-phone switches one off."
+        ),
+    ] = ""
     retry_schedule: Annotated[
         str,
         Meta(
@@ -320,6 +329,14 @@ class Settings(Record):
             return read_schedule(self.retry_schedule)
         except UserError as error:
             raise SettingsError("setting_invalid", f"Invalid retry_schedule. {error.detail}", error.fix) from error
+
+    @property
+    def redaction(self) -> Redaction:
+        """Raises SettingsError."""
+        try:
+            return Redaction(self.redact)
+        except UserError as error:
+            raise SettingsError("setting_invalid", f"Invalid redact. {error.detail}", error.fix) from error
 
     @property
     def allowed(self) -> AllowedAddresses:

@@ -46,6 +46,7 @@ from nicobar.store.catalogue import (
 )
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
+from nicobar.store.erasure import Erasure
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import (
@@ -77,7 +78,19 @@ from nicobar.store.users import Users
 
 
 class Store(
-    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Protocol
+    Queue,
+    Leases,
+    Catalogue,
+    Access,
+    Replays,
+    Retention,
+    Recovery,
+    Erasure,
+    History,
+    Users,
+    Drafts,
+    AlertLog,
+    Protocol,
 ):
     """A database with all of these protocols."""
 

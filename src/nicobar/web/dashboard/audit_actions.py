@@ -40,6 +40,7 @@ _NAMES = {
     AuditAction.EVENT_TYPE_IMPORT: noop("Event types imported"),
     AuditAction.MESSAGE_EXPUNGE: noop("Message payload deleted"),
     AuditAction.MESSAGE_RESEND: noop("Message resent"),
+    AuditAction.MESSAGE_REVEAL: noop("Personal data of message shown"),
     AuditAction.PORTAL_CREATE: noop("Portal link created"),
     AuditAction.PORTAL_EXPIRE: noop("Portal links expired"),
     AuditAction.PORTAL_LOGOUT: noop("Portal session ended"),

@@ -12,3 +12,10 @@ CREATE TABLE user_identities (
 );
 
 CREATE INDEX user_identities_of_user ON user_identities (user_id);
+
+-- === Personal data ===
+
+-- The backups that `nicobar backup` made of a database whose data was copied here: they keep what is deleted later.
+CREATE TABLE backups (path text COLLATE "C" PRIMARY KEY, taken_at_ms bigint NOT NULL);
+-- For deleting a customer's ids.
+CREATE INDEX sent_keys_by_message ON sent_keys (message_id);

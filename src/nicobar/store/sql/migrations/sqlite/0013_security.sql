@@ -12,3 +12,10 @@ CREATE TABLE user_identities (
 ) WITHOUT ROWID;
 
 CREATE INDEX user_identities_of_user ON user_identities (user_id);
+
+-- === Personal data ===
+
+-- The backups that `nicobar backup` made of this database: they keep what is deleted later.
+CREATE TABLE backups (path TEXT PRIMARY KEY, taken_at_ms INTEGER NOT NULL) WITHOUT ROWID;
+-- For deleting a customer's ids.
+CREATE INDEX sent_keys_by_message ON sent_keys (message_id);
