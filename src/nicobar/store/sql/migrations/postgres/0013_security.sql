@@ -1,6 +1,7 @@
 -- Who may do what, and what is kept of it.
 -- Oldest version that may run on it: 11
 
+-- === Sign-in ===
 
 -- Sign-in with OpenID Connect: the user of a provider's subject.
 CREATE TABLE user_identities (
