@@ -75,6 +75,10 @@ bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --ke
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N", ARGS=--postgresql)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Feed changed inputs to every parser for a long time (ARGS="TARGET ... --executions N --seconds S")
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(ARGS)
+
 .PHONY: dev
 dev: $(READY) ## Run Nicobar and the Customer.io emulator, restarted when the source changes
 	@$(BIN)/python scripts/dev.py
@@ -104,4 +108,4 @@ lock: $(READY) ## Pin the newest package versions that pyproject.toml allows
 	@$(LOCK) --constraint constraints.txt --upgrade --output-file constraints-runtime.txt
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz

@@ -10,6 +10,7 @@ from babel.dates import format_skeleton, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from playwright.async_api import expect
 
+from nicobar.web.api.shapes import moment
 from nicobar.web.dashboard.formats import formats
 from nicobar.web.dashboard.language import LANGUAGES
 from nicobar.web.dashboard.pages import environment
@@ -30,6 +31,14 @@ def shown(language: str, template: str, **values) -> str:
 def test_numbers_are_those_of_the_language(language, value):
     assert formats(language).number(value) == format_decimal(value, locale=language)
     assert formats(language).number(value + 0.5, 2) == format_decimal(value + 0.5, "#,##0.00", locale=language)
+
+
+@every_language
+@pytest.mark.parametrize(("at_ms", "year"), [(253_402_387_199_000, "9999"), (-62_135_596_860_000, "1")])
+def test_times_beyond_the_calendar_are_shown_as_its_ends(language, at_ms, year):
+    assert year in formats(language).exact(at_ms)
+    assert "UTC" in shown(language, "ago(at_ms, 0)", at_ms=at_ms)
+    assert moment(at_ms).year == int(year)
 
 
 @every_language

@@ -53,6 +53,8 @@ async def test_signed_out_visitors_see_and_change_nothing(nicobar):
         status, _, headers = await visitor.ask("POST", "/webhooks/new/customerio", {"name": "x"})
         assert (status, headers["location"]) == (303, "/login?next=%2Fwebhooks%2Fnew%2Fcustomerio")
         assert not nicobar.runtime.configuration.snapshot.endpoints
+        status, _, headers = await visitor.ask("POST", "//[", {"name": "x"})
+        assert (status, headers["location"]) == (303, "/login?next=%2F%2F%5B")
 
 
 async def test_a_form_shown_before_signing_in_again_still_works(nicobar):
@@ -126,7 +128,9 @@ async def test_over_https_cookies_are_secure(tmp_path):
             assert all("; Secure" in cooky for cooky in visitor.cookies)
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax", "//["]
+)
 async def test_signing_in_redirects_to_own_pages_only(nicobar, elsewhere):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)

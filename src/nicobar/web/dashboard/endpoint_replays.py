@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
+from nicobar.clock import unix_ms
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
@@ -148,7 +149,7 @@ def _moment(text: str) -> int:
         raise UserError(
             "time_invalid", "Invalid date and time: %(text)s.", "Use the format 2026-01-31 18:30.", text=repr(text)
         )
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return unix_ms(moment)
 
 
 def _last(fields: Fields, name: str) -> str:
