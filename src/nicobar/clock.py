@@ -34,7 +34,7 @@ _MS = timedelta(milliseconds=1)
 
 
 def utc_time(at_ms: int) -> datetime:
-    """Unix milliseconds in UTC. A time beyond the calendar, which an event may have, becomes its first or last one."""
+    """Unix milliseconds in UTC. A time beyond the calendar, which an event may have, becomes its nearest one."""
     return _EPOCH + min(max(at_ms, _FIRST_MS), _LAST_MS) * _MS
 
 

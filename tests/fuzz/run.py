@@ -22,7 +22,7 @@ from fuzz.names import target_names
 # Where found inputs are kept between runs, and those that failed.
 DIRECTORY = Path(".fuzz")
 EXECUTIONS = 1_000_000
-CHUNK_EXECUTIONS = 100_000
+CHUNK_EXECUTIONS = 50_000
 GUIDED_EXECUTIONS = 20_000
 MAX_INPUT_BYTES = 2_048
 MAX_UNIT_S = 20
@@ -36,39 +36,44 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=EXECUTIONS, help="for each target")
     parser.add_argument("--seconds", type=int, default=0, help="for all targets together; 0 for no limit")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--plain", action="store_true", help="without atheris: on from the inputs that it found before"
+    )
     parser.add_argument("--child", choices=["guided", "plain"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         run_one = guided if given.child == "guided" else plain
         return run_one(given.targets[0], given.executions, given.seed)
-    return run_all(given.targets or target_names(), given.executions, given.seconds, given.seed)
+    return run_all(given)
 
 
-def run_all(names: list[str], executions: int, seconds: int, seed: int) -> int:
+def run_all(given: argparse.Namespace) -> int:
     """Chunks of each target in turn, so that every target has had its share whenever the time ends."""
-    end_s = time.monotonic() + seconds if seconds else float("inf")
+    names = given.targets or target_names()
+    end_s = time.monotonic() + given.seconds if given.seconds else float("inf")
     done = dict.fromkeys(names, 0)
-    findings = dict.fromkeys(names, 0)
-    for chunk in itertools.count(seed):
-        left = [name for name in names if done[name] < executions and not findings[name]]
-        if not left:
+    failed: set[str] = set()
+    guided_first = not given.plain and find_spec("atheris") is not None
+    for chunk in itertools.count(given.seed):
+        left = [name for name in names if done[name] < given.executions and name not in failed]
+        if not left or time.monotonic() > end_s:
             break
+        is_guided = guided_first and chunk == given.seed
+        most = GUIDED_EXECUTIONS if is_guided else CHUNK_EXECUTIONS
         for name in left:
             if time.monotonic() > end_s:
-                return report(done, findings)
-            is_guided = chunk == seed and find_spec("atheris") is not None
-            count = min(GUIDED_EXECUTIONS if is_guided else CHUNK_EXECUTIONS, executions - done[name])
+                break
             started_s = time.monotonic()
-            ran, failed = run_chunk(name, count, chunk, "guided" if is_guided else "plain")
-            done[name] += ran
-            findings[name] += failed
+            count, is_broken = run_chunk(name, min(most, given.executions - done[name]), chunk, is_guided=is_guided)
+            done[name] += count
+            failed |= {name} if is_broken else set()
             print(f"{name:24} {done[name]:>10,}  {time.monotonic() - started_s:6.1f} s", flush=True)
-    return report(done, findings)
+    return report(done, failed)
 
 
-def run_chunk(name: str, count: int, seed: int, how: str) -> tuple[int, bool]:
+def run_chunk(name: str, count: int, seed: int, *, is_guided: bool) -> tuple[int, bool]:
     """How many inputs were run, and whether one failed."""
-    command = [sys.executable, "-m", "fuzz.run", name, "--child", how]
+    command = [sys.executable, "-m", "fuzz.run", name, "--child", "guided" if is_guided else "plain"]
     command += ["--executions", str(count), "--seed", str(seed)]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     counted = _DONE.search(ended.stderr)
@@ -77,15 +82,15 @@ def run_chunk(name: str, count: int, seed: int, how: str) -> tuple[int, bool]:
     return int(counted[1]) if counted else 0, ended.returncode != 0
 
 
-def report(done: dict[str, int], findings: dict[str, int]) -> int:
+def report(done: dict[str, int], failed: set[str]) -> int:
     for name, count in done.items():
-        print(f"{name:24} {count:>10,} executions, {'FAILED' if findings[name] else 'no findings'}")
-    print(f"{'all targets':24} {sum(done.values()):>10,} executions, {sum(findings.values())} findings")
-    return 1 if any(findings.values()) else 0
+        print(f"{name:24} {count:>10,} executions, {'FAILED' if name in failed else 'no findings'}")
+    print(f"{'all targets':24} {sum(done.values()):>10,} executions, {len(failed)} findings")
+    return 1 if failed else 0
 
 
 def plain(name: str, count: int, seed: int) -> int:
-    """Changes at random, of the seeds and of what was found before."""
+    """Changes at random, of the seeds and of the inputs found before."""
     target = import_module(f"fuzz.targets.{name}")
     found = [path.read_bytes() for path in sorted((DIRECTORY / "corpus" / name).glob("*"))]
     ran = 0

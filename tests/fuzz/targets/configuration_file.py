@@ -1,4 +1,4 @@
-"""The configuration file: read, or refused in one sentence."""
+"""The configuration file: read, or rejected in one sentence."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def run(data: bytes) -> None:
 
 
 def check_unreadable(kind, body: bytes, *, readable: bool) -> None:
-    """A body that cannot be read is stored all the same."""
+    """A body that cannot be read is stored, too."""
     event, why = read_event(kind, {}, body)
     assert (event.event_type == UNREADABLE_EVENT_TYPE) >= (why is not None)
     if readable:

@@ -1,4 +1,4 @@
-"""Pages of lists: any cursor is a place or refused, and walking on from page to page shows each item once."""
+"""Pages of lists: any cursor is a place or rejected, and walking on from page to page shows each item once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a connection: what arrives is answered or refused, in one piece or in many, and the application never gets
+"""Bytes of a connection: what arrives is answered or rejected, in one piece or in many, and the application never gets
 a request beyond the limits.
 """
 
@@ -38,7 +38,7 @@ SEEDS = (
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written."""
+    """Keeps the written bytes."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("203.0.113.7", 4711), "sockname": ("127.0.0.1", 80)})
@@ -122,7 +122,7 @@ class Door:
         assert len(self.pool) == 0
 
     async def settled(self) -> None:
-        """Until nothing happens any more but waiting for the client."""
+        """Until only the client can continue."""
         for _ in range(MAX_TURNS):
             before = len(self.state.tasks)
             await asyncio.sleep(0)
@@ -188,7 +188,7 @@ class Answers:
 
 
 def check_answers(written: bytes, requests: int) -> None:
-    """All of it is answers, at most one for each request and one that refuses."""
+    """All of it is answers, at most one for each request and one rejection."""
     answers = Answers()
     written = written.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
     if written:

@@ -1,4 +1,4 @@
-"""What a child process sends, taken over by whatever ran in it: a result within the limits, or refused."""
+"""What a child process sends, taken over by whatever ran in it: a result within the limits, or rejected."""
 
 from __future__ import annotations
 

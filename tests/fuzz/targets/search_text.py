@@ -43,7 +43,7 @@ def run(data: bytes) -> None:
 
 
 def check_plainly(body: bytes, path: tuple[str, ...], value: str) -> None:
-    """A text at a path of names alone is found exactly if it is there."""
+    """A text at a path of names alone is found exactly if the payload has it."""
     if any(step.isdecimal() for step in path):
         return
     try:

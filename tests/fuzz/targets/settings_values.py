@@ -38,8 +38,7 @@ def run(data: bytes) -> None:
         file = File(toml_of(it, ("a", "port"), NAMES) if it.flag() else it.chunk())  # type: ignore[assignment]
     environment = {f"NICOBAR_{it.pick(NAMES).upper()}": it.pick((*TEXTS, it.text(20))) for _ in range(it.byte() % 4)}
     flags = {it.pick(NAMES): it.pick((*TEXTS, None)) for _ in range(it.byte() % 3)}
-    for name, text in [(it.pick(URL_SETTINGS), it.pick(URLS)) for _ in range(it.byte() % 3)]:
-        flags[name] = text
+    flags |= {it.pick(URL_SETTINGS): it.pick(URLS) for _ in range(it.byte() % 3)}
     try:
         settings = read_settings(flags, environment, file)
     except SettingsError as error:

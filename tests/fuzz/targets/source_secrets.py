@@ -1,4 +1,4 @@
-"""Signing secrets that people paste: refused without repeating them, or fit to verify what is signed with them."""
+"""Signing secrets that people paste: rejected without repeating them, or able to verify their own signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times and days as people and programs write them: Unix milliseconds, or refused."""
+"""Times and days as people and programs write them: Unix milliseconds, or rejected."""
 
 from __future__ import annotations
 
