@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from nicobar.web.api.shapes import moment
 from nicobar.web.dashboard.formats import formats
 from nicobar.web.dashboard.language import LANGUAGES
-from nicobar.web.dashboard.pages import environment
+from nicobar.web.dashboard.pages import environment, iso
 from support.browser import browser
 from support.installation import installation, open_page, set_password
 
@@ -37,7 +37,7 @@ def test_numbers_are_those_of_the_language(language, value):
 @pytest.mark.parametrize(("at_ms", "year"), [(253_402_387_199_000, "9999"), (-62_135_596_860_000, "1")])
 def test_times_beyond_the_calendar_are_shown_as_its_ends(language, at_ms, year):
     assert year in formats(language).exact(at_ms)
-    assert "UTC" in shown(language, "ago(at_ms, 0)", at_ms=at_ms)
+    assert iso(at_ms).startswith(year.zfill(4))
     assert moment(at_ms).year == int(year)
 
 

@@ -1,5 +1,5 @@
-"""Bytes of a connection: what arrives is answered or rejected, in one piece or in many, and the application never gets
-a request beyond the limits.
+"""Bytes of a connection: requests are answered or rejected, in one piece or in many, and the application never gets
+one beyond the limits.
 """
 
 from __future__ import annotations

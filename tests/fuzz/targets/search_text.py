@@ -27,7 +27,7 @@ def run(data: bytes) -> None:
         query = f"{it.pick(('$.', ''))}{it.pick('.[')[0].join(steps)} {it.pick(('=', '==', '= '))} {it.pick(VALUES)}"
         body = json.dumps(it.json(NAMES, VALUES)).encode("utf-8", "surrogatepass")
     else:
-        query, body = it.text(), it.rest()
+        query, body = it.text() * it.pick((1, 1, 1, 40)), it.rest()
     sought = read_search(query)
     assert len(sought.path) <= MAX_PATH_STEPS
     _ = sought.contains

@@ -8,12 +8,13 @@ import shutil
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from unittest import mock
 from urllib.parse import quote, urlencode, urlsplit
 
 import nicobar.runtime
 import nicobar.store
+from fuzz.asgi import ask
 from fuzz.choices import HOSTILE, Choices
 from fuzz.targets.api_requests import NAMES, query_of
 from nicobar.connectors import NoResponse, Request
@@ -28,6 +29,8 @@ from support.api import make_token
 from support.installation import PASSWORD, SAME_ORIGIN
 from support.records import make_endpoint, make_source
 
+# More than forms may have.
+MANY_FIELDS = 1_100
 # What changes add up to is thrown away after so many requests.
 MAX_REQUESTS = 2_000
 FIELDS = (
@@ -126,28 +129,7 @@ class House:
     async def ask(
         self, method: str, path: str, query: bytes, body: bytes, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        sent: list[dict[str, Any]] = []
-        scope = {
-            "type": "http",
-            "scheme": "https",
-            "method": method,
-            "path": path,
-            "raw_path": quote(path).encode(),
-            "query_string": query,
-            "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()],
-            "client": ("203.0.113.7", 4711),
-            "extensions": {},
-        }
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.app(scope, receive, send)
-        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
-        return sent[0]["status"], given, b"".join(message.get("body", b"") for message in sent[1:])
+        return await ask(self.app, method, path, query, body, headers)
 
     def close(self) -> None:
         self.loop.run_until_complete(self.stack.aclose())
@@ -203,7 +185,8 @@ def page_request(it: Choices, house: House) -> tuple[str, str, bytes, bytes, dic
     # A sign-in hashes, and an owner who signs out or removes themselves ends all that follows.
     signed_in = not row.path.startswith(("/login", "/logout", "/setup", "/settings/users", "/settings/account"))
     pairs = [(it.pick(FIELDS), it.pick((*TEXTS, it.text(20)))) for _ in range(it.byte() % 6)]
-    query = urlencode(pairs).encode() if it.byte() % 4 else it.chunk(40)
+    many = MANY_FIELDS if it.byte() % 32 == 31 else 1
+    query = urlencode(pairs * many).encode() if it.byte() % 4 else it.chunk(40)
     body = urlencode([(it.pick(FIELDS), it.pick((*TEXTS, it.text(40)))) for _ in range(it.byte() % 8)]).encode()
     headers = {**FORM, **SAME_ORIGIN, "accept-language": it.pick(("ko", "en", it.text(10)))}
     if signed_in and it.byte() % 8:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from nicobar.crypto import hash_token
 from nicobar.model import Token
@@ -86,5 +86,5 @@ def _cookies(header: str) -> dict[str, str]:
 
 def _sign_in_first(scope: Message, visitor: Visitor) -> Response[bytes]:
     """A form of a signed-out visitor has no effect; after signing in, they return to its page."""
-    wanted = visitor.path if scope["method"] in SAFE_METHODS else visitor.path.partition("?")[0]
+    wanted = visitor.path if scope["method"] in SAFE_METHODS else urlsplit(visitor.path).path
     return redirect("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}")
