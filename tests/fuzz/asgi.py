@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 
 async def ask(
-    app: Any, method: str, path: str, query: bytes, body: bytes, headers: dict[str, str]
+    app: Any, method: str, path: str, *, headers: dict[str, str], query: bytes = b"", body: bytes = b""
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the answer."""
     sent: list[dict[str, Any]] = []

@@ -10,9 +10,16 @@ from fuzz.mutations import mutations
 from fuzz.names import target_names
 
 SEED = 20_261_127
-EXECUTIONS = 1_000
+EXECUTIONS = 500
 # Those that cost more.
-FEWER_EXECUTIONS = {"whole_application": 150, "settings_values": 200, "transformation_output": 300}
+FEWER_EXECUTIONS = {
+    "addresses": 200,
+    "api_requests": 300,
+    "emulator_requests": 150,
+    "settings_values": 150,
+    "transformation_output": 200,
+    "whole_application": 150,
+}
 
 
 @pytest.mark.parametrize("name", target_names())

@@ -6,6 +6,7 @@ import json
 from urllib.parse import quote
 
 from fuzz.choices import HOSTILE, Choices
+from fuzz.typed import body_of, query_of
 from nicobar.errors import Refusal
 from nicobar.web.api.app import OPERATIONS
 from nicobar.web.api.errors import Invalid, InvalidRequest, answer_to
@@ -41,9 +42,11 @@ def run(data: bytes) -> None:
     row, signature = it.pick(ROWS)
     names = NAMES[row]
     path = {parameter.argument: it.pick(("default", "1", it.text(40))) for parameter in signature.path}
-    query = it.chunk(60) if it.byte() % 4 == 3 else query_of(it, names)
+    query = it.chunk(60) if it.byte() % 4 == 3 else odd_query_of(it, names) if it.flag() else query_of(it, signature)
     if it.byte() % 8 == 7:
         body = it.rest()
+    elif it.flag():
+        body = json.dumps(body_of(it, signature, names)).encode("utf-8", "surrogatepass")
     else:
         value = {it.name(names): it.json(names, VALUES, 3) for _ in range(it.byte() % 6)}
         body = json.dumps(value if it.byte() % 8 else it.json(names, VALUES)).encode("utf-8", "surrogatepass")
@@ -58,6 +61,6 @@ def run(data: bytes) -> None:
     assert arguments.keys() <= known
 
 
-def query_of(it: Choices, names: tuple[str, ...]) -> bytes:
+def odd_query_of(it: Choices, names: tuple[str, ...]) -> bytes:
     pairs = [f"{quote(it.name(names))}={quote(str(it.pick(VALUES)))}" for _ in range(it.byte() % 4)]
     return "&".join(pairs).encode()

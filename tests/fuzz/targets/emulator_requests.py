@@ -14,7 +14,7 @@ from nicobar.emulator.state import State
 
 # What requests add up to is thrown away after so many.
 MAX_REQUESTS = 500
-# demo-site and demo-key, which everybody knows.
+# demo-site and demo-key, the emulator's own.
 HEADERS = {"authorization": "Basic ZGVtby1zaXRlOmRlbW8ta2V5", "content-type": "application/json"}
 PLACES = ("/emulator/faults", "/emulator/campaigns", "/emulator/settings", "/campaigns", "/emulator/people?limit=1")
 SEEDS = (bytes(20), *(bytes([number, 1, number, 3, 5, 7]) * 6 for number in range(12)))
@@ -40,10 +40,10 @@ def run(data: bytes) -> None:
     it = Choices(data)
     method, path, value = request_of(it)
     body = it.rest() if it.byte() % 8 == 7 else json.dumps(value).encode("utf-8", "surrogatepass")
-    status, _, _ = town.loop.run_until_complete(ask(town.app, method, path, b"", body, HEADERS))
+    status, _, _ = town.loop.run_until_complete(ask(town.app, method, path, body=body, headers=HEADERS))
     assert status < 500, (method, path, body)
     if it.byte() % 16 == 0:
-        status, _, _ = town.loop.run_until_complete(ask(town.app, "GET", "/", b"", b"", {}))
+        status, _, _ = town.loop.run_until_complete(ask(town.app, "GET", "/", headers={}))
         assert status == 200
 
 

@@ -15,14 +15,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import nicobar.runtime
 import nicobar.store
 from fuzz.asgi import ask
-from fuzz.choices import HOSTILE, Choices
-from fuzz.targets.api_requests import NAMES, query_of
+from fuzz.choices import Choices
+from fuzz.targets.api_requests import NAMES, ROWS, odd_query_of
+from fuzz.typed import body_of, query_of
 from nicobar.connectors import NoResponse, Request
 from nicobar.crypto import new_webhook_secret
 from nicobar.reasons import plain
 from nicobar.sandbox import Canceled, Job
 from nicobar.settings import Role, Settings
-from nicobar.web.api.app import OPERATIONS as API
 from nicobar.web.dashboard.app import OPERATIONS as PAGES
 from nicobar.web.operations import Operation
 from support.api import make_token
@@ -113,23 +113,14 @@ class House:
         body = json.dumps({"eventType": "a.b", "payload": {"data": {"customer": {"customer_id": "c"}}}}).encode()
         headers = {"authorization": f"Bearer {self.token}"}
         _, _, answer = await self.ask("POST", f"/api/v1/app/{app_id}/msg", b"", body, headers)
-        self.keys = (
-            app_id,
-            made.id,
-            source.id,
-            json.loads(answer)["id"],
-            "default",
-            "a.b",
-            "c",
-            "owner",
-            "1",
-            source.token,
-        )
+        message_id = json.loads(answer)["id"]
+        self.ids = {"app_id": app_id, "endpoint_id": made.id, "source_id": source.id, "msg_id": message_id}
+        self.ids |= {"message_id": message_id, "event_type_name": "a.b", "connector_id": "http", "kind": "http"}
 
     async def ask(
         self, method: str, path: str, query: bytes, body: bytes, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        return await ask(self.app, method, path, query, body, headers)
+        return await ask(self.app, method, path, query=query, body=body, headers=headers)
 
     def close(self) -> None:
         self.loop.run_until_complete(self.stack.aclose())
@@ -164,20 +155,29 @@ def close() -> None:
 def path_of(it: Choices, row: Operation, house: House) -> str:
     path = row.plain_path
     for name in row.path_names:
-        key = it.pick(house.keys) if it.byte() % 8 else it.text(20)
+        right = house.ids.get(name, "1")
+        key = right if it.byte() % 8 else it.pick((*house.ids.values(), "%", it.text(20)))
         path = path.replace(f"{{{name}}}", key if it.byte() % 4 else quote(key))
-    return (
-        path if it.byte() % 16 else it.pick(("//[", "/\\", path + "/", path + "//", "/../" + path, "/" + it.text(20)))
-    )
+    odd = ("//[", "/\\", path + "/", path + "//", "/../" + path, "/" + it.text(20))
+    return path if it.byte() % 16 != 15 else it.pick(odd)
 
 
 def api_request(it: Choices, house: House) -> tuple[str, str, bytes, bytes, dict[str, str]]:
-    row = it.pick(API)
-    names = NAMES[row]
+    row, signature = it.pick(ROWS)
     path = path_of(it, row, house)
-    body = json.dumps({it.name(names): it.json(names, (*TEXTS, *HOSTILE), 3) for _ in range(it.byte() % 6)})
-    headers = {"authorization": f"Bearer {house.token}", "idempotency-key": it.pick(("", "a", it.text(20)))}
-    return row.method, path, query_of(it, names), body.encode("utf-8", "surrogatepass"), headers
+    query = query_of(it, signature) if it.byte() % 4 else odd_query_of(it, NAMES[row])
+    value = None if signature.body is None else body_of(it, signature, NAMES[row])
+    body = b"" if value is None else json.dumps(value).encode("utf-8", "surrogatepass")
+    headers = {"authorization": f"Bearer {house.token}"}
+    if it.byte() % 8 == 7:
+        headers["idempotency-key"] = it.pick(("", "a", it.text(20)))
+    return method_of(it, row), path, query, body, headers
+
+
+def method_of(it: Choices, row: Operation) -> str:
+    """Mostly another one than that of a deletion: most requests are about what exists."""
+    deletes = row.method == "DELETE" or row.path.endswith(("/delete", "/remove"))
+    return "GET" if deletes and it.byte() % 16 != 15 else row.method
 
 
 def page_request(it: Choices, house: House) -> tuple[str, str, bytes, bytes, dict[str, str]]:
@@ -191,4 +191,4 @@ def page_request(it: Choices, house: House) -> tuple[str, str, bytes, bytes, dic
     headers = {**FORM, **SAME_ORIGIN, "accept-language": it.pick(("ko", "en", it.text(10)))}
     if signed_in and it.byte() % 8:
         headers["cookie"] = house.cookie
-    return row.method, path_of(it, row, house), query, body, headers
+    return method_of(it, row), path_of(it, row, house), query, body, headers
