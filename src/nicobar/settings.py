@@ -311,8 +311,12 @@ class Settings(Record):
                 "Incomplete email settings: alerts need alert_smtp_url and alert_mail_from.",
                 "Set both, and alert_mail_to or an alert target of the kind email.",
             )
-        url = urlsplit(self.alert_smtp_url)
-        if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):
+        try:
+            url = urlsplit(self.alert_smtp_url)
+            is_valid = url.scheme in {"smtp", "smtps"} and bool(url.hostname) and url.port != 0
+        except ValueError:
+            is_valid = False
+        if self.alert_smtp_url and not is_valid:
             raise SettingsError(
                 "setting_invalid",
                 "Invalid alert_smtp_url: must be smtp://[user:password@]host[:port] or smtps://….",
@@ -419,9 +423,13 @@ def shown(settings: Settings, name: str) -> str:
     text = str(getattr(settings, name))
     if name in SECRETS:
         return "***" if text else ""
-    parts = urlsplit(text) if "://" in text else None
-    if parts is None:
+    if "://" not in text:
         return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        # It is unknown which part is the password.
+        return "***"
     if name == "outbound_proxy" and parts.password is None and parts.username:
         # Some proxies take a token for the user.
         return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()

@@ -100,9 +100,14 @@ def with_form(visitor: Visitor, scope: Message) -> Visitor:
     """The visitor with the request's form, if any. Raises Refusal 400 for a form with too many fields."""
     if headers_of(scope).get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         return visitor
-    text = body_of(scope).decode("utf-8", "replace")
+    every = form_fields(body_of(scope).decode("utf-8", "replace"))
+    return msgspec.structs.replace(visitor, form={name: values[-1] for name, values in every.items()}, every=every)
+
+
+def form_fields(text: str) -> dict[str, tuple[str, ...]]:
+    """All values of each field of a form, in a body or a query. Raises Refusal 400 for too many."""
     try:
-        every = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise Refusal(
             400,
@@ -111,11 +116,7 @@ def with_form(visitor: Visitor, scope: Message) -> Visitor:
             "Send fewer fields.",
             max_fields=MAX_FIELDS,
         ) from error
-    return msgspec.structs.replace(
-        visitor,
-        form={name: values[-1] for name, values in every.items()},
-        every={name: tuple(values) for name, values in every.items()},
-    )
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def cookie(name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> str:
