@@ -292,4 +292,4 @@ async def test_running_process_looks_by_itself_and_sends(tmp_path):
         (kept,) = runtime.configuration.snapshot.alert_targets
         assert kept == hook
         result = await runtime.alerts.test_target(kept)
-        assert result.error.startswith("status "), "the emulator has no such path"
+        assert result.reason.code == "status", "the emulator has no such path"

@@ -193,7 +193,7 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
         if endpoint.paused_by_hand:
             raise NicobarError(
                 "endpoint_paused",
-                f"paused: {str(endpoint.paused_reason).removesuffix('.')}.",
+                f"{'on hold' if endpoint.on_hold else 'paused'}: {str(endpoint.paused_reason).removesuffix('.')}.",
                 f"Resume it: {resume}.",
             )
         raise NicobarError(

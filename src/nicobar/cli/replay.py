@@ -111,7 +111,7 @@ async def _tell_effect(
     *,
     new_ids: bool,
 ) -> None:
-    configuration = Configuration(it.store, it.vault, it.clock)
+    configuration = Configuration(it.store, it.vault, it.clock, redaction=it.settings.redaction)
     await configuration.refresh()
     async with sandbox_of(it.settings) as sandbox:
         services = EffectServices(it.store, configuration, it.vault, sandbox, it.clock)
@@ -255,14 +255,14 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
     if (message is None) == (customer is None):
         raise UserError("expunge_what", "No message or customer given.", "Use either --message or --customer.")
 
-    async def run() -> int:
+    async def run() -> tuple[int, list[str]]:
         async with open_services(settings_of(flags)) as it:
             if not yes:
                 data = f"the payload of {message}" if message else f"all data of {customer}"
                 _confirm(f"Permanently delete {data}?")
             if message is not None:
                 found = await it.store.message(message)
-                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found))
+                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found)), []
             app = next(
                 (
                     application
@@ -273,16 +273,16 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             )
             if app is None:
                 raise UserError("app_unknown", f"Application {app_uid!r} not found.", "Choose one with --app.")
-            messages, done = 0, False
-            while not done:
-                step, done = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
-                messages += step
-            return messages
+            messages, report = 0, None
+            while report is None:
+                erased = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
+                messages, report = messages + erased.messages, erased.report
+            return messages, report.outline()
 
-    done = run_loop(run())
+    done, lines = run_loop(run())
     if not done:
         raise UserError("nothing_found", f"No data found for {message or customer}.", "Check the id.")
-    click.echo(f"Deleted the data of {plural(done, 'message')}.")
+    click.echo("\n".join([f"Deleted the data of {plural(done, 'message')}.", *lines]))
 
 
 def _confirm(question: str) -> None:
