@@ -118,7 +118,7 @@ wheels: $(READY) ## Download the runtime packages as wheels for every supported 
 
 LOCK_OPTIONS = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command 'make lock' --quiet
-LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra postgresql $(LOCK_OPTIONS)
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra oidc --extra postgresql $(LOCK_OPTIONS)
 LOCK_TOOLS = $(BIN)/uv pip compile --group audit --group fuzz $(LOCK_OPTIONS)
 lock: $(READY) ## Pin the newest package versions that pyproject.toml allows
 	@$(LOCK) --extra dev --upgrade --output-file constraints.txt

@@ -25,8 +25,9 @@ from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
+from nicobar.sandbox.pool import SandboxPool
 from nicobar.setting_sources import read_origins, read_settings
-from nicobar.settings import SECRETS, LogFormat, Settings, description
+from nicobar.settings import SECRETS, Layers, LogFormat, Settings, description
 from nicobar.store import Snapshot, Store
 from nicobar.store.location import locate
 from nicobar.use_cases.edit import Actor, Edit
@@ -125,6 +126,11 @@ def origins_of(flags: dict[str, Any]) -> dict[str, str]:
     return read_origins(
         {key: value for key, value in flags.items() if key != "settings_file"}, file=flags["settings_file"]
     )
+
+
+def sandbox_of(settings: Settings) -> SandboxPool:
+    """The sandbox of a command."""
+    return SandboxPool(children=1, walled=settings.sandbox is Layers.SYSTEM)
 
 
 def start_logs(settings: Settings) -> None:

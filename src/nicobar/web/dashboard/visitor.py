@@ -16,6 +16,7 @@ from nicobar.web.middleware.body import body_of
 SESSION = "nicobar_session"
 LANGUAGE = "nicobar_language"
 THEME = "nicobar_theme"
+ATTEMPT = "nicobar_sign_in"
 THEMES = ("auto", "light", "dark")
 SESSION_MS = 14 * 24 * 3_600_000
 CHOICE_S = 365 * 24 * 3_600
@@ -27,7 +28,7 @@ _VISITOR = "nicobar.visitor"  # where the visitor is in an ASGI scope
 class Visitor(Record):
     """A `user`, a visitor with a `link` to one application, or neither. `session` is the cookie of either. `base_url`
     is the URL under which the browser reached this process, `address` is the browser's IP address. `form` has the
-    last value of each field of a POST, `every` has all of them.
+    last value of each field of a POST, `every` has all of them. `attempt` is a sealed sign-in attempt.
     """
 
     user: User | None
@@ -40,6 +41,7 @@ class Visitor(Record):
     path: str
     form: dict[str, str] = {}
     every: dict[str, tuple[str, ...]] = {}
+    attempt: str = ""
     link: Token | None = None
 
     @property
