@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
-from nicobar.crypto import Vault
+from nicobar.crypto import Vault, sealed_prefix
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
 from nicobar.model import Customer, Endpoint, Message, Source
@@ -91,6 +92,17 @@ def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
     if not endpoint.sealed_headers:
         return {}
     return _opened(vault, endpoint.sealed_headers, f"{endpoint.id}/headers", dict[str, str])
+
+
+def secrets_of(vault: Vault, endpoint: Endpoint) -> tuple[dict[str, str], dict[str, str]]:
+    """Credentials and headers. Raises StoreUnusable if they were sealed with another key or are malformed."""
+    return endpoint_credentials(vault, endpoint), endpoint_headers(vault, endpoint)
+
+
+def follow_key(vault: Vault, snapshot: Snapshot) -> None:
+    """Changes of this configuration are sealed with its key."""
+    if snapshot.key is not None:
+        vault.seal_with(snapshot.key.key_id, names_keys=bool(snapshot.key.replaced_key_ids))
 
 
 def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
@@ -207,6 +219,7 @@ class Configuration:
                 listener()
 
     def _open(self, snapshot: Snapshot) -> None:
+        follow_key(self._vault, snapshot)
         self._sources, self._kinds, self._unusable_sources = {}, {}, {}
         for source in snapshot.sources:
             self._open_source(source)
@@ -351,6 +364,22 @@ class Configuration:
     def _keep_or_open(self, endpoint: Endpoint) -> OpenEndpoint:
         """Keeps the destination, with what it has learned, while its settings are the same."""
         earlier = self._endpoints.get(endpoint.seq)
+        if earlier is not None:
+            endpoint = self._as_sealed_before(earlier.endpoint, endpoint)
         if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
             return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
         return open_endpoint(self._vault, endpoint)
+
+    def _as_sealed_before(self, earlier: Endpoint, endpoint: Endpoint) -> Endpoint:
+        """The endpoint with its secrets in the former bytes where they are the same under another key: the bytes tell
+        whether its destination has changed, which would reset its breaker.
+        """
+        if not endpoint.sealed_credentials.startswith(sealed_prefix(self._vault.key_id)):
+            return endpoint
+        same = msgspec.structs.replace(
+            endpoint, sealed_credentials=earlier.sealed_credentials, sealed_headers=earlier.sealed_headers
+        )
+        with suppress(StoreUnusable):
+            if secrets_of(self._vault, same) == secrets_of(self._vault, endpoint):
+                return same
+        return endpoint

@@ -45,6 +45,7 @@ from nicobar.store.catalogue import (
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.history import History
+from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import (
     NO_SHARES,
@@ -75,7 +76,7 @@ from nicobar.store.users import Users
 
 
 class Store(
-    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Protocol
+    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Keys, Protocol
 ):
     """A database with all of these protocols."""
 

@@ -14,7 +14,7 @@ from nicobar.connectors.signing_secrets import SignatureScheme, new_secret
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
 from nicobar.model import Details, Endpoint, Record
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
+from nicobar.pipeline.configuration import seal_credentials, seal_headers, secrets_of
 from nicobar.store import PutEndpoint
 from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
@@ -208,7 +208,7 @@ def _stored(vault: Vault, endpoint: Endpoint, *, may_be_lost: bool) -> tuple[dic
     the cure; else raises StoreUnusable.
     """
     try:
-        return endpoint_credentials(vault, endpoint), endpoint_headers(vault, endpoint)
+        return secrets_of(vault, endpoint)
     except StoreUnusable:
         if not may_be_lost:
             raise

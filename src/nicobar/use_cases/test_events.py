@@ -34,6 +34,7 @@ from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
 from nicobar.use_cases.dry_run import run_event
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+from nicobar.use_cases.sealed_answers import answer_purpose, test_owner
 
 MAX_SHOWN_BODY_CHARS = 65_536
 MAX_SHOWN_RESPONSE_CHARS = 4_096
@@ -96,7 +97,7 @@ async def send_test_event(
     """Sends what the handler returns for an event, once for each `test_id` over all processes. Raises
     UserError if there is nothing to send, and SandboxError; then it may be called again.
     """
-    owner = _owner(target.subject_id)
+    owner = test_owner(target.subject_id)
     now_ms = services.clock.now_ms()
     if await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS) is not None:
         return
@@ -105,7 +106,7 @@ async def send_test_event(
     except NicobarError:
         await services.store.drop_answer(owner, test_id)
         raise
-    body = services.vault.seal(msgspec.json.encode(event), f"{owner}/{test_id}")
+    body = services.vault.seal(msgspec.json.encode(event), answer_purpose(owner, test_id, ""))
     await services.store.keep_answer(owner, test_id, status=HTTPStatus.OK, body=body)
 
 
@@ -113,7 +114,7 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     """The result of a test event; waits while it is being sent. Raises Refusal 404 for an unknown one, 409 where it
     is not finished after MAX_WAIT_MS.
     """
-    owner = _owner(subject_id)
+    owner = test_owner(subject_id)
     for _ in range(MAX_WAIT_MS // POLL_MS):
         kept = await services.store.answer(owner, test_id)
         if kept is None:
@@ -121,7 +122,7 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
                 404, "not_found", "Test event %(id)s not found.", "Results are kept for 12 hours.", id=test_id
             )
         if kept.status:
-            body = services.vault.unseal(kept.body, f"{owner}/{test_id}")
+            body = services.vault.unseal(kept.body, answer_purpose(owner, test_id, ""))
             return msgspec.json.decode(body, type=SentTestEvent)
         await asyncio.sleep(POLL_MS / 1000)
     raise Refusal(
@@ -130,11 +131,6 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
         "The test event has no result yet.",
         "Reload this page, or check at the destination whether the event arrived.",
     )
-
-
-def _owner(subject_id: str) -> str:
-    """Results are kept like the answers to idempotent requests."""
-    return f"test/{subject_id}"
 
 
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:

@@ -43,6 +43,7 @@ from nicobar.store.stored_reasons import read_attempt, reason_column
 from nicobar.store.tables.base import Tables, existing, json_text, write_audit_line
 from nicobar.store.tables.drafts import remove_unchanged
 from nicobar.store.tables.history import deliveries_of_messages
+from nicobar.store.tables.keys import sealing_key
 from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
@@ -89,6 +90,7 @@ def _snapshot(session: Session) -> Snapshot:
         endpoints=tuple(endpoint(row) for row in session.rows("endpoints")),
         event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in session.rows("event_types")),
         alert_targets=tuple(_alert_target(row) for row in session.rows("alert_targets")),
+        key=sealing_key(session),
     )
 
 
