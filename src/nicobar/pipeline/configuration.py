@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault, sealed_prefix
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
+from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
@@ -58,11 +59,29 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class OpenEndpoint:
-    """An endpoint with its connector and its opened destination."""
+    """An endpoint with its connector and its opened destination. `secret_variables` are for the handler only.
+    `hidden` are their values, which nothing shows; `confidential` are credentials and headers too, which a response
+    may repeat. `secret_headers` are names in lower case.
+    """
 
     endpoint: Endpoint
     connector: Connector
     destination: Destination
+    secret_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret_headers: frozenset[str] = frozenset()
+    hidden: Secrets = NO_SECRETS
+    confidential: Secrets = NO_SECRETS
+
+    def without_secrets(self) -> OpenEndpoint:
+        """The endpoint for code of someone who may not change it: the handler gets masks for secret variables."""
+        return replace(self, secret_variables=dict.fromkeys(self.secret_variables, MASK))
+
+    def shown_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Headers of a request as people may see them. Those that look like credentials are masked elsewhere."""
+        return {
+            name: MASK if name.lower() in self.secret_headers else self.hidden.masked(value)
+            for name, value in headers.items()
+        }
 
 
 def seal_source_secrets(vault: Vault, source_id: str, secrets: Sequence[str]) -> bytes:
@@ -94,6 +113,17 @@ def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
     return _opened(vault, endpoint.sealed_headers, f"{endpoint.id}/headers", dict[str, str])
 
 
+def seal_variables(vault: Vault, endpoint_id: str, variables: dict[str, str]) -> bytes:
+    return vault.seal(msgspec.json.encode(variables), f"{endpoint_id}/variables") if variables else b""
+
+
+def endpoint_variables(vault: Vault, endpoint: Endpoint | PutEndpoint) -> dict[str, str]:
+    """The secret variables. Raises StoreUnusable if they were sealed with another key or are malformed."""
+    if not endpoint.sealed_variables:
+        return {}
+    return _opened(vault, endpoint.sealed_variables, f"{endpoint.id}/variables", dict[str, str])
+
+
 def secrets_of(vault: Vault, endpoint: Endpoint) -> tuple[dict[str, str], dict[str, str]]:
     """Credentials and headers. Raises StoreUnusable if they were sealed with another key or are malformed."""
     return endpoint_credentials(vault, endpoint), endpoint_headers(vault, endpoint)
@@ -120,9 +150,25 @@ def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
 def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
     """Raises NicobarError if the connector, its settings or its credentials cannot be used."""
     kind = connector(endpoint.connector)
-    credentials = endpoint_credentials(vault, endpoint)
-    destination = kind.open(endpoint.settings, credentials, endpoint_headers(vault, endpoint))
-    return OpenEndpoint(endpoint=endpoint, connector=kind, destination=destination)
+    credentials, headers = secrets_of(vault, endpoint)
+    return _opened_endpoint(vault, endpoint, kind.open(endpoint.settings, credentials, headers))
+
+
+def _opened_endpoint(vault: Vault, endpoint: Endpoint, destination: Destination) -> OpenEndpoint:
+    credentials, headers = secrets_of(vault, endpoint)
+    variables = endpoint_variables(vault, endpoint)
+    secret = {name.lower(): value for name, value in headers.items() if name.lower() not in endpoint.public_headers}
+    # The part behind a scheme, such as Bearer, is the secret.
+    sent = [*credentials.values(), *secret.values(), *(value.rpartition(" ")[2] for value in secret.values())]
+    return OpenEndpoint(
+        endpoint=endpoint,
+        connector=connector(endpoint.connector),
+        destination=destination,
+        secret_variables=variables,
+        secret_headers=frozenset(secret),
+        hidden=Secrets(variables),
+        confidential=Secrets(variables, sent),
+    )
 
 
 class Configuration:
@@ -374,7 +420,10 @@ class Configuration:
         if earlier is not None:
             endpoint = self._as_sealed_before(earlier.endpoint, endpoint)
         if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
-            return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
+            known = (earlier.endpoint.sealed_variables, earlier.endpoint.public_headers)
+            if known == (endpoint.sealed_variables, endpoint.public_headers):
+                return replace(earlier, endpoint=endpoint)
+            return _opened_endpoint(self._vault, endpoint, earlier.destination)
         return open_endpoint(self._vault, endpoint)
 
     def _as_sealed_before(self, earlier: Endpoint, endpoint: Endpoint) -> Endpoint:

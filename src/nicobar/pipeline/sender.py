@@ -21,8 +21,10 @@ from nicobar.connectors import (
     Request,
     Response,
     Transport,
+    is_credential,
 )
 from nicobar.logs import log
+from nicobar.masking import MASK, MIN_CREDENTIAL_CHARS
 from nicobar.metrics import Metrics
 from nicobar.model import BreakerState, DeliveryState, RequestRecord
 from nicobar.pipeline import batching
@@ -60,6 +62,7 @@ class _Item:
 class _Exchange:
     """A request, its response, and the outcome of each call."""
 
+    target: OpenEndpoint
     request: Request
     answer: Response | NoResponse
     outcomes: Sequence[Outcome]
@@ -117,7 +120,7 @@ class Sender:
             return [late]
         answer = await self._transport.send(request)
         self._count(target, answer)
-        read = target.destination.read(calls, answer)
+        read = [_without_secrets(target, outcome) for outcome in target.destination.read(calls, answer)]
         outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
@@ -130,7 +133,7 @@ class Sender:
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
             return [*first, *await self._send(target, _sendable(items[half:], items), gate, deadline_ms)]
-        exchange = _Exchange(request, answer, outcomes, _refused_together(merged, outcomes))
+        exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes))
         if any(exchange.refused):
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
         _note_merged(items, merged)
@@ -250,6 +253,13 @@ def _firsts(items: Sequence[_Item]) -> list[str]:
     return [owner.claimed.message.id for owner in firsts.values()]
 
 
+def _without_secrets(target: OpenEndpoint, outcome: Outcome) -> Outcome:
+    """A response may repeat what was sent, and a reason quotes the response."""
+    if isinstance(outcome, Delivered) or not target.confidential:
+        return outcome
+    return msgspec.structs.replace(outcome, reason=outcome.reason.with_texts(target.confidential.masked))
+
+
 def _start_of(body: bytes) -> str:
     """The first characters of a response; the rest of a large one is not decoded."""
     # A character of UTF-8 has at most four bytes.
@@ -315,13 +325,14 @@ def _noted(
     own: dict[int, list[bytes]] = {}
     for item in all_items:
         own.setdefault(id(item.owner), []).append(item.call.body)
-    headers = exchange.request.shown_headers
-    response = _start_of(answer.body) if isinstance(answer, Response) else ""
-    response_headers = answer.kept_headers if isinstance(answer, Response) else {}
+    headers = exchange.target.shown_headers(exchange.request.shown_headers)
+    confidential = exchange.target.confidential
+    response = confidential.masked(_without_echo(exchange)) if isinstance(answer, Response) else ""
+    response_headers = confidential.masked_texts(answer.kept_headers) if isinstance(answer, Response) else {}
     for owner in _owners(items):
         calls = own[id(owner)]
         others = len(all_items) - len(calls)
-        owner.requests.append(_recorded_request(exchange.request, headers, calls, others))
+        owner.requests.append(_recorded_request(exchange, headers, calls, others))
         if isinstance(answer, Response):
             owner.status = answer.status
             owner.response = response
@@ -334,13 +345,25 @@ def _owners(items: Sequence[_Item]) -> list[Work]:
 
 
 def _recorded_request(
-    request: Request, headers: dict[str, str], calls: Sequence[bytes], others: int
+    exchange: _Exchange, headers: dict[str, str], calls: Sequence[bytes], others: int
 ) -> RequestRecord:
     """The request as shown in a delivery's attempt: its own calls only, one per line."""
+    hidden = exchange.target.hidden
     return RequestRecord(
-        method=request.method,
-        url=request.url,
+        method=exchange.request.method,
+        url=hidden.masked(exchange.request.url),
         headers=headers,
-        body=b"\n".join(calls).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
+        body=hidden.masked(b"\n".join(calls).decode("utf-8", "replace"))[:MAX_RECORDED_BODY_CHARS],
         others=others,
     )
+
+
+def _without_echo(exchange: _Exchange) -> str:
+    """The beginning of the response, without the credentials that it repeats of the request."""
+    answer = exchange.answer
+    text = _start_of(answer.body) if isinstance(answer, Response) else ""
+    for name, value in exchange.request.headers.items():
+        secret = value.rpartition(" ")[2]
+        if is_credential(name) and len(secret) >= MIN_CREDENTIAL_CHARS:
+            text = text.replace(secret, MASK)
+    return text

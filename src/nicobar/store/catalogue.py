@@ -77,6 +77,9 @@ class PutEndpoint(Record, tag=True):
     uid: str | None = None
     details: Details = Details()
     retry_after_ms: tuple[int, ...] | None = None
+    sealed_variables: bytes = b""
+    variable_references: dict[str, str] = {}
+    public_headers: tuple[str, ...] = ()
 
 
 class RemoveEndpoint(Record, tag=True):

@@ -16,6 +16,7 @@ class Place(StrEnum):
     SOURCE = "source"
     CREDENTIALS = "credentials"
     HEADERS = "headers"
+    VARIABLES = "variables"
     DRAFT = "draft"
     ALERT_TARGET = "alert_target"
 

@@ -37,13 +37,19 @@ def check_stored(
     *,
     credentials: Collection[str] = (),
     headers: Collection[str] = (),
+    variables: Collection[str] = (),
 ) -> None:
-    """Raises UserError if stored credentials or headers (given by name) would be sent to a host that they were not
-    entered for. A signing secret may stay: it is never sent, and anyone with access to the URL may read it.
+    """Raises UserError if stored credentials, headers or secret variables (given by name) would be sent to a host
+    that they were not entered for. A signing secret may stay: it is never sent, and anyone with access to the URL may
+    read it.
     """
     of_kind = connector(kind)
     old, new = of_kind.credentials_host(before), of_kind.credentials_host(settings)
-    names = [*sent_secrets(kind, credentials), *(f"header {name}" for name in headers)]
+    names = [
+        *sent_secrets(kind, credentials),
+        *(f"header {name}" for name in headers),
+        *(f"variable {name}" for name in variables),
+    ]
     if old != new and names:
         raise UserError(
             "credentials_host_changed",

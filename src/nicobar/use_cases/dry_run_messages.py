@@ -14,7 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.subscriptions import wants
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
@@ -115,7 +115,7 @@ async def run_messages(
         ]
         transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
         results += [
-            compare(message, result, attempt)
+            compare(message, shown(target, result), attempt)
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
         ]
     return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))

@@ -214,7 +214,14 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
         paused_by_hand=known is not None and known.paused_by_hand,
     )
     del values["channels"], values["details"]
-    for name in ("settings", "credential_references", "event_types", "variables"):
+    for name in (
+        "settings",
+        "credential_references",
+        "event_types",
+        "variables",
+        "variable_references",
+        "public_headers",
+    ):
         values[name] = json_text(values[name])
     if change.retry_after_ms is not None:
         values["retry_after_ms"] = json_text(change.retry_after_ms)

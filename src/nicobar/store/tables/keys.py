@@ -13,7 +13,7 @@ from nicobar.store.session import Session
 from nicobar.store.tables.base import Tables, existing, write_audit_line
 
 # What an edit of the configuration replaces as a whole. It must not bring back what was sealed with the older key.
-_CONFIGURATION = frozenset({Place.SOURCE, Place.CREDENTIALS, Place.HEADERS, Place.ALERT_TARGET})
+_CONFIGURATION = frozenset({Place.SOURCE, Place.CREDENTIALS, Place.HEADERS, Place.VARIABLES, Place.ALERT_TARGET})
 
 
 class KeyTables(Tables):

@@ -10,3 +10,11 @@ CREATE TABLE replaced_keys (
     replaced_at_ms bigint NOT NULL,
     unused_since_ms bigint
 );
+
+-- === Secret variables, and headers that are no secrets ===
+
+-- sealed_variables: the secret variables, an encrypted JSON object; variable_references: the environment variables that
+-- they came from; public_headers: the names of headers that everybody may see. Versions before leave them as they are.
+ALTER TABLE endpoints ADD COLUMN sealed_variables bytea NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN variable_references text NOT NULL DEFAULT '{}';
+ALTER TABLE endpoints ADD COLUMN public_headers text NOT NULL DEFAULT '[]';
