@@ -97,6 +97,11 @@ async def test_secret_variables_belong_to_their_host(api):
     await api.ask("PATCH", f"{path}/transformation", {"code": ECHO, "secretVariables": {"KEY": VALUE}})
     elsewhere = {"url": "https://elsewhere.example/"}
     refused(await api.ask("PATCH", path, elsewhere), "credentials_host_changed")
+    config = {"site_id": "s", "api_key": "k", "base_url": "https://elsewhere.example"}
+    other = {"connector": {"kind": "customerio", "config": config}}
+    refused(await api.ask("PATCH", path, other), "credentials_host_changed")
+    assert (await api.ask("POST", f"{path}/check", other)).status == 200
+    assert stored(api)[1] == {"KEY": VALUE}
     await api.ask("PATCH", f"{path}/transformation", {"secretVariables": {"KEY": None}})
     assert (await api.ask("PATCH", path, elsewhere)).status == 200
 

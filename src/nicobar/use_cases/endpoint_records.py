@@ -197,15 +197,15 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
     kept = {name: value for name, value in stored.items() if name not in given} if stays else {}
     named = {name.lower() for name in given_headers}
     kept_headers = {name: value for name, value in stored_headers.items() if name.lower() not in named}
-    if stays:
-        check_stored(
-            kind,
-            settings,
-            endpoint.settings,
-            credentials=kept,
-            headers=kept_headers,
-            variables=kept_variables(after, vault, patch.secret_variables),
-        )
+    check_stored(
+        kind,
+        settings,
+        endpoint.settings,
+        credentials=kept,
+        headers=kept_headers if stays else (),
+        variables=kept_variables(after, vault, patch.secret_variables),
+        kind_before=endpoint.connector,
+    )
     credentials = _with_signing_secrets(kind, kept | _present(given))
     headers = kept_headers | _present(given_headers)
     if given_headers and len(headers) > MAX_HEADERS:
