@@ -86,6 +86,7 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.allowed,
         settings.redaction,
         settings.trusted_networks,
+        settings.oidc,
     )
     return settings
 

@@ -86,6 +86,11 @@ TESTED_IN: dict[str, set[AuditAction]] = {
         AuditAction.PORTAL_EXPIRE,
         AuditAction.PORTAL_LOGOUT,
     },
+    "dashboard/test_provider_sign_in.py": {
+        AuditAction.USER_LINK_IDENTITY,
+        AuditAction.USER_SIGN_IN,
+        AuditAction.USER_REFUSE_SIGN_IN,
+    },
     "dashboard/test_replays.py": {AuditAction.TASK_CANCEL},
     "dashboard/test_testing.py": {AuditAction.ENDPOINT_SEND_TEST},
     "dashboard/test_users.py": {

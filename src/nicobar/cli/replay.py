@@ -17,6 +17,7 @@ from nicobar.cli.options import (
     open_services,
     plural,
     run_loop,
+    sandbox_of,
     setting_options,
     settings_of,
     shown,
@@ -24,7 +25,6 @@ from nicobar.cli.options import (
 from nicobar.errors import UserError
 from nicobar.model import DeliveryState, Endpoint
 from nicobar.pipeline.configuration import Configuration
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import FINAL_STATES, stop_note
@@ -113,7 +113,7 @@ async def _tell_effect(
 ) -> None:
     configuration = Configuration(it.store, it.vault, it.clock, redaction=it.settings.redaction)
     await configuration.refresh()
-    async with SandboxPool(children=1) as sandbox:
+    async with sandbox_of(it.settings) as sandbox:
         services = EffectServices(it.store, configuration, it.vault, sandbox, it.clock)
         effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
     for line in outline(effect) if effect else ["▲ The handler cannot be run, so what would be sent is not known."]:

@@ -176,6 +176,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
     endpoint, message = target.endpoint, subject.message
     version, code = _version(endpoint)
     return Job(
+        app_id=endpoint.app_id,
         code_id=f"{endpoint.id}/{version}",
         code=code,
         body=message.body,

@@ -13,6 +13,7 @@ from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.alerts import AlertLog
 from nicobar.store.catalogue import (
     AddTransformation,
+    AddUser,
     Audited,
     BasedOn,
     Catalogue,
@@ -25,6 +26,7 @@ from nicobar.store.catalogue import (
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutIdentity,
     PutLink,
     PutSource,
     PutToken,
@@ -113,6 +115,7 @@ __all__ = [
     "NO_SHARES",
     "Access",
     "AddTransformation",
+    "AddUser",
     "AlertLog",
     "Appended",
     "Audited",
@@ -144,6 +147,7 @@ __all__ = [
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
+    "PutIdentity",
     "PutLink",
     "PutSource",
     "PutToken",

@@ -16,7 +16,6 @@ from nicobar.store.sqlite.connection import BUSY_MS, SQL
 from nicobar.store.sqlite.errors import DAMAGED, is_damage, primary_code, unavailable
 from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.whole_files import (
-    BESIDE,
     beside,
     check_space,
     describe,
@@ -26,6 +25,7 @@ from nicobar.store.sqlite.whole_files import (
     put_in_place,
     stamp,
 )
+from nicobar.store.temporary_files import BESIDE
 
 # A step of one MiB, then other threads and processes get their turn.
 STEP_PAGES = 256

@@ -62,6 +62,9 @@ _NAMES = {
     AuditAction.USER_SET_PASSWORD: noop("Password set"),
     AuditAction.USER_SET_ROLE: noop("User role changed"),
     AuditAction.USER_END_SESSIONS: noop("User sessions ended"),
+    AuditAction.USER_LINK_IDENTITY: noop("User linked to single sign-on"),
+    AuditAction.USER_SIGN_IN: noop("Signed in with single sign-on"),
+    AuditAction.USER_REFUSE_SIGN_IN: noop("Sign-in rejected"),
     AuditAction.USER_REMOVE: noop("User removed"),
 }
 # Keyed by the stored name, including the names of earlier versions.
