@@ -94,7 +94,7 @@ async def test_every_answer_is_one_that_the_document_has(tmp_path):
             "--checks",
             "all",
             "--phases",
-            "examples,coverage,fuzzing",
+            "coverage,fuzzing",
             "--seed",
             "1",
             "--request-timeout",
