@@ -14,13 +14,13 @@ OPEN = {"v1.health.get"}
 # Changes nothing, though its method is not GET.
 READING = {
     "nicobar.failure-group.count",
-    "v1.connector.simulate",
-    "v1.endpoint.transformation.simulate",
     "v1.message.precheck",
     "v1.message.search",
     "v1.statistics.aggregate-app-stats",
     "v1.statistics.aggregate-event-types",
 }
+# Changes nothing, but runs code of the request.
+RUNNING = {"v1.connector.simulate", "v1.endpoint.transformation.simulate"}
 # Shows a secret.
 SECRET = {"v1.endpoint.get-secret"}
 # Of the whole installation.

@@ -295,6 +295,36 @@ async def test_requests_beyond_their_share_are_503_without_affecting_others():
     assert hits.reasons == ["too_busy"] * 3
 
 
+async def test_one_group_of_requests_leaves_half_of_its_share():
+    app = Echo()
+    shares = (Share(prefix="/in/", max_requests=4, group=lambda path: path[4:5]), Share(prefix="", max_requests=1))
+    async with serving(app, shares=shares) as server, lines(server.port, 4) as (first, stalled, second, other):
+        await first.say(get("/in/a/wait"))
+        await app.waiting.acquire()
+        await stalled.say(post("/in/a", b"x", length=9))
+        await second.say(get("//in/a/wait"))
+        await app.waiting.acquire()
+        assert (await stalled.answer()).status == 503, "its group's newer request has its place"
+        answer = await once(server.port, get("/in/a/wait"))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "2 requests for this source" in answer.body["detail"]
+        assert (await other.ask(post("/in/b", b"x"))).status == 200
+        assert (await other.ask(get("/"))).status == 200
+        app.go.set()
+        assert [(await line.answer()).status for line in (first, second)] == [200, 200]
+
+
+async def test_a_full_share_closes_requests_of_the_largest_group():
+    shares = (Share(prefix="", max_requests=4, group=lambda path: path[1:2]),)
+    async with serving(shares=shares) as server, lines(server.port, 5) as (small, large, larger, other, last):
+        for line, path in ((small, "/s"), (large, "/l"), (larger, "/l"), (other, "/o")):
+            await line.say(post(path, b"x", length=9))
+        assert (await last.ask(post("/n", b"x"))).status == 200
+        assert (await large.answer()).status == 503
+        for line in (small, larger, other):
+            assert (await line.ask(b"x" * 8)).status == 200
+
+
 async def test_an_unread_answer_is_aborted():
     hits = Hits()
     app = Echo(LARGE)

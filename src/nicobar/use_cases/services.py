@@ -20,6 +20,7 @@ from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.store import Snapshot, Store
 from nicobar.use_cases.edit import Actor, Edit
+from nicobar.use_cases.passwords import PasswordWork
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.token_uses import TokenUses
 
@@ -46,6 +47,7 @@ class Services:
     origins: Mapping[str, str]
     request_limit: RequestLimit
     edit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    passwords: PasswordWork = field(default_factory=PasswordWork)
     token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:

@@ -4,11 +4,11 @@ the application is waiting for the rest of its body, or for its client to read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
-from nicobar.web.asgi import CONNECTION, App, Message, Receive, Send, send_json
+from nicobar.web.asgi import CONNECTION, App, Message, Receive, Send, plain_path, send_json
 from nicobar.web.connection_pool import RETRY_AFTER_S, STALLED, Limits, OnLimit, address_key, too_busy
 from nicobar.web.connections import Connection
 
@@ -17,21 +17,29 @@ from nicobar.web.connections import Connection
 MIN_LEAVING_REQUESTS = 16
 
 
+# A group may have one of so many parts of its share's places, so that one group alone cannot use them up.
+GROUP_PARTS = 2
+
+
 class Share(Record):
-    """Requests whose path starts with `prefix` have a limit of their own."""
+    """Requests whose path starts with `prefix` have a limit of their own. `group` finds what a path belongs to, if
+    anything: each group has at most half of the places.
+    """
 
     prefix: str
     max_requests: int
+    group: Callable[[str], str] | None = None
 
 
 class _Request:
     """A request that the application is processing, or waiting for in `receive` or `send`."""
 
-    __slots__ = ("_receive", "_send", "address", "connection", "waits")
+    __slots__ = ("_receive", "_send", "address", "connection", "group", "waits")
 
-    def __init__(self, connection: Connection, address: str | None, receive: Receive, send: Send) -> None:
+    def __init__(self, connection: Connection, address: str | None, group: str, receive: Receive, send: Send) -> None:
         self.connection = connection
         self.address = address
+        self.group = group
         self.waits = False
         self._receive = receive
         self._send = send
@@ -59,15 +67,36 @@ class _Request:
 class _Places:
     """The requests of one share."""
 
-    __slots__ = ("leaving", "max_leaving_requests", "max_requests", "prefix", "running")
+    __slots__ = ("groups", "leaving", "max_group_requests", "max_leaving_requests", "running_count", "share")
 
     def __init__(self, share: Share) -> None:
-        self.prefix = share.prefix
-        self.max_requests = share.max_requests
+        self.share = share
+        self.max_group_requests = -(-share.max_requests // GROUP_PARTS) if share.group else share.max_requests
         self.max_leaving_requests = max(share.max_requests, MIN_LEAVING_REQUESTS)
-        self.running: dict[_Request, None] = {}
+        # The running requests of each group, oldest first.
+        self.groups: dict[str, dict[_Request, None]] = {}
+        self.running_count = 0
         # Closed for others, but still running in the application.
         self.leaving: set[_Request] = set()
+
+    def group_of(self, path: str) -> str:
+        return self.share.group(path) if self.share.group else ""
+
+    def add(self, request: _Request) -> None:
+        self.groups.setdefault(request.group, {})[request] = None
+        self.running_count += 1
+
+    def remove(self, request: _Request) -> None:
+        group = self.groups.get(request.group, {})
+        if request in group:
+            del group[request]
+            self.running_count -= 1
+            if not group:
+                del self.groups[request.group]
+
+    def by_size(self) -> list[dict[_Request, None]]:
+        """The requests of each group, of the largest first."""
+        return sorted(self.groups.values(), key=len, reverse=True)
 
 
 class Admission:
@@ -85,18 +114,18 @@ class Admission:
             await self._app(scope, receive, send)
             return
         connection: Connection = scope["extensions"][CONNECTION]
-        request = _Request(connection, self._address(scope, connection), receive, send)
-        path: str = scope["path"]
+        path = plain_path(scope)
         for places in self._shares:  # the last one has every path
-            if path.startswith(places.prefix):
+            if path.startswith(places.share.prefix):
                 break
+        request = _Request(connection, self._address(scope, connection), places.group_of(path), receive, send)
         refusal = self._make_room(request, places)
         if refusal is not None:
             self._on_limit(refusal.code)
             body: Json = {"code": refusal.code, "detail": f"{refusal.detail} {refusal.fix}"}
             await send_json(send, refusal.status, body, [(b"retry-after", str(RETRY_AFTER_S).encode())])
             return
-        places.running[request] = None
+        places.add(request)
         if request.address is not None:
             self._by_address[request.address] = self._by_address.get(request.address, 0) + 1
         try:
@@ -119,21 +148,30 @@ class Admission:
         most = self._limits.max_connections_per_address
         if request.address is not None and self._by_address.get(request.address, 0) >= most:
             return too_busy(f"This address has {most} requests in progress, which is the limit.")
-        if len(places.running) < places.max_requests:
-            return None
-        stalled = None
-        if len(places.leaving) < places.max_leaving_requests:
-            stalled = next((item for item in places.running if item.stalled), None)
+        own = places.groups.get(request.group, {})
+        if len(own) >= places.max_group_requests:
+            whose = "for this source " if places.share.group else ""
+            return self._replace(places, [own], f"{len(own)} requests {whose}are in progress, which is the limit.")
+        if places.running_count >= places.share.max_requests:
+            what = f"{places.running_count} requests are in progress, which is the limit."
+            return self._replace(places, places.by_size(), what)
+        return None
+
+    def _replace(self, places: _Places, groups: Sequence[Iterable[_Request]], why_not: str) -> Refusal | None:
+        """Closes the oldest stalled request of the first group that has one."""
+        if len(places.leaving) >= places.max_leaving_requests:
+            return too_busy(why_not)
+        stalled = next((request for group in groups for request in group if request.stalled), None)
         if stalled is None:
-            return too_busy(f"{len(places.running)} requests are in progress, which is the limit.")
-        del places.running[stalled]
+            return too_busy(why_not)
+        places.remove(stalled)
         places.leaving.add(stalled)
         stalled.connection.evict()
         return None
 
     def _release(self, request: _Request, places: _Places) -> None:
         """A request counts until the application has finished it, even if it was closed for another one."""
-        places.running.pop(request, None)
+        places.remove(request)
         places.leaving.discard(request)
         if request.address is not None:
             left = self._by_address[request.address] - 1

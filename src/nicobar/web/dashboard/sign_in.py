@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
-from nicobar.crypto import hash_token, is_password
+from nicobar.crypto import hash_token
 from nicobar.errors import Refusal, UserError
 from nicobar.model import PasswordLink, User
-from nicobar.use_cases.login_limit import count_attempt, forgive
+from nicobar.use_cases.passwords import MIN_PASSWORD_CHARS
+from nicobar.use_cases.sign_in import BROWSER_MS, new_browser, user_with_password
 from nicobar.use_cases.tokens import end_portal_link
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, set_up_user
+from nicobar.use_cases.users import OWNER, set_up_user
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
-from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
-from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
+from nicobar.web.dashboard.pages import page, reason_text, redirect, translate
+from nicobar.web.dashboard.visitor import BROWSER, SESSION, SESSION_MS, Visitor, cookie
 from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("Incorrect password.")
 _WRONG_EITHER = noop("Incorrect username or password.")
-TOO_MANY = noop("Too many failed sign-in attempts. Wait a minute and try again.")
-PROBLEMS = {
-    "password_short": noop("The password is too short."),
-    "password_long": noop("The password is too long."),
-    "password_differs": noop("The passwords do not match."),
-}
-# Compared with the password if there is no such user, so that the response time reveals nothing.
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
 @get("/setup/{token}", needs=Needs.NOTHING)
@@ -47,9 +39,9 @@ async def set_up(token: str, context: Context, visitor: Visitor) -> Response[byt
         return _setup_page(visitor, None)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
-        done = await set_up_user(context.services, link, password, again)
+        done = await set_up_user(context.services, link, password, again, work=context.services.passwords)
     except UserError as error:
-        return _setup_page(visitor, link, problem=translate(visitor, PROBLEMS[error.code]))
+        return _setup_page(visitor, link, problem=reason_text(visitor, error.reason))
     if done is None:
         return _setup_page(visitor, None)
     user, is_new = done
@@ -83,22 +75,19 @@ async def login(context: Context, visitor: Visitor, next: str = "/") -> Response
 @post("/login", status=200, needs=Needs.NOTHING)
 async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the correct password."""
-    store = context.services.store
     wanted = _local(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
-    users = await store.users()
+    password = visitor.form.get("password", "")
+    users = await context.services.store.users()
     try:
-        # Counted before the comparison, so that parallel attempts do not get around the limit.
-        attempt = await count_attempt(store, visitor.address, name, context.now_ms())
+        user = await user_with_password(
+            context.services, name, password, address=visitor.address, browser=visitor.browser
+        )
     except Refusal as refusal:
-        return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
-    user = await store.user(name)
-    kept = user.password_hash if user else _NOBODY
-    right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
-    if user is None or not right:
+        return _login_page(visitor, users, wanted=wanted, name=name, refusal=refusal)
+    if user is None:
         problem = _WRONG if is_alone(users) else _WRONG_EITHER
         return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
-    await forgive(store, attempt)
     return await signed_in(context, visitor, user, wanted)
 
 
@@ -123,7 +112,7 @@ def _login_page(
         headers={"retry-after": str(refusal.retry_after_s)} if refusal else None,
         wanted=wanted,
         name=name,
-        problem=translate(visitor, problem) if problem else "",
+        problem=reason_text(visitor, refusal.reason) if refusal else translate(visitor, problem) if problem else "",
         has_users=bool(users),
         is_alone=is_alone(users),
     )
@@ -136,7 +125,12 @@ async def signed_in(context: Context, visitor: Visitor, user: User, location: st
     await context.services.store.add_session(
         hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + SESSION_MS
     )
-    return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
+    browser = new_browser(context.services.vault, user, now_ms)
+    return redirect(
+        location,
+        cookie(SESSION, session, secure=visitor.secure, max_age_s=SESSION_MS // 1000),
+        cookie(BROWSER, browser, secure=visitor.secure, max_age_s=BROWSER_MS // 1000),
+    )
 
 
 @post("/logout", status=303, needs=Needs.NOTHING)
