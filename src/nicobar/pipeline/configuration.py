@@ -188,6 +188,13 @@ class Configuration:
         async with self._lock:
             await self._read()
 
+    async def catch_up(self, version: int) -> None:
+        """Reads the catalogue again unless what was read is at least of this version. Raises StoreError."""
+        if version > self._snapshot.version:
+            async with self._lock:
+                if version > self._snapshot.version:  # not read while this call waited
+                    await self._read()
+
     async def _read(self) -> None:
         """The caller holds the lock."""
         self._checked_at_ms = self._clock.steady_ms()

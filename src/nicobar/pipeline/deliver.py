@@ -114,7 +114,7 @@ class Deliverer:
         their lease expires. Raises PageError after an internal error in one request.
         """
         page = await self._without_strays(target, page)
-        works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms(), watch=self.watch) for claimed in page]
+        works = self._works(page)
         try:
             transformed = await self._transform(target, works)
         except SandboxError as error:
@@ -203,9 +203,16 @@ class Deliverer:
 
     async def put_behind(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
         """Deliveries that were not sent wait for earlier ones of their customers again."""
+        await self._recorder.record(target, [(work, BEHIND) for work in self._works(page)])
+
+    async def put_back(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
+        """Requeues deliveries that were not sent, as if they had not been claimed."""
+        settled = msgspec.structs.replace(BEHIND, due_at_ms=await self.watch.now_ms())
+        await self._recorder.record(target, in_order((work, settled) for work in self._works(page)))
+
+    def _works(self, page: Sequence[Claimed]) -> list[Work]:
         now_ms = self._clock.now_ms()
-        works = [Work(claimed=claimed, started_at_ms=now_ms, watch=self.watch) for claimed in page]
-        await self._recorder.record(target, [(work, BEHIND) for work in works])
+        return [Work(claimed=claimed, started_at_ms=now_ms, watch=self.watch) for claimed in page]
 
     def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
         """The next state of a delivery after its outcomes, by the schedule that applies to it now."""

@@ -103,10 +103,10 @@ def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, *suffered = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, version, *suffered = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
-    kept |= {"order_key": order_key, "setbacks": setbacks(suffered)}
+    kept |= {"order_key": order_key, "setbacks": setbacks(suffered), "catalogue_version": version}
     return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
 
 
