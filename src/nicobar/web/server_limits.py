@@ -11,6 +11,9 @@ from nicobar.web.ingress import PREFIX, token_of
 
 # Probes are few and cheap. Each kind has its own, since one that waits for the database may wait long.
 MAX_PROBES = 16
+# Of the bodies of all events in memory, and of the API and the dashboard: at least this, or so many of the largest.
+MIN_BODY_BYTES = 64 * 1024 * 1024
+MIN_BODIES = 8
 
 
 def server_limits(settings: Settings) -> Limits:
@@ -33,9 +36,14 @@ def request_shares(settings: Settings, source_id: Callable[[str], str]) -> tuple
         Share(
             prefix=PREFIX,
             max_requests=settings.max_concurrent_requests - others,
+            max_body_bytes=max(MIN_BODY_BYTES, MIN_BODIES * settings.max_body_bytes),
             group=lambda path: source_id(token_of(path)),
         ),
         Share(prefix="/healthz", max_requests=MAX_PROBES),
         Share(prefix="/readyz", max_requests=MAX_PROBES),
-        Share(prefix="", max_requests=others),
+        Share(
+            prefix="",
+            max_requests=others,
+            max_body_bytes=max(MIN_BODY_BYTES, MIN_BODIES * settings.max_api_body_bytes),
+        ),
     )
