@@ -117,6 +117,10 @@ class Transformation(Record):
     code: str
 
 
+# The code of the reason why an endpoint sends nothing after a restore.
+RESTORED_CODE = "restored"
+
+
 class Endpoint(Record):
     """Where messages go. `seq` is the store's short key for it. `sealed_credentials` is an encrypted JSON object
     of the connector's secret fields, `credential_references` the environment variables they came from,
@@ -125,8 +129,8 @@ class Endpoint(Record):
     applies. `retry_after_ms` is the delay before each retry of its deliveries; None for that of the settings.
 
     A transformation runs only if `transformation_enabled`. `paused_reason` is set while nothing is sent:
-    `paused_by_hand` if a user paused it, otherwise it is on hold. `disabled_reason` is set if Nicobar disabled the
-    endpoint.
+    `paused_by_hand` if only a user ends that, otherwise Nicobar does as well. `disabled_reason` is set if Nicobar
+    disabled the endpoint.
     """
 
     seq: int
@@ -151,6 +155,12 @@ class Endpoint(Record):
     details: Details = Details()
     paused_by_hand: bool = False
     retry_after_ms: tuple[int, ...] | None = None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether Nicobar stopped it, for its destination or for a restore; what else stops it is a user."""
+        why = self.paused_reason
+        return why is not None and (not self.paused_by_hand or why.code == RESTORED_CODE)
 
 
 class Scope(StrEnum):
@@ -190,12 +200,23 @@ class UserRole(StrEnum):
 
 
 class User(Record):
-    """A user who signs in by name and password, of which only an argon2 hash is stored."""
+    """A user who signs in by name and password, of which only an argon2 hash is stored; it is empty for one without a
+    password, who signs in at the provider.
+    """
 
     id: str
     name: str
     role: UserRole
     password_hash: str
+    created_at_ms: int
+
+
+class Identity(Record):
+    """The user of a subject of an OpenID Connect provider. Only issuer and subject together never change hands."""
+
+    issuer: str
+    subject: str
+    user_id: str
     created_at_ms: int
 
 
@@ -237,11 +258,11 @@ class AlertTarget(Record):
 
 
 class AlertResult(Record):
-    """How the latest alert to a target ended; `error` is empty if it was sent."""
+    """How the latest alert to a target ended; `reason` says why it was not sent."""
 
     at_ms: int
     alert_type: str
-    error: str = ""
+    reason: Reason | None = None
 
 
 # --- events and deliveries ---

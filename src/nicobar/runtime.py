@@ -12,19 +12,20 @@ from typing import Any
 
 from prometheus_client import Gauge
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors import Transport
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.database import open_store
-from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import LimitReport, Metrics
 from nicobar.model import UserRole
 from nicobar.pipeline.alert_mail import Mail
 from nicobar.pipeline.alerts import Alerts
+from nicobar.pipeline.backlog_gauges import BacklogGauges
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.problems import Problems
@@ -38,11 +39,12 @@ from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.settings import Role, Settings
+from nicobar.settings import Layers, Role, Settings
 from nicobar.store import Store
 from nicobar.store.hints import RELEASED
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
+from nicobar.use_cases.identity_provider import IdentityProvider
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -67,7 +69,9 @@ class Runtime:
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
+        self.configuration = Configuration(
+            store, vault, clock, retry_after_ms=settings.retry_after_ms, redaction=settings.redaction
+        )
         self.alerts = Alerts(
             store=store,
             configuration=self.configuration,
@@ -80,6 +84,7 @@ class Runtime:
             mail=_mail(settings),
             on_accepted=self.wake,
         )
+        self.backlog_gauges = BacklogGauges(store, self.configuration, clock, self.metrics)
         self.hints = locate(settings.database, settings.direct_database).hints(clock)
         self.worker: Worker | None = None
         self.server: Server | None = None
@@ -147,21 +152,9 @@ class Runtime:
         self.worker = None
 
     async def refresh_gauges(self) -> None:
-        names = {endpoint.seq: endpoint.name for endpoint in self.configuration.snapshot.endpoints}
         _mark(self.metrics.unusable_endpoints, self.configuration.unusable_endpoints.values())
         _mark(self.metrics.unusable_sources, self.configuration.unusable_sources.values())
-        try:
-            backlog = {waiting.endpoint_seq: waiting for waiting in await self.store.backlog()}
-        except StoreError as error:
-            log.error("cannot read backlog", code=error.code, detail=error.detail)
-            return
-        self.metrics.backlog.clear()
-        self.metrics.oldest_age.clear()
-        for seq, name in names.items():
-            item = backlog.get(seq)
-            age_ms = max(0, self.clock.now_ms() - item.oldest_accepted_at_ms) if item else 0
-            self.metrics.backlog.labels(name).set(item.unfinished if item else 0)
-            self.metrics.oldest_age.labels(name).set(age_ms / 1000)
+        await self.backlog_gauges.refresh()
 
 
 def _mark(gauge: Gauge, unusable: Iterable[Unusable]) -> None:
@@ -199,15 +192,20 @@ async def run(
         await runtime.configuration.refresh()
         _log_rejected_addresses(runtime)
         stack.push_async_callback(runtime.alerts.close)
+        stack.push_async_callback(runtime.backlog_gauges.close)
         runtime.keep_running(stack, "follow the configuration", runtime.configuration.follow)
         if runtime.hints is not None:
             stack.push_async_callback(runtime.hints.close)
         if sandbox is None:
             pool = SandboxPool(
                 children=settings.sandbox_children,
+                walled=settings.sandbox is Layers.SYSTEM,
                 on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
             )
             sandbox = await stack.enter_async_context(pool)
+            await pool.check_wall()
+            if not pool.is_walled:
+                log.warning("handlers isolated by the JavaScript engine only", system=platform.system())
         if settings.role is not Role.WEB:
             standby = Standby(
                 locate(settings.database),
@@ -312,6 +310,7 @@ async def _start_web(
     origins: Mapping[str, str],
 ) -> None:
     settings = runtime.settings
+    provider = await _open_provider(stack, runtime)
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -339,6 +338,7 @@ async def _start_web(
         alerts=runtime.alerts,
         origins=origins,
         request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),
+        provider=provider,
     )
     stack.push_async_callback(services.token_uses.settle)
     stack.push_async_callback(services.request_limit.settle)
@@ -371,6 +371,17 @@ async def _start_web(
     stack.push_async_callback(runtime.server.stop)
     if setup_path is not None:
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + setup_path
+
+
+async def _open_provider(stack: AsyncExitStack, runtime: Runtime) -> IdentityProvider | None:
+    """The provider of the settings, wherever it is: its address is the operator's. Raises SettingsError."""
+    settings = runtime.settings
+    if settings.oidc is None:
+        return None
+    of_provider = AllowedAddresses.of_url(settings.oidc.issuer)
+    allowed = AllowedAddresses(entries=(*settings.allowed.entries, *of_provider.entries))
+    transport = await stack.enter_async_context(HttpTransport(allowed=allowed, proxy=settings.proxy))
+    return IdentityProvider.open(settings.oidc, transport, runtime.clock)
 
 
 def _log_rejected_addresses(runtime: Runtime) -> None:

@@ -6,11 +6,14 @@ from urllib.parse import quote
 
 import aiohttp
 
-from nicobar.model import Scope
+from nicobar.model import AlertResult, AlertTarget, Scope, TargetKind
 from nicobar.pipeline.alert_types import Alert, AlertType
-from nicobar.reasons import plain
+from nicobar.reasons import plain, reason
+from nicobar.store import PutAlertTarget
 from nicobar.store.history import AttemptFilter, MessageFilter
 from support.api import asking
+from support.installation import installation
+from support.pages import set_up, visiting
 
 HANDLER = "function handler(webhook) { return webhook; }"
 OPS = {"url": "http://127.0.0.1:9/hooks", "uid": "ops", "name": "ops"}
@@ -45,3 +48,20 @@ async def test_a_link_to_an_application_shows_no_alerts(tmp_path):
             assert (await look(f"/logs?q={quote(stored.id)}"))[0] == 200, "no redirect to the message"
             for path in (f"/logs/{stored.id}", f"/webhooks/{ops}/attempts/{tried.attempt.id}"):
                 assert (await look(path))[0] == 404
+
+
+async def test_result_of_an_alert_is_in_the_visitors_language(tmp_path):
+    why = reason("status", "The alert target responded with status %(status)s.", status=410)
+    hook = AlertTarget(id="alt_1", name="ops", kind=TargetKind.WEBHOOK, sealed=b"")
+    async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        store = nicobar.runtime.store
+        await store.change([PutAlertTarget(target=hook)])
+        await store.put_alert_result(hook.id, AlertResult(at_ms=1, alert_type="disk.low", reason=why))
+        shown = {
+            language: (await visitor.ask("GET", "/settings/alerts", **{"accept-language": language}))[1]
+            for language in ("en", "ko")
+        }
+        assert why.text() in shown["en"]
+        assert why.text() not in shown["ko"]
+        assert "410" in shown["ko"]

@@ -8,6 +8,8 @@ from playwright.async_api import expect
 from nicobar.model import Breaker, BreakerState, Customer
 from nicobar.reasons import plain
 from nicobar.sources.samples import fresh
+from nicobar.store import PauseEndpoint
+from nicobar.use_cases.restore import RESTORED
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
@@ -114,9 +116,17 @@ async def test_a_hold_is_never_called_a_pause(nicobar):
     endpoint, address = await furnish(nicobar, HANDLER, base_url="http://127.0.0.1:9")
     await nicobar.pause(endpoint, "wrong key", by_hand=False)
     await accept(nicobar, address, "evt_1")
+    paths = ("/", "/webhooks", f"/webhooks/{endpoint.id}", "/queue", f"/webhooks/{endpoint.id}/deliveries")
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
-        for path in ("/", "/webhooks", f"/webhooks/{endpoint.id}", "/queue", f"/webhooks/{endpoint.id}/deliveries"):
+        for path in paths:
             _, text, _ = await visitor.ask("GET", path)
             content = text.partition('id="content"')[2]
             assert ("on hold" in content, " paused" in content) == (True, False), path
+        await nicobar.runtime.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=RESTORED, by_hand=True)])
+        await nicobar.runtime.configuration.refresh()
+        for path in paths:
+            _, text, _ = await visitor.ask("GET", path)
+            content = text.partition('id="content"')[2]
+            assert ("on hold" in content, " paused" in content) == (True, False), path
+            assert "resumes automatically" not in content, path

@@ -14,13 +14,14 @@ from nicobar.connectors import NoResponse, Request, Response
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import WebhookKey, new_webhook_secret
 from nicobar.model import AlertTarget, TargetKind
-from nicobar.pipeline import alert_outbox
+from nicobar.pipeline import alert_outbox, alert_sending
 from nicobar.pipeline import alerts as alerts_module
 from nicobar.pipeline.alert_mail import Mail
 from nicobar.pipeline.alert_outbox import MAX_WAITING, RETRY_AFTER_MS
+from nicobar.pipeline.alert_sending import MAX_PARALLEL_MAILS
 from nicobar.pipeline.alert_targets import Address, seal_address, shown_address
 from nicobar.pipeline.alert_types import Alert, AlertType
-from nicobar.pipeline.alerts import HOUR_MS, MAX_PARALLEL_MAILS
+from nicobar.pipeline.alerts import HOUR_MS
 from nicobar.reasons import reason
 from nicobar.store import PutAlertTarget, RemoveAlertTarget
 from pipeline.test_alerts import UNAUTHORIZED, VAULT, office, world
@@ -162,14 +163,14 @@ async def test_alert_is_retried_and_its_end_comes_after_it(tmp_path):
         async with asyncio.timeout(PATIENCE_S):
             await waits
         await it.keep_results()
-        assert (await store.alert_results())["alt_1"].error == "connection refused"
+        assert (await store.alert_results())["alt_1"].reason.code == "connection_refused"
         receiver.status = 202
         clock.move(RETRY_AFTER_MS[0])
         received = [(await receiver.next())["type"] for _ in range(3)]
         assert received == ["store.failing", "store.failing", "store.recovered"]
         await it.close()
         await it.keep_results()
-        assert (await it.results())["alt_1"].error == ""
+        assert (await it.results())["alt_1"].reason is None
         assert (it.outbox.sent, it.outbox.lost, it.outbox.waiting) == (2, 0, 0)
 
 
@@ -229,7 +230,7 @@ async def test_another_process_does_not_repeat_an_alert(tmp_path):
 async def test_private_address_is_refused_and_nothing_is_sent(tmp_path):
     private = target(address="http://127.0.0.1:9/hook")
     async with HttpTransport() as transport, targets(tmp_path, private, transport=transport) as (it, _, _, _):
-        assert "not public" in (await it.test_target(private)).error
+        assert "not public" in (await it.test_target(private)).reason.text()
 
 
 @pytest.mark.parametrize("kind", [TargetKind.WEBHOOK, TargetKind.EMAIL])
@@ -237,9 +238,9 @@ async def test_target_that_cannot_be_used_has_a_result(tmp_path, kind):
     foreign = target(kind)
     broken = msgspec.structs.replace(foreign, sealed=b"") if kind is TargetKind.WEBHOOK else foreign
     async with targets(tmp_path, broken) as (it, _, store, _):
-        error = (await it.test_target(broken)).error
-        assert error
-        assert (await store.alert_results())[broken.id].error == error
+        why = (await it.test_target(broken)).reason
+        assert why
+        assert (await store.alert_results())[broken.id].reason == why
         await store.change([RemoveAlertTarget(target_id=broken.id)])
         assert await store.alert_results() == {}
 
@@ -297,7 +298,7 @@ async def test_what_waits_goes_to_the_corrected_address_at_once(tmp_path):
 
 async def test_silent_mail_server_leaves_threads_to_others(tmp_path, monkeypatch):
     silent = threading.Event()
-    monkeypatch.setattr(alerts_module, "send_mail", lambda *_: silent.wait(PATIENCE_S))
+    monkeypatch.setattr(alert_sending, "send_mail", lambda *_: silent.wait(PATIENCE_S))
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_PARALLEL_MAILS + 1))
     mail = Mail(url="smtp://127.0.0.1:9", sender="n@shop.example", recipients=())
     people = [target(TargetKind.EMAIL, "ops@shop.example", number=number) for number in range(5)]
@@ -311,11 +312,31 @@ async def test_silent_mail_server_leaves_threads_to_others(tmp_path, monkeypatch
             silent.set()
 
 
-async def test_good_news_is_no_error_of_pagerduty(tmp_path):
+@pytest.mark.parametrize("kind", [AlertType.TEST, AlertType.ATTEMPT_RECOVERED])
+async def test_pagerduty_incident_without_a_problem_is_resolved_at_once(tmp_path, kind):
     pagerduty = target(TargetKind.PAGERDUTY, "https://events.pagerduty.example/v2/enqueue", "k" * 32)
     async with targets(tmp_path, pagerduty) as (it, _, _, receiver):
-        await it.tell(Alert(type=AlertType.ATTEMPT_RECOVERED, reason=FULL, host="db1"))
-        assert (await receiver.next())["payload"]["severity"] == "info"
+        if kind is AlertType.TEST:
+            assert (await it.test_target(pagerduty)).reason is None
+        else:
+            await it.tell(Alert(type=kind, reason=FULL, host="db1"))
+        opened, closed = await receiver.next(), await receiver.next()
+        assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+        assert opened["payload"]["severity"] == "info"
+        assert opened["dedup_key"] == closed["dedup_key"]
+
+
+async def test_unresolved_pagerduty_test_alert_is_an_error(tmp_path, monkeypatch):
+    pagerduty = target(TargetKind.PAGERDUTY, "https://events.pagerduty.example/v2/enqueue", "k" * 32)
+    async with targets(tmp_path, pagerduty) as (it, _, _, receiver):
+        send = receiver.send
+
+        async def refuse_the_end(request: Request) -> Response | NoResponse:
+            receiver.status = 429 if b"resolve" in request.body else 202
+            return await send(request)
+
+        monkeypatch.setattr(receiver, "send", refuse_the_end)
+        assert (await it.test_target(pagerduty)).reason.values == {"status": 429}
 
 
 async def test_slow_target_does_not_keep_a_process_that_stops(tmp_path, monkeypatch):

@@ -13,11 +13,13 @@ import pytest
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnavailable
 from nicobar.model import DeliveryState
+from nicobar.pipeline import backlog_gauges
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.runtime import run
-from nicobar.sandbox import pool
+from nicobar.sandbox import children
 from nicobar.settings import Role, Settings
 from nicobar.store import RemoveEndpoint
+from nicobar.store.queue import Backlog
 from support.handlers import ORDER_PAID
 from support.patience import PATIENCE_S
 from support.server import running
@@ -211,7 +213,7 @@ async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
 @asynccontextmanager
 async def without_an_interpreter(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "CHILD", ("/nowhere/python",))
+        patch.setattr(children, "STARTER", ("/nowhere/python",))
         yield
 
 
@@ -285,3 +287,29 @@ async def test_requests_that_come_at_once_share_one_look(tmp_path, monkeypatch):
         answers = await asyncio.gather(*(ready(nicobar) for _ in range(10)))
         assert {status for status, _ in answers} == {200}
         assert len(checks) < 50
+
+
+@pytest.mark.parametrize("how", ["hangs", "fails"])
+async def test_metrics_without_the_backlog_while_the_database_cannot_be_read(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(backlog_gauges, "BACKLOG_TIMEOUT_MS", 10)
+    released, readings = asyncio.Event(), []
+
+    async def read() -> list[Backlog]:
+        readings.append(how)
+        if how == "fails":
+            raise StoreUnavailable("store_failing", "The database cannot be read.")
+        await released.wait()
+        return []
+
+    async with running(tmp_path, ORDER_PAID) as nicobar:
+        assert await metric(nicobar, "nicobar_backlog_deliveries{")
+        monkeypatch.setattr(nicobar.runtime.backlog_gauges._reading, "_work", read)
+        for _ in range(3):
+            assert await metric(nicobar, "nicobar_backlog_") == []
+            assert await metric(nicobar, "nicobar_endpoints_held")
+        assert len(readings) == (1 if how == "hangs" else 6), "requests share one reading that hangs"
+        released.set()
+        monkeypatch.undo()
+        await nicobar.runtime.backlog_gauges.close()
+        monkeypatch.setattr(nicobar.runtime.backlog_gauges._reading, "_work", nicobar.runtime.store.backlog)
+        assert await metric(nicobar, "nicobar_backlog_deliveries{")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.model import Attempt, Breaker, BreakerState, DeliveryState, Level, Verdict
+from nicobar.model import AlertResult, Attempt, Breaker, BreakerState, DeliveryState, Level, Verdict
 from nicobar.reasons import plain, reason
 from nicobar.store.stored_reasons import read_attempt, read_breaker, read_reason, read_refusal, reason_column
+from nicobar.store.tables.alerts import read_result, stored_result
 
 WHY = reason("threw", "The handler threw %(error)s", error='"no\0"', location=3)
 
@@ -61,3 +62,13 @@ def test_a_breaker_with_a_plain_text_is_read():
     assert read_breaker(msgspec.json.encode(breaker).decode()) == breaker
     old = msgspec.json.encode(msgspec.to_builtins(breaker) | {"reason": "503"}).decode()
     assert read_breaker(old) == msgspec.structs.replace(breaker, reason=plain("503"))
+
+
+def test_alert_result_is_read_by_and_from_earlier_versions():
+    result = AlertResult(at_ms=1, alert_type="disk.low", reason=WHY)
+    stored = stored_result(result)
+    assert read_result(stored) == result
+    assert msgspec.json.decode(stored)["error"] == WHY.text()
+    of_before = '{"at_ms":1,"alert_type":"disk.low","error":"status 500"}'
+    assert read_result(of_before).reason == plain("status 500")
+    assert read_result('{"at_ms":1,"alert_type":"disk.low"}').reason is None

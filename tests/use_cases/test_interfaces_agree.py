@@ -128,7 +128,7 @@ async def test_a_paused_endpoint_is_resumed_once_and_sends(everywhere):
     for _ in range(2):
         done, reply = await everywhere.operate("resume", endpoint)
         assert done, reply
-    assert everywhere.interface != "command line" or f"{NAME} is not paused" in reply
+    assert everywhere.interface != "command line" or f"{NAME} is neither paused nor on hold" in reply
     assert (await everywhere.nicobar.next_recorded()).attempt.state.value == "success"
     assert await everywhere.actions() == ["endpoint.resume"], "a resume that changes nothing is not in the audit log"
 

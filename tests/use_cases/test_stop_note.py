@@ -8,6 +8,7 @@ import pytest
 from nicobar.model import Endpoint
 from nicobar.reasons import plain
 from nicobar.use_cases.deliveries import stop_note
+from nicobar.use_cases.restore import RESTORED
 
 SENDING = Endpoint(
     seq=1,
@@ -27,14 +28,19 @@ SENDING = Endpoint(
 
 
 @pytest.mark.parametrize(
-    ("by_hand", "note"),
+    ("why", "by_hand", "note"),
     [
-        (True, "shop is paused (sale). Nothing is sent until you resume it."),
-        (False, "shop is on hold (sale). Sending continues when the destination accepts requests again."),
+        (plain("sale"), True, "shop is paused (sale). Nothing is sent until you resume it."),
+        (
+            plain("401"),
+            False,
+            "shop is on hold (401). Sending continues when the destination accepts requests again.",
+        ),
+        (RESTORED, True, "shop is on hold (restored from a backup). Nothing is sent until you resume it."),
     ],
 )
-def test_a_pause_and_a_hold_are_told_apart(by_hand, note):
-    assert stop_note(msgspec.structs.replace(SENDING, paused_reason=plain("sale"), paused_by_hand=by_hand)) == note
+def test_a_pause_and_a_hold_are_told_apart(why, by_hand, note):
+    assert stop_note(msgspec.structs.replace(SENDING, paused_reason=why, paused_by_hand=by_hand)) == note
 
 
 def test_an_endpoint_that_sends_has_no_note():

@@ -33,7 +33,7 @@ def resume(*, endpoint: str | None, every: bool, **flags: Any) -> None:
         found = named_endpoint(edit.snapshot.endpoints, endpoint)
         if await endpoints.resume(edit, found):
             return f"Endpoint {found.name} resumed."
-        return f"Endpoint {found.name} is not paused. Nothing changed."
+        return f"Endpoint {found.name} is neither paused nor on hold. Nothing changed."
 
     click.echo(run_loop(_edit(flags, change)))
 
@@ -60,7 +60,8 @@ def enable(*, endpoint: str, **flags: Any) -> None:
         done = f"Endpoint {found.name} {'enabled' if enabled else 'is already enabled. Nothing changed'}."
         if found.paused_reason is None:
             return done
-        return f"{done} It is still paused: {found.paused_reason}. Resume it: nicobar resume {quote(found.name)}"
+        stopped = f"It is still {'on hold' if found.on_hold else 'paused'}: {found.paused_reason}."
+        return f"{done} {stopped} Resume it: nicobar resume {quote(found.name)}"
 
     click.echo(run_loop(_edit(flags, change)))
 

@@ -11,6 +11,7 @@ from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import AlertResult
 from nicobar.pipeline.alert_types import Alert
+from nicobar.reasons import Reason
 
 # Per target: one that does not answer must not use up the memory.
 MAX_WAITING = 20
@@ -18,8 +19,8 @@ RETRY_AFTER_MS = (5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000)
 # A slow target must not keep a process that stops.
 CLOSE_TIMEOUT_MS = 20_000
 
-# Sends an alert; returns the error in a few words, empty for none. Never raises.
-Send = Callable[[Alert], Awaitable[str]]
+# Sends an alert; returns why it was not sent, None if it was. Never raises.
+Send = Callable[[Alert], Awaitable[Reason | None]]
 
 
 class _Queue:
@@ -81,17 +82,17 @@ class Outbox:
             queue.hastened.set()
         self._results.pop(target_id, None)
 
-    async def send_now(self, target_id: str, alert: Alert, send: Send) -> str:
-        """Sends the alert once; returns the error, empty for none."""
-        error = await send(alert)
+    async def send_now(self, target_id: str, alert: Alert, send: Send) -> Reason | None:
+        """Sends the alert once; returns why it was not sent, None if it was."""
+        why = await send(alert)
         at_ms = self._clock.now_ms()
-        self._results[target_id] = AlertResult(at_ms=at_ms, alert_type=alert.type.value, error=error)
-        self._metrics.alerts.labels(alert.type.value, "failed" if error else "sent").inc()
-        if error:
-            log.error("alert not sent", alert=alert.type.value, target_id=target_id, error=error)
+        self._results[target_id] = AlertResult(at_ms=at_ms, alert_type=alert.type.value, reason=why)
+        self._metrics.alerts.labels(alert.type.value, "failed" if why else "sent").inc()
+        if why:
+            log.error("alert not sent", alert=alert.type.value, target_id=target_id, error=why.text())
         else:
             self.sent += 1
-        return error
+        return why
 
     async def close(self) -> None:
         """Tries once more what waits, within the time limit, and gives up the rest."""

@@ -16,8 +16,8 @@ from nicobar.pipeline.alert_types import ENDS, Alert, AlertType
 MAX_SLACK_TEXT_CHARS = 2_900
 MAX_PAGERDUTY_SUMMARY_CHARS = 1_024
 _MASK = "***"
-# Nothing to act on, and no end of an incident either.
-_GOOD = frozenset({AlertType.TEST, AlertType.ATTEMPT_RECOVERED})
+# No problem that could end: without an end of its own, its incident would stay open.
+_WITHOUT_PROBLEM = frozenset({AlertType.TEST, AlertType.ATTEMPT_RECOVERED})
 
 
 class Address(Record):
@@ -45,8 +45,9 @@ def open_address(vault: Vault, target: AlertTarget) -> Address:
         # The error's text may contain a part of the secret.
         raise StoreUnusable(
             "secret_unreadable",
-            f"The stored address of {target.id} is malformed.",
+            "The stored address of %(id)s is malformed.",
             "Set the address again, or restore a backup of the database.",
+            id=target.id,
         ) from None
 
 
@@ -58,17 +59,20 @@ def shown_address(kind: TargetKind, address: str) -> str:
     return f"{url.scheme}://{url.netloc}/{_MASK if url.path.strip('/') or url.query else ''}"
 
 
-def alert_request(kind: TargetKind, to: Address, alert: Alert, alert_id: str, now_ms: int) -> Request:
-    """The request that sends an alert. Raises UserError for a malformed signing secret."""
+def alert_requests(kind: TargetKind, to: Address, alert: Alert, alert_id: str, now_ms: int) -> tuple[Request, ...]:
+    """The requests that send an alert, in order. Raises UserError for a malformed signing secret."""
     match kind:
         case TargetKind.SLACK:
-            body: Json = _slack(alert)
+            bodies: tuple[Json, ...] = (_slack(alert),)
         case TargetKind.PAGERDUTY:
-            body = _pagerduty(alert, to.secret)
+            bodies = tuple(_pagerduty(alert, to.secret, action) for action in _pagerduty_actions(alert.type))
         case _:
             at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat()
-            body = {"type": alert.type.value, "timestamp": at, "data": dict(alert.facts)}
-    encoded = msgspec.json.encode(body)
+            bodies = ({"type": alert.type.value, "timestamp": at, "data": dict(alert.facts)},)
+    return tuple(_request(kind, to, msgspec.json.encode(body), alert_id, now_ms) for body in bodies)
+
+
+def _request(kind: TargetKind, to: Address, encoded: bytes, alert_id: str, now_ms: int) -> Request:
     headers = {"content-type": "application/json"}
     if kind is TargetKind.WEBHOOK:
         timestamp = str(now_ms // 1000)
@@ -84,9 +88,17 @@ def _slack(alert: Alert) -> Json:
     return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
 
 
-def _pagerduty(alert: Alert, key: str) -> Json:
-    """The form of PagerDuty's Events API v2. The end of a problem resolves its incident."""
-    action = "resolve" if alert.type in ENDS else "trigger"
+def _pagerduty_actions(alert_type: AlertType) -> tuple[str, ...]:
+    """The end of a problem resolves its incident. What is no problem opens an incident and resolves it, because a
+    change event, the other kind of PagerDuty, notifies nobody.
+    """
+    if alert_type in _WITHOUT_PROBLEM:
+        return ("trigger", "resolve")
+    return ("resolve",) if alert_type in ENDS else ("trigger",)
+
+
+def _pagerduty(alert: Alert, key: str, action: str) -> Json:
+    """The form of PagerDuty's Events API v2."""
     return {
         "routing_key": key,
         "event_action": action,
@@ -94,7 +106,7 @@ def _pagerduty(alert: Alert, key: str) -> Json:
         "payload": {
             "summary": f"{alert.title}: {alert.text}"[:MAX_PAGERDUTY_SUMMARY_CHARS],
             "source": alert.host or "nicobar",
-            "severity": "info" if alert.type in _GOOD else "error",
+            "severity": "info" if alert.type in _WITHOUT_PROBLEM else "error",
             "custom_details": dict(alert.facts),
         },
     }

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import smtplib
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from nicobar.clock import Clock
-from nicobar.connectors import NoResponse, Transport
+from nicobar.connectors import Transport
 from nicobar.crypto import Vault
-from nicobar.errors import NicobarError, StoreError, StoreUnavailable, UserError
+from nicobar.errors import StoreError, StoreUnavailable
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import ALERT_SOURCE_ID, AlertResult, AlertTarget, Endpoint, Message, Record, TargetKind
-from nicobar.pipeline.alert_mail import Mail, send_mail
+from nicobar.model import ALERT_SOURCE_ID, AlertResult, AlertTarget, Endpoint, Message, Record
+from nicobar.pipeline.alert_mail import Mail
 from nicobar.pipeline.alert_outbox import Outbox, Send
-from nicobar.pipeline.alert_targets import alert_request, open_address
+from nicobar.pipeline.alert_sending import Sending
 from nicobar.pipeline.alert_types import ENDS, NO_MORE, OF_ONE_PROCESS, Alert, AlertType
 from nicobar.pipeline.configuration import Configuration
-from nicobar.reasons import reason
+from nicobar.reasons import Reason, reason
 from nicobar.store import AlertLog, NewMessage, Queue
 
 HOUR_MS = 3_600_000
@@ -39,8 +37,6 @@ MAX_REMEMBERED_CAUSES = 10_000
 MAX_CAUSES_AN_HOUR = 20
 # A database that hangs must not keep an alert about it.
 STORE_TIMEOUT_MS = 2_000
-# A mail server that does not respond must not use up the threads that look up host names for deliveries.
-MAX_PARALLEL_MAILS = 2
 # The ids of the recipients in the settings, beside the targets' own.
 MAIL_ID, ENDPOINT_ID = "alert_mail_to", "alert_endpoint"
 
@@ -52,12 +48,10 @@ class AlertStore(Queue, AlertLog, Protocol):
 
 
 class Told(Record):
-    """Where a test alert went. `mail_error` is the kind of error, empty if the mail server accepted the email, None
-    if there is no mail server.
-    """
+    """Where a test alert was sent. `mail` is what became of the email, None if there is no mail server."""
 
     endpoint: Endpoint | None
-    mail_error: str | None
+    mail: AlertResult | None
 
 
 class Alerts:
@@ -81,13 +75,12 @@ class Alerts:
     ) -> None:
         self._store = store
         self._configuration = configuration
-        self._vault = vault
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
-        self._transport = transport
         self._endpoint_name = endpoint_name
         self._mail = mail
+        self._sending = Sending(vault, clock, transport, mail)
         self._on_accepted = on_accepted
         self._hour_of_cause: OrderedDict[str, int] = OrderedDict()
         self._causes: dict[tuple[AlertType, str], tuple[int, int]] = {}
@@ -96,7 +89,6 @@ class Alerts:
         self._turns: dict[tuple[AlertType, str], tuple[bool, int]] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         self._stored_results: dict[str, AlertResult] = {}
-        self._mail_places = asyncio.Semaphore(MAX_PARALLEL_MAILS)
         self.outbox = Outbox(clock, metrics)
         self._targets = self._current_targets()
         configuration.on_change(self._follow_targets)
@@ -124,7 +116,7 @@ class Alerts:
             if not target.alert_types or alert.type.value in target.alert_types:
                 self.outbox.post(target.id, alert, self._later_sender(target.id, alert_id))
         if self._mail is not None and self._mail.recipients:
-            self.outbox.post(MAIL_ID, alert, self._mailer(self._mail, self._mail.recipients))
+            self.outbox.post(MAIL_ID, alert, self._sending.by_mail(self._mail.recipients))
         await self._send_message(alert, alert_id)
 
     async def tell_sent_again(self, endpoint: Endpoint, message_seqs: Sequence[int]) -> None:
@@ -162,15 +154,15 @@ class Alerts:
             await self._store.append(message)
             self._on_accepted([to.seq])
         mail = self._mail
-        error = None
-        if mail is not None and mail.recipients:
-            error = await self.outbox.send_now(MAIL_ID, _TEST, self._mailer(mail, mail.recipients))
-            await self.keep_results()
-        return Told(endpoint=to, mail_error=error)
+        if mail is None or not mail.recipients:
+            return Told(endpoint=to, mail=None)
+        await self.outbox.send_now(MAIL_ID, _TEST, self._sending.by_mail(mail.recipients))
+        await self.keep_results()
+        return Told(endpoint=to, mail=self.outbox.results[MAIL_ID])
 
     async def test_target(self, target: AlertTarget) -> AlertResult:
         """Sends a test alert to one target, once, and waits for the result. If it was sent, what waits is, too."""
-        sender = self._sender(target, self._ids.new("alert"))
+        sender = self._sending.to_target(target, self._ids.new("alert"))
         if not await self.outbox.send_now(target.id, _TEST, sender):
             self.outbox.hasten(target.id)
         await self.keep_results()
@@ -248,14 +240,14 @@ class Alerts:
             return  # an endpoint cannot deliver alerts about its own failures
         message = self._message(alert, alert_id, to, self._clock.now_ms())
 
-        async def append(_alert: Alert) -> str:
+        async def append(_alert: Alert) -> Reason | None:
             try:
                 appended = await self._within_limit(self._store.append(message))
             except StoreError as error:
-                return error.code
+                return error.reason
             if not appended.duplicate:
                 self._on_accepted([to.seq])
-            return ""
+            return None
 
         if await append(alert):
             self._metrics.alerts.labels(alert.type.value, "not_kept").inc()
@@ -351,53 +343,11 @@ class Alerts:
     def _later_sender(self, target_id: str, alert_id: str) -> Send:
         """Sends to the target as it is then."""
 
-        async def send(alert: Alert) -> str:
+        async def send(alert: Alert) -> Reason | None:
             target = self._targets.get(target_id)
-            return "deleted" if target is None else await self._sender(target, alert_id)(alert)
+            return _DELETED if target is None else await self._sending.to_target(target, alert_id)(alert)
 
         return send
-
-    def _sender(self, target: AlertTarget, alert_id: str) -> Send:
-        async def send(alert: Alert) -> str:
-            try:
-                to = open_address(self._vault, target)
-            except NicobarError as error:
-                return error.code
-            if target.kind is TargetKind.EMAIL:
-                return (
-                    "alert_smtp_url is not set"
-                    if self._mail is None
-                    else await self._deliver(self._mail, (to.address,), alert)
-                )
-            if self._transport is None:
-                return "not running"
-            try:
-                request = alert_request(target.kind, to, alert, alert_id, self._clock.now_ms())
-            except UserError as error:
-                return error.code
-            answer = await self._transport.send(request)
-            if isinstance(answer, NoResponse):
-                return answer.reason.text()
-            is_taken = HTTPStatus(200) <= answer.status < HTTPStatus.MULTIPLE_CHOICES
-            return "" if is_taken else f"status {answer.status}"
-
-        return send
-
-    def _mailer(self, mail: Mail, recipients: Sequence[str]) -> Send:
-        async def send(alert: Alert) -> str:
-            return await self._deliver(mail, recipients, alert)
-
-        return send
-
-    async def _deliver(self, mail: Mail, recipients: Sequence[str], alert: Alert) -> str:
-        """The kind of error, empty for none."""
-        async with self._mail_places:
-            try:
-                await asyncio.to_thread(send_mail, mail, recipients, alert)
-            except (OSError, smtplib.SMTPException, ValueError) as error:
-                # The server's text may quote the credentials; the kind of error does not.
-                return type(error).__name__
-        return ""
 
 
 def _problem(alert: Alert) -> tuple[str, str]:
@@ -410,3 +360,4 @@ def _key(text: str) -> str:
 
 
 _TEST = Alert(type=AlertType.TEST, reason=reason("test", "This is a test alert. No action is needed."))
+_DELETED = reason("target_deleted", "The alert target was deleted.")

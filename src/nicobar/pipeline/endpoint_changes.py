@@ -58,7 +58,7 @@ class EndpointChanges:
         audit_line = [self._audit_line(endpoint, AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
         if await self._make(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
-            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
+            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=why.without_texts().text())
             alert_reason = reason(
                 why.code,
                 "%(reason)s Nicobar keeps checking and resumes when the destination accepts a delivery.",
@@ -70,7 +70,7 @@ class EndpointChanges:
         """Ends a hold; returns whether it did. The caller sends the alert."""
         ended = PauseEndpoint(endpoint_id=endpoint.id, reason=None)
         audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_RESUME, why)
-        return await self._make(endpoint, is_on_hold, ended, audit_line)
+        return await self._make(endpoint, heals, ended, audit_line)
 
     async def disable(self, endpoint: Endpoint, why: Reason) -> bool:
         """Returns whether the endpoint was enabled before."""
@@ -78,7 +78,7 @@ class EndpointChanges:
         audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_DISABLE, why)
         if not await self._make(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
             return False
-        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why.without_texts().text())
         await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
         return True
 
@@ -116,7 +116,7 @@ class EndpointChanges:
             action=action.value,
             app_id=endpoint.app_id,
             subject=endpoint.id,
-            detail=str(why),
+            detail=why.without_texts().text(),
         )
 
 
@@ -124,12 +124,12 @@ def is_stopped(endpoint: Endpoint) -> bool:
     return endpoint.disabled or endpoint.paused_reason is not None
 
 
-def is_on_hold(target: OpenEndpoint) -> bool:
-    """Whether the endpoint was stopped because of its destination's responses, not paused by a user."""
+def heals(target: OpenEndpoint) -> bool:
+    """Whether the endpoint is on hold until its destination accepts requests, not until a user resumes it."""
     endpoint = target.endpoint
     return not endpoint.disabled and endpoint.paused_reason is not None and not endpoint.paused_by_hand
 
 
 def _may_hold(target: OpenEndpoint, why: Reason) -> bool:
     """Whether the endpoint goes on hold for this reason: it is sending, or on hold for another reason."""
-    return not is_stopped(target.endpoint) or (is_on_hold(target) and target.endpoint.paused_reason != why)
+    return not is_stopped(target.endpoint) or (heals(target) and target.endpoint.paused_reason != why)

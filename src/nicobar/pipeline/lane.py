@@ -20,7 +20,7 @@ from nicobar.pipeline.breaker_record import BreakerRecord
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.deliver import Deliverer, PageError, Passed
-from nicobar.pipeline.endpoint_changes import EndpointChanges, is_on_hold, is_stopped
+from nicobar.pipeline.endpoint_changes import EndpointChanges, heals, is_stopped
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
@@ -33,8 +33,9 @@ MAX_PARALLEL_DELIVERIES = 64
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
 IDLE_MS = 1_000
-# The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
-REST_MS = 60_000
+# The worker wakes a lane that has something due, or all if it cannot see that. Without it a lane looks rarely, since
+# there may be thousands.
+REST_MS = 600_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 
@@ -129,7 +130,7 @@ class Lane:
 
     def _follow_hold(self) -> None:
         """Starts probing an endpoint that is on hold, and stops if it is not."""
-        on_hold = is_on_hold(self._target)
+        on_hold = heals(self._target)
         if on_hold and self._gate.breaker.hold is None:
             jitter = self._deliverer.jitter()
             self._gate.breaker = rules.on_hold(self._gate.breaker, self._clock.now_ms(), jitter)
@@ -217,8 +218,8 @@ class Lane:
             task.add_done_callback(self._page_done)
 
     def _rests(self) -> bool:
-        """Whether the endpoint is disabled, or paused by a person."""
-        return is_stopped(self._target.endpoint) and not is_on_hold(self._target)
+        """Whether the endpoint is disabled, or waits for a user to resume it."""
+        return is_stopped(self._target.endpoint) and not heals(self._target)
 
     async def _rest(self, gate: Gate) -> int:
         """Nothing is due; returns the milliseconds until something is. A probe takes what waits for a retry."""
@@ -352,7 +353,7 @@ class Lane:
         if passed.disable_reason is not None:
             await self._disable(endpoint, passed.disable_reason)
         elif passed.hold_reason is not None:
-            await self._changes.hold(endpoint, passed.hold_reason, is_new=not is_on_hold(self._target))
+            await self._changes.hold(endpoint, passed.hold_reason, is_new=not heals(self._target))
         elif passed.is_accepted and not is_stopped(self._target.endpoint):
             await self._record.accepted(endpoint)
 

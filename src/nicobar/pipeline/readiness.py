@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, SandboxError
@@ -19,6 +19,7 @@ from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Record
 from nicobar.pipeline.configuration import Configuration, Unusable
+from nicobar.pipeline.shared_checks import SharedCheck
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Broken, Job, Sandbox
 from nicobar.settings import Role
@@ -45,8 +46,6 @@ _JOB = Job(
     occurred_at_ms=0,
     seed="",
 )
-
-T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -88,45 +87,6 @@ FATAL: Mapping[Role, frozenset[str]] = {
 }
 
 
-class _Look(Generic[T]):
-    """A check that simultaneous requests share. A success is valid for `fresh_ms`."""
-
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], clock: Clock, *, fresh_ms: int = 0) -> None:
-        self._work = work
-        self._clock = clock
-        self._fresh_ms = fresh_ms
-        self._task: asyncio.Task[T] | None = None
-        self._began_at_ms = 0
-        self._succeeded: tuple[int, asyncio.Task[T]] | None = None
-
-    async def result(self, timeout_ms: int) -> asyncio.Task[T] | None:
-        """The finished task of the latest check; None if it did not finish in time."""
-        if self._succeeded is not None and self._clock.steady_ms() - self._succeeded[0] < self._fresh_ms:
-            return self._succeeded[1]
-        if self._task is None:
-            self._began_at_ms = self._clock.steady_ms()
-            self._task = asyncio.create_task(self._work(), name="readiness")
-            self._task.add_done_callback(self._end)
-        task = self._task
-        await asyncio.wait([task], timeout=timeout_ms / 1000)
-        return task if task.done() else None
-
-    def hangs(self, timeout_ms: int) -> bool:
-        """Whether the check never succeeded, or has been running for longer than that."""
-        return self._succeeded is None or self._clock.steady_ms() - self._began_at_ms >= timeout_ms
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    def _end(self, task: asyncio.Task[T]) -> None:
-        self._task = None
-        # Retrieves the error too, since possibly no request is waiting.
-        if not task.cancelled() and task.exception() is None:
-            self._succeeded = (self._clock.steady_ms(), task)
-
-
 class Readiness:
     """Checks the parts of one process. `directory` is on the database's disk, None if a server has the database;
     `worker` returns None while the process does not deliver; `tasks` are the background tasks that run until the
@@ -154,9 +114,9 @@ class Readiness:
         self._worker = worker
         self._tasks = tasks
         self._directory = directory
-        self._storing = _Look(self._write_and_read, clock)
-        self._running = _Look(self._run_a_handler, clock, fresh_ms=SANDBOX_FRESH_MS)
-        self._measuring = _Look(self._measure_disk, clock)
+        self._storing = SharedCheck(self._write_and_read, clock)
+        self._running = SharedCheck(self._run_a_handler, clock, fresh_ms=SANDBOX_FRESH_MS)
+        self._measuring = SharedCheck(self._measure_disk, clock)
         self._last: dict[str, State] = {}
 
     async def report(self, *, delivery: bool) -> Report:

@@ -8,6 +8,9 @@ import msgspec
 
 from nicobar.model import Json
 
+# No list is longer, and Python converts no number with thousands of digits.
+_MAX_INDEX_DIGITS = 12
+
 
 def holds(body: bytes, path: Sequence[str], value: str) -> bool:
     """Whether the field at `path` has the value. A step is a name, or an index into a list; a name applies to each
@@ -29,7 +32,7 @@ def _into(json: Json, step: str) -> Sequence[Json]:
     if not isinstance(json, list):
         return []
     if step.isdecimal():
-        return json[int(step) : int(step) + 1]
+        return json[int(step) : int(step) + 1] if len(step) <= _MAX_INDEX_DIGITS else []
     return [inner for item in json if not isinstance(item, list) for inner in _into(item, step)]
 
 

@@ -78,12 +78,10 @@ def stop_note(endpoint: Endpoint) -> str | None:
     """Why an endpoint does not send at present and what continues it, as two sentences; None if it sends."""
     if endpoint.paused_reason is None:
         return None
+    stopped = f"{endpoint.name} is {'on hold' if endpoint.on_hold else 'paused'} ({endpoint.paused_reason})."
     if endpoint.paused_by_hand:
-        return f"{endpoint.name} is paused ({endpoint.paused_reason}). Nothing is sent until you resume it."
-    return (
-        f"{endpoint.name} is on hold ({endpoint.paused_reason}). "
-        "Sending continues when the destination accepts requests again."
-    )
+        return f"{stopped} Nothing is sent until you resume it."
+    return f"{stopped} Sending continues when the destination accepts requests again."
 
 
 async def _would_resend(services: OperationServices, message: Message, endpoint: Endpoint) -> Resent:

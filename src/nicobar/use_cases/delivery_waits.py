@@ -28,8 +28,8 @@ class WaitCause(StrEnum):
 
 class Wait(Record):
     """The cause, until when if that is known, and the earlier message that it is queued after. `reason` is why the
-    endpoint is paused or its destination failing, or why the last attempt failed. `by_hand` says that a user paused
-    the endpoint; otherwise a paused one is on hold. `overtaken_at_ms` is since when later deliveries of the customer
+    endpoint is paused or its destination failing, or why the last attempt failed. `on_hold` says that Nicobar stopped
+    the endpoint; otherwise a user paused it. `overtaken_at_ms` is since when later deliveries of the customer
     no longer wait for this one.
     """
 
@@ -37,7 +37,7 @@ class Wait(Record):
     until_ms: int | None = None
     behind: str | None = None
     reason: Reason | None = None
-    by_hand: bool = False
+    on_hold: bool = False
     overtaken_at_ms: int | None = None
 
 
@@ -60,8 +60,8 @@ def _wait_of(  # noqa: PLR0911 - a cause a line
         return Wait(cause=WaitCause.DISABLED, reason=endpoint.disabled_reason)
     if endpoint.paused_reason is not None:
         until_ms = breaker.hold.probe_at_ms if breaker is not None and breaker.hold is not None else None
-        by_hand = endpoint.paused_by_hand
-        return Wait(cause=WaitCause.PAUSED, reason=endpoint.paused_reason, until_ms=until_ms, by_hand=by_hand)
+        why, on_hold = endpoint.paused_reason, endpoint.on_hold
+        return Wait(cause=WaitCause.PAUSED, reason=why, until_ms=until_ms, on_hold=on_hold)
     if delivery.due_at_ms is None:
         return Wait(cause=WaitCause.BEHIND, behind=delivery.behind, until_ms=delivery.behind_until_ms)
     if breaker is not None and breaker.state is not BreakerState.CLOSED:

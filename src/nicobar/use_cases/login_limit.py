@@ -28,7 +28,7 @@ PER_ADDRESS = Allowance(
     period_ms=MINUTE_MS,
     why=reason(
         _CODE,
-        "Too many wrong passwords from this address: %(max_wrong)s within %(minutes)s min.",
+        "Too many failed sign-ins from this address: %(max_wrong)s within %(minutes)s min.",
         "Try again in %(wait_s)s s.",
     ),
 )
@@ -62,6 +62,11 @@ class LoginAttempt(Record):
     """
 
     slots: tuple[tuple[str, str], ...]
+
+
+async def count_at_provider(access: Access, *, address: str, now_ms: int) -> LoginAttempt:
+    """Counts a sign-in with a provider, for which the browsers of an address cause requests. Raises Refusal 429."""
+    return LoginAttempt(slots=await _take(access, PER_ADDRESS, _hash(address), _hash(""), now_ms))
 
 
 async def count_attempt(

@@ -7,12 +7,12 @@ import asyncio
 from nicobar.audit import AuditAction
 from nicobar.clock import Clock
 from nicobar.errors import UserError
-from nicobar.model import Endpoint, Record
+from nicobar.model import RESTORED_CODE, Endpoint, Record
 from nicobar.reasons import reason
 from nicobar.store import PauseEndpoint, Store
 from nicobar.use_cases.edit import Act, Edit
 
-RESTORED = reason("restored", "restored from a backup")
+RESTORED = reason(RESTORED_CODE, "restored from a backup")
 
 
 class Held(Record):
@@ -73,7 +73,7 @@ async def hold_restored(edit: Edit) -> Restored:
 
 async def resume_all(edit: Edit) -> Resumed:
     """Ends every hold, of restores and of rejections. What a user has paused stays paused."""
-    resumed = [endpoint for endpoint in edit.snapshot.endpoints if _is_held(endpoint)]
+    resumed = [endpoint for endpoint in edit.snapshot.endpoints if endpoint.on_hold]
     acts = [_resume(endpoint) for endpoint in resumed]
     snapshot = await edit.commit_acts(acts)
     edit.services.wake([endpoint.seq for endpoint in resumed])
@@ -85,11 +85,6 @@ async def resume_all(edit: Edit) -> Resumed:
 
 def _is_paused(endpoint: Endpoint) -> bool:
     return endpoint.paused_reason is not None and endpoint.paused_by_hand
-
-
-def _is_held(endpoint: Endpoint) -> bool:
-    why = endpoint.paused_reason
-    return why is not None and (not endpoint.paused_by_hand or why.code == RESTORED.code)
 
 
 def _pause(endpoint: Endpoint) -> Act:

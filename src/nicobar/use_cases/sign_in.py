@@ -45,11 +45,11 @@ async def user_with_password(
     browser_id = None if user is None else known_browser_id(services.vault, user, browser, now_ms)
     attempt = await count_attempt(store, address=address, user_name=name, now_ms=now_ms, browser_id=browser_id)
     try:
-        right = await services.passwords.matches(password, _NOBODY if user is None else user.password_hash)
+        right = await services.passwords.matches(password, (user.password_hash if user else "") or _NOBODY)
     except Refusal:
         await forgive(store, attempt)
         raise
-    if user is None or not right:
+    if user is None or not user.password_hash or not right:
         return None
     await forgive(store, attempt)
     return user

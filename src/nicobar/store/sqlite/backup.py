@@ -16,7 +16,6 @@ from nicobar.store.sqlite.connection import BUSY_MS, SQL
 from nicobar.store.sqlite.errors import DAMAGED, is_damage, primary_code, unavailable
 from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.whole_files import (
-    BESIDE,
     beside,
     check_space,
     describe,
@@ -26,6 +25,7 @@ from nicobar.store.sqlite.whole_files import (
     put_in_place,
     stamp,
 )
+from nicobar.store.temporary_files import BESIDE
 
 # A step of one MiB, then other threads and processes get their turn.
 STEP_PAGES = 256
@@ -58,7 +58,19 @@ def back_up(path: Path, target: Path, *, force: bool, now_ms: int) -> BackupFile
             copy.close()
             check_target(path, target, force=force)
             put_in_place(made, target)
-    return msgspec.structs.replace(described, path=target)
+            is_noted = _note(source, target, now_ms)
+    return msgspec.structs.replace(described, path=target, is_noted=is_noted)
+
+
+def _note(source: sqlite3.Connection, target: Path, now_ms: int) -> bool:
+    """Stores in the database that there is this backup, for the report of a deletion: it keeps what is deleted. A
+    database that cannot be written, or of an earlier version, has its backups without a list.
+    """
+    try:
+        source.execute(SQL["put_backup"], {"path": str(target.resolve()), "taken_at_ms": now_ms})
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def check_target(path: Path, target: Path, *, force: bool) -> None:

@@ -20,6 +20,7 @@ from nicobar.store.sqlite.whole_files import (
     open_whole,
     put_in_place,
     sole_use,
+    succeed,
 )
 
 
@@ -48,6 +49,7 @@ def _replace(path: Path, old: sqlite3.Connection) -> Compacted:
             problems = find_problems(new)
         if problems:
             raise _damaged(path, "; ".join(problems))
+        succeed(made, path)
         # Writes the log back and deletes it: the new file must not meet it.
         old.execute("PRAGMA journal_mode = DELETE")
         put_in_place(made, path)

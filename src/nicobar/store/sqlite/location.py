@@ -12,7 +12,8 @@ from typing import ClassVar
 from nicobar.clock import Clock
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.backup import BackupFile, Compacted, PreparedRestore
-from nicobar.store.findings import Finding
+from nicobar.store.file_owners import give_from_root
+from nicobar.store.findings import Finding, Level
 from nicobar.store.installation import KeyHolder, fix_for
 from nicobar.store.migrations import Migrated
 from nicobar.store.sqlite import SqliteStore
@@ -22,6 +23,7 @@ from nicobar.store.sqlite.contents import SqliteContents
 from nicobar.store.sqlite.migrate import apply_migrations, check_version, find_damage, lock_path
 from nicobar.store.sqlite.restore import check_unused, restoring
 from nicobar.store.sqlite.space import examine_space
+from nicobar.store.temporary_files import delete_leftovers, leftovers
 
 
 class SqliteLocation:
@@ -52,6 +54,7 @@ class SqliteLocation:
         return self._path.exists()
 
     def migrate(self, keys: KeyHolder | None, now_ms: int) -> Migrated:
+        delete_leftovers(self.directory)
         return apply_migrations(self._path, now_ms, keys)
 
     def check_version(self) -> None:
@@ -68,7 +71,7 @@ class SqliteLocation:
 
     def examine(self, clock: Clock) -> list[Finding]:  # noqa: ARG002
         """A file has no server."""
-        return examine_space(self._path) if self.exists() else []
+        return [*(examine_space(self._path) if self.exists() else []), *map(_leftover, _leftovers(self.directory))]
 
     def find_damage(self, *, limit: int) -> list[str]:
         return find_damage(self._path, limit=limit)
@@ -95,6 +98,7 @@ class SqliteLocation:
         path = lock_path(self._path)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            give_from_root(handle, self._path if self._path.exists() else path.parent)
         except OSError as error:
             raise StoreUnusable(
                 "not_writable",
@@ -113,3 +117,16 @@ class SqliteLocation:
             yield True
         finally:
             os.close(handle)
+
+
+def _leftovers(directory: Path) -> list[Path]:
+    try:
+        return leftovers(directory)
+    except OSError:  # the check of the database says what is wrong with its directory
+        return []
+
+
+def _leftover(path: Path) -> Finding:
+    detail = f"{path} was left by a backup, restore or compact that was killed."
+    fix = "The next start deletes it. If it stays, delete it: another user owns it, or an earlier version left it."
+    return Finding(name="temporary file", level=Level.NOTE, detail=detail, fix=fix)

@@ -27,6 +27,7 @@ from nicobar.store.sqlite.whole_files import (
     remove_beside,
     sole_use,
     stamp,
+    succeed,
 )
 
 STEP_PAGES = 256
@@ -58,6 +59,7 @@ def restoring(
         with opening(path.parent), _alone(path, worker_place) as old:
             if aside is not None and aside.exists():  # another restore was faster
                 raise in_use(path)
+            succeed(made, path)
             _set_aside(path, aside, old)
             put_in_place(made, path)
 

@@ -6,17 +6,18 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import tempfile
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.store.backup import BackupFile
+from nicobar.store.file_owners import give_owner
 from nicobar.store.installation import fix_for, sync_directory
 from nicobar.store.sqlite.connection import APPLICATION_ID, SQL
 from nicobar.store.sqlite.errors import primary_code
+from nicobar.store.temporary_files import BESIDE, delete_leftovers, temporary_file
 
-BESIDE = ("-wal", "-shm", "-journal")
 MAX_PROBLEMS = 3
 # SQLite keeps a number for the application in the file's header. There a backup has the second when it was taken,
 # and a database that is in use has 0: https://sqlite.org/pragma.html#pragma_user_version.
@@ -32,24 +33,38 @@ def open_whole(path: Path, *, mode: str = "rw", busy_ms: int = 0) -> sqlite3.Con
 
 @contextlib.contextmanager
 def beside(path: Path, purpose: str) -> Iterator[Path]:
-    """An empty file with mode 0600 in the directory of `path`, deleted at the end unless it was put in its place.
-    Raises UserError.
+    """An empty file with mode 0600 on the disk of `path`, deleted at the end unless it was put in its place. What
+    killed processes left there is deleted first. Raises UserError.
+    """
+    delete_leftovers(path.parent)
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(temporary_file(path, purpose))
+        except OSError as error:
+            raise UserError(
+                "not_writable",
+                f"Cannot create a file in {path.parent}: {error.strerror}.",
+                fix_for(error, "Choose another directory, or give this user write access to it."),
+            ) from error
+        yield made
+
+
+def succeed(made: Path, path: Path) -> None:
+    """Gives `made` the owner and the mode of the database that it will replace: whoever opened that opens this. Where
+    there is none, its directory says whose it will be, and the mode stays. Raises UserError.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f"{path.name}.{purpose}-", dir=path.parent)
+        if path.exists():
+            give_owner(made, path.stat())
+            made.chmod(stat.S_IMODE(path.stat().st_mode))
+        else:
+            give_owner(made, path.parent.stat())
     except OSError as error:
         raise UserError(
-            "not_writable",
-            f"Cannot create a file in {path.parent}: {error.strerror}.",
-            fix_for(error, "Choose another directory, or give this user write access to it."),
+            "not_owner",
+            f"The new file cannot get the owner of {path}: {error.strerror}.",
+            "Run the command as the user that runs Nicobar, or as root.",
         ) from error
-    os.close(handle)
-    made = Path(name)
-    try:
-        yield made
-    finally:
-        for suffix in ("", *BESIDE):
-            made.with_name(made.name + suffix).unlink(missing_ok=True)
 
 
 def put_in_place(made: Path, path: Path) -> None:

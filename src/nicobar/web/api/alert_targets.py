@@ -28,7 +28,7 @@ from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, w
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.web.api.shapes import Moment, Page, Shape, moment
+from nicobar.web.api.shapes import Moment, Page, Shape, moment, text_of_reason
 from nicobar.web.operations import Response, delete, get, patch, post
 
 TAGS = ["Alert Target"]
@@ -197,7 +197,8 @@ async def test_target(*, target_id: TargetKey, services: Services, caller: Calle
 
 
 def _result(result: AlertResult) -> AlertResultOut:
-    return AlertResultOut(at=moment(result.at_ms), alert_type=result.alert_type, error=result.error or None)
+    error = text_of_reason(result.reason)
+    return AlertResultOut(at=moment(result.at_ms), alert_type=result.alert_type, error=error)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, Reason | N
     if endpoint.disabled:
         return "disabled", endpoint.disabled_reason
     if endpoint.paused_reason is not None:
-        return "paused" if endpoint.paused_by_hand else "on_hold", endpoint.paused_reason
+        return "on_hold" if endpoint.on_hold else "paused", endpoint.paused_reason
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
         return "failing", breaker.reason
     return "active", None

@@ -15,7 +15,7 @@ from nicobar.web.asgi import Message
 from nicobar.web.connection_pool import counted_address
 from nicobar.web.dashboard.language import choose
 from nicobar.web.dashboard.pages import redirect
-from nicobar.web.dashboard.visitor import BROWSER, LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
+from nicobar.web.dashboard.visitor import ATTEMPT, BROWSER, LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
 from nicobar.web.middleware.cross_site import SAFE_METHODS
 from nicobar.web.operations import Response
 
@@ -56,6 +56,7 @@ class Sessions:
             theme=cookies[THEME] if cookies.get(THEME) in THEMES else THEMES[0],
             secure=scope["scheme"] == "https" or self._services.settings.is_https,
             address=counted_address(str((scope.get("client") or ("",))[0])),
+            attempt=cookies.get(ATTEMPT, ""),
             path=scope["path"] + (f"?{query}" if query else ""),
         )
 

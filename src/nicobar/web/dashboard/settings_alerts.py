@@ -11,6 +11,7 @@ from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import AlertResult, AlertTarget, Record, TargetKind
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.alert_types import AlertType
+from nicobar.pipeline.alerts import MAIL_ID
 from nicobar.settings import shown
 from nicobar.use_cases import alert_targets
 from nicobar.use_cases.alert_targets import CHOSEN_TYPES, TargetPatch, TargetSpec, find_target
@@ -54,7 +55,7 @@ KINDS = {
     TargetKind.PAGERDUTY: "PagerDuty",
 }
 SETTINGS = ("alert_endpoint", "alert_smtp_url", "alert_mail_from", "alert_mail_to", "alert_backlog_minutes")
-SENT = "sent"
+SENT, FAILED = "sent", "failed"
 PAGE = "/settings/alerts"
 ONE = f"{PAGE}/targets/{{target_id}}"
 
@@ -90,8 +91,8 @@ async def test(context: Context, visitor: Visitor) -> Response[bytes]:
     outcome = {}
     if done.endpoint is not None:
         outcome["sent_to"] = done.endpoint.id
-    if done.mail_error is not None:
-        outcome["mail"] = done.mail_error or SENT
+    if done.mail is not None:
+        outcome["mail"] = FAILED if done.mail.reason else SENT
     return redirect(f"{PAGE}?{urlencode(outcome)}#test")
 
 
@@ -252,7 +253,7 @@ async def _page(
         origins=services.origins,
         meanings=MEANINGS,
         tested_endpoint_id=next((endpoint.id for endpoint in snapshot.endpoints if endpoint.id == sent_to), ""),
-        mail=mail,
+        mail=results.get(MAIL_ID) if mail in {SENT, FAILED} else None,
         now_ms=context.now_ms(),
     )
 

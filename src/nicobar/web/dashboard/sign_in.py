@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
+
+import msgspec
 
 from nicobar.crypto import hash_token
-from nicobar.errors import Refusal, UserError
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import PasswordLink, User
+from nicobar.settings import Switch
 from nicobar.use_cases.passwords import MIN_PASSWORD_CHARS
 from nicobar.use_cases.sign_in import BROWSER_MS, new_browser, user_with_password
 from nicobar.use_cases.tokens import end_portal_link
-from nicobar.use_cases.users import OWNER, set_up_user
+from nicobar.use_cases.users import OWNER, check_passwords, set_up_user, usable_link
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
@@ -25,16 +29,14 @@ _WRONG_EITHER = noop("Incorrect username or password.")
 @get("/setup/{token}", needs=Needs.NOTHING)
 async def setup(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form for the password of the link's user."""
-    link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
+    link = await usable_link(context.services, token)
     return _setup_page(visitor, link)
 
 
 @post("/setup/{token}", status=200, needs=Needs.NOTHING)
 async def set_up(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Sets the password of the link's user, creates the user if needed, and signs in."""
-    store = context.services.store
-    now_ms = context.now_ms()
-    link = await store.link(hash_token(token), now_ms=now_ms)
+    link = await usable_link(context.services, token)
     if link is None:
         return _setup_page(visitor, None)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
@@ -67,27 +69,27 @@ def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "
 async def login(context: Context, visitor: Visitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """The sign-in form."""
     if visitor.is_in:
-        return redirect(_local(next))
-    users = await context.services.store.users()
-    return _login_page(visitor, users, wanted=_local(next))
+        return redirect(local_page(next))
+    return await _login_page(context, visitor, wanted=local_page(next))
 
 
 @post("/login", status=200, needs=Needs.NOTHING)
 async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the correct password."""
-    wanted = _local(visitor.form.get("next", "/"))
+    wanted = local_page(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
     password = visitor.form.get("password", "")
-    users = await context.services.store.users()
+    check_passwords(context.services.settings)
     try:
         user = await user_with_password(
             context.services, name, password, address=visitor.address, browser=visitor.browser
         )
     except Refusal as refusal:
-        return _login_page(visitor, users, wanted=wanted, name=name, refusal=refusal)
+        problem = reason_text(visitor, refusal.reason)
+        return await _login_page(context, visitor, wanted=wanted, name=name, problem=problem, refusal=refusal)
     if user is None:
-        problem = _WRONG if is_alone(users) else _WRONG_EITHER
-        return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
+        problem = translate(visitor, _WRONG if is_alone(await context.services.store.users()) else _WRONG_EITHER)
+        return await _login_page(context, visitor, wanted=wanted, name=name, problem=problem)
     return await signed_in(context, visitor, user, wanted)
 
 
@@ -96,41 +98,60 @@ def is_alone(users: list[User]) -> bool:
     return [user.name for user in users] == [OWNER]
 
 
-def _login_page(
+async def failed_sign_in(
+    context: Context, visitor: Visitor, failure: NicobarError, wanted: str, *cookies: str
+) -> Response[bytes]:
+    """The sign-in form with the reason why signing in with the provider failed."""
+    refusal = failure if isinstance(failure, Refusal) else None
+    # The callback's address has a code, and cannot be opened again.
+    visitor = msgspec.structs.replace(visitor, path="/login")
+    shown = await _login_page(context, visitor, wanted=wanted, failure=failure, refusal=refusal)
+    return replace(shown, status=refusal.status if refusal else 422, cookies=cookies)
+
+
+async def _login_page(
+    context: Context,
     visitor: Visitor,
-    users: list[User],
     *,
     wanted: str,
     name: str = "",
     problem: str = "",
+    failure: NicobarError | None = None,
     refusal: Refusal | None = None,
 ) -> Response[bytes]:
+    users = await context.services.store.users()
+    provider = context.services.provider
+    wait_s = refusal.retry_after_s if refusal else None
     return page(
         visitor,
         "login.html",
         status=refusal.status if refusal else 422 if problem else 200,
-        headers={"retry-after": str(refusal.retry_after_s)} if refusal else None,
+        headers=None if wait_s is None else {"retry-after": str(wait_s)},
+        failure=failure,
+        provider_name=provider.settings.provider_name if provider else "",
+        with_password=context.services.settings.password_sign_in is Switch.ON,
         wanted=wanted,
         name=name,
-        problem=reason_text(visitor, refusal.reason) if refusal else translate(visitor, problem) if problem else "",
+        problem=problem,
         has_users=bool(users),
         is_alone=is_alone(users),
     )
 
 
-async def signed_in(context: Context, visitor: Visitor, user: User, location: str) -> Response[bytes]:
+async def signed_in(
+    context: Context, visitor: Visitor, user: User, location: str, *, lasting_ms: int = SESSION_MS
+) -> Response[bytes]:
     """Starts a session in this browser."""
     session = secrets.token_urlsafe(32)
     now_ms = context.now_ms()
     await context.services.store.add_session(
-        hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + SESSION_MS
+        hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + lasting_ms
     )
-    browser = new_browser(context.services.vault, user, now_ms)
-    return redirect(
-        location,
-        cookie(SESSION, session, secure=visitor.secure, max_age_s=SESSION_MS // 1000),
-        cookie(BROWSER, browser, secure=visitor.secure, max_age_s=BROWSER_MS // 1000),
-    )
+    cookies = [cookie(SESSION, session, secure=visitor.secure, max_age_s=lasting_ms // 1000)]
+    if user.password_hash:
+        browser = new_browser(context.services.vault, user, now_ms)
+        cookies.append(cookie(BROWSER, browser, secure=visitor.secure, max_age_s=BROWSER_MS // 1000))
+    return redirect(location, *cookies)
 
 
 @post("/logout", status=303, needs=Needs.NOTHING)
@@ -146,7 +167,7 @@ def signed_out(visitor: Visitor) -> Response[bytes]:
     return redirect("/login", cookie(SESSION, "", secure=visitor.secure, max_age_s=0))
 
 
-def _local(location: str) -> str:
+def local_page(location: str) -> str:
     """A page of this server: browsers read `//host` and a backslash as another host."""
     is_local = location.startswith("/") and not location.startswith("//") and location.isprintable()
     return location if is_local and "\\" not in location else "/"
