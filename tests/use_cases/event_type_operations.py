@@ -27,9 +27,7 @@ OPERATIONS = (
         (AuditAction.EVENT_TYPE_UPDATE,),
         existing,
         {
-            Interface.API: api(
-                "PUT", PATH, {"retrySchedule": [{"secs": 90}, {"secs": 7_200}]}
-            ),
+            Interface.API: api("PUT", PATH, {"retrySchedule": [{"secs": 90}, {"secs": 7_200}]}),
             Interface.DASHBOARD: form(PAGE, retries=" 90s, 2h"),
             Interface.FILE: file(entry('retry_schedule = ["90s", "2h"]')),
         },

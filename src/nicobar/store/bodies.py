@@ -1,4 +1,4 @@
-"""Whether a message's body holds a value in a field."""
+"""Whether a message's body holds a text, or a value in a field."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.model import Json
+
+
+def holds_text(body: bytes, text: bytes) -> bool:
+    """Whether the text is in the body, in whichever form the sender wrote it in JSON: as it is, or escaped."""
+    if text in body:
+        return True
+    as_text = msgspec.json.encode(text.decode("utf-8", "replace"))[1:-1]
+    if as_text in body:
+        return True
+    if b"\\" not in body:
+        return False
+    try:
+        return as_text in msgspec.json.encode(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
 
 
 def holds(body: bytes, path: Sequence[str], value: str) -> bool:

@@ -39,7 +39,7 @@ class Page(Record, Generic[T_co]):
 class MessageFilter(Record):
     """Which messages; everything that is set has to match. Times are those of acceptance, from `since_ms` up to but
     not including `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` require a delivery that
-    matches both. `contains` are bytes of the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
+    matches both. `contains` is a text in the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
     included only with `alerts`.
     """
 

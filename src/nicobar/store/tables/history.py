@@ -10,7 +10,7 @@ import msgspec
 
 from nicobar.model import Attempt, Delivery, DeliveryState, Message
 from nicobar.store import history
-from nicobar.store.bodies import holds
+from nicobar.store.bodies import holds, holds_text
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import (
     MAX_REFUSALS,
@@ -371,7 +371,7 @@ def _messages(
 
     def fits(row: Row) -> bool:
         body = row[_BODY_COLUMN]
-        return (which.contains is None or which.contains in body) and (
+        return (which.contains is None or holds_text(body, which.contains)) and (
             not which.path or holds(body, which.path, which.value)
         )
 
