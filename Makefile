@@ -6,6 +6,7 @@ RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 CLIENTS := tests/clients/node/node_modules/.ready
 ASSETS := assets/node_modules/.ready
+TOOLS := $(VENV)/.tools
 # Tests without a running server, a browser, Node or root.
 UNIT := tests/connectors tests/contracts tests/recipes tests/sandbox tests/store tests/words
 ARGS ?=
@@ -46,6 +47,11 @@ test: $(READY) $(CLIENTS) $(ASSETS) chromium pgbouncer lint spelling types impor
 unit: $(READY)
 	@$(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=8 --dist=worksteal -m "not slow" $(UNIT) $(wildcard tests/test_*.py) $(ARGS)
 
+# What is installed for make audit and make fuzz alone.
+$(TOOLS): $(READY) constraints-tools.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-tools.txt
+	@touch $@
+
 $(CLIENTS): $(READY) tests/clients/node/package-lock.json
 	@cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
@@ -75,6 +81,19 @@ bench: $(READY) ## Measure throughput, latency, CPU and memory (ARGS="whole --ke
 chaos: $(READY) ## Kill the server at every stage, hundreds of times, and check that no event is lost (ARGS="--seed N", ARGS=--postgresql)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run $(ARGS)
 
+.PHONY: audit sbom fuzz
+audit: $(TOOLS) ## Ask PyPI and the npm registry for known vulnerabilities of all pinned packages (nothing else sends them the list)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r constraints-runtime.txt -r constraints.txt -r constraints-tools.txt
+	@for place in assets tests/clients/node; do \
+	  (cd $$place && PATH="$(CURDIR)/$(BIN):$$PATH" npm audit --package-lock-only) || exit 1; \
+	done
+
+sbom: $(READY) ## Write what an installation consists of as CycloneDX JSON (to .build/nicobar.cdx.json, or ARGS=FILE; offline)
+	@$(BIN)/python scripts/sbom.py $(ARGS)
+
+fuzz: $(TOOLS) ## Feed changed inputs to every parser for a long time (ARGS="TARGET ... --executions N --seconds S")
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run $(ARGS)
+
 .PHONY: dev
 dev: $(READY) ## Run Nicobar and the Customer.io emulator, restarted when the source changes
 	@$(BIN)/python scripts/dev.py
@@ -97,11 +116,14 @@ pgbouncer:
 wheels: $(READY) ## Download the runtime packages as wheels for every supported platform
 	@$(BIN)/python scripts/wheels.py
 
-LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra postgresql --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --quiet
+LOCK_OPTIONS = --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command 'make lock' --quiet
+LOCK = $(BIN)/uv pip compile pyproject.toml --extra build --extra oidc --extra postgresql $(LOCK_OPTIONS)
+LOCK_TOOLS = $(BIN)/uv pip compile --group audit --group fuzz $(LOCK_OPTIONS)
 lock: $(READY) ## Pin the newest package versions that pyproject.toml allows
 	@$(LOCK) --extra dev --upgrade --output-file constraints.txt
 	@$(LOCK) --constraint constraints.txt --upgrade --output-file constraints-runtime.txt
+	@$(LOCK_TOOLS) --constraint constraints.txt --upgrade --output-file constraints-tools.txt
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) tests/clients/node/node_modules assets/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz

@@ -62,11 +62,21 @@ def _quick_passwords():
         yield
 
 
+def _use_plain_logs() -> None:
+    """Without the values of all variables in tracebacks: to format one of these takes seconds."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
+_use_plain_logs()
+
+
 @pytest.fixture(autouse=True)
 def _default_logs():
     """A command that ran in this process has configured its logs; the next test begins without."""
     yield
     structlog.reset_defaults()
+    _use_plain_logs()
 
 
 @pytest.fixture(params=[name if name == "sqlite" else pytest.param(name, marks=pytest.mark.slow) for name in STORES])

@@ -70,6 +70,7 @@ def test_the_entry_that_is_named_allows_the_address(url, entry):
         *(
             "crm.internal:0",
             "crm.internal:65536",
+            "crm.internal:" + "9" * 5_000,
             "crm.internal:x",
             "127.1",
             "0x7f.0.0.1",

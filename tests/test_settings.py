@@ -33,10 +33,17 @@ def test_each_setting_says_where_it_comes_from(tmp_path):
         ("smtp://mailer:a%40b@mail.example", "smtp://mailer:***@mail.example"),
         ("smtp://mailer:a@b@mail.example", "smtp://mailer:***@mail.example"),
         ("smtp://:only@mail.example", "smtp://:***@mail.example"),
+        ("smtp://mailer:s3cret@[mail.example", "***"),
     ],
 )
 def test_a_password_in_an_address_is_masked(url, seen):
     assert shown(Settings(alert_smtp_url=url), "alert_smtp_url") == seen
+
+
+@pytest.mark.parametrize("url", ["smtp://[mail.example", "smtps://mail.example:x", "smtp://mail.example:99999"])
+def test_an_address_that_is_none_is_rejected(url):
+    with pytest.raises(SettingsError, match="Invalid alert_smtp_url"):
+        read_settings({"alert_smtp_url": url, "alert_mail_from": "a@b.example"}, {})
 
 
 @pytest.mark.parametrize(

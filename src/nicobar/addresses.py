@@ -219,7 +219,7 @@ def _entry(text: str) -> _Entry:
         host, port = f"{bracketed[1]}{bracketed[2] or bracketed[3] or ''}", bracketed[4]
     elif host.count(":") == 1:
         host, _, port = host.partition(":")
-    if port is not None and not (port.isdecimal() and 0 < int(port) <= MAX_PORT):
+    if port is not None and not (port.isdecimal() and len(port) <= len(str(MAX_PORT)) and 0 < int(port) <= MAX_PORT):
         raise _malformed(text)
     number = None if port is None else int(port)
     try:

@@ -42,6 +42,7 @@ class AuditAction(StrEnum):
     EVENT_TYPE_IMPORT = "event-type.import"
     MESSAGE_EXPUNGE = "message.expunge"
     MESSAGE_RESEND = "message.resend"
+    MESSAGE_REVEAL = "message.reveal"
     PORTAL_CREATE = "portal.create"
     PORTAL_EXPIRE = "portal.expire"
     PORTAL_LOGOUT = "portal.logout"
@@ -63,6 +64,9 @@ class AuditAction(StrEnum):
     USER_SET_PASSWORD = "user.set-password"  # noqa: S105 - an action's name
     USER_SET_ROLE = "user.set-role"
     USER_END_SESSIONS = "user.end-sessions"
+    USER_LINK_IDENTITY = "user.link-identity"
+    USER_SIGN_IN = "user.sign-in"
+    USER_REFUSE_SIGN_IN = "user.refuse-sign-in"
     USER_REMOVE = "user.remove"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -23,6 +24,23 @@ class Clock(Protocol):
     async def wait(self, signal: asyncio.Event, timeout_ms: int) -> bool:
         """Waits for the signal, at most `timeout_ms`; True if the signal came."""
         ...
+
+
+# The first and the last millisecond of Python's calendar, the years 1 to 9999.
+_FIRST_MS = -62_135_596_800_000
+_LAST_MS = 253_402_300_799_999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def utc_time(at_ms: int) -> datetime:
+    """Unix milliseconds in UTC. A time beyond the calendar, which an event may have, becomes its nearest one."""
+    return _EPOCH + min(max(at_ms, _FIRST_MS), _LAST_MS) * _MS
+
+
+def unix_ms(at: datetime) -> int:
+    """Unix milliseconds. A time without a zone is UTC. Exact, unlike the floating point of `timestamp()`."""
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MS
 
 
 # Continues while the machine sleeps, so that waking up does not look like a clock change.

@@ -200,12 +200,23 @@ class UserRole(StrEnum):
 
 
 class User(Record):
-    """A user who signs in by name and password, of which only an argon2 hash is stored."""
+    """A user who signs in by name and password, of which only an argon2 hash is stored; it is empty for one without a
+    password, who signs in at the provider.
+    """
 
     id: str
     name: str
     role: UserRole
     password_hash: str
+    created_at_ms: int
+
+
+class Identity(Record):
+    """The user of a subject of an OpenID Connect provider. Only issuer and subject together never change hands."""
+
+    issuer: str
+    subject: str
+    user_id: str
     created_at_ms: int
 
 

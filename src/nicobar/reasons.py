@@ -61,6 +61,13 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         line = f"line {self.location}: " if isinstance(self.location, int) else ""
         return f"{line}{detail} {fix}".rstrip()
 
+    def without_texts(self) -> Reason:
+        """The reason for logs and the audit log: texts may be from an event or a response, numbers are Nicobar's own.
+        Of the location, only a line is kept, as in `outline`.
+        """
+        shown = self.with_texts(lambda _: _LEFT_OUT)
+        return shown if isinstance(self.location, int) else msgspec.structs.replace(shown, location=None)
+
     @property
     def key(self) -> str:
         """Groups equal reasons: the codes and locations of this reason and of nested ones."""

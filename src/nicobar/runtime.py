@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
+from nicobar.addresses import AllowedAddresses
 from nicobar.clock import Clock, SystemClock
 from nicobar.connectors import Transport
 from nicobar.connectors.fields import address_error
@@ -38,11 +39,12 @@ from nicobar.pipeline.standby import Standby
 from nicobar.pipeline.worker import Worker
 from nicobar.sandbox import Sandbox
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.settings import Role, Settings
+from nicobar.settings import Layers, Role, Settings
 from nicobar.store import Store
 from nicobar.store.hints import RELEASED
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
+from nicobar.use_cases.identity_provider import IdentityProvider
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -67,7 +69,9 @@ class Runtime:
         self.clock = clock
         self.ids = IdFactory(clock.now_ms)
         self.metrics = Metrics()
-        self.configuration = Configuration(store, vault, clock, retry_after_ms=settings.retry_after_ms)
+        self.configuration = Configuration(
+            store, vault, clock, retry_after_ms=settings.retry_after_ms, redaction=settings.redaction
+        )
         self.alerts = Alerts(
             store=store,
             configuration=self.configuration,
@@ -195,9 +199,13 @@ async def run(
         if sandbox is None:
             pool = SandboxPool(
                 children=settings.sandbox_children,
+                walled=settings.sandbox is Layers.SYSTEM,
                 on_kill=lambda reason: runtime.metrics.sandbox_kills.labels(reason).inc(),
             )
             sandbox = await stack.enter_async_context(pool)
+            await pool.check_wall()
+            if not pool.is_walled:
+                log.warning("handlers isolated by the JavaScript engine only", system=platform.system())
         if settings.role is not Role.WEB:
             standby = Standby(
                 locate(settings.database),
@@ -252,7 +260,7 @@ async def _start_delivery(
     transport = await stack.enter_async_context(
         HttpTransport(allowed=runtime.settings.allowed, proxy=runtime.settings.proxy)
     )
-    replayer = Replayer(replays=store, clock=clock, refresh=runtime.configuration.refresh, on_moved=runtime.wake)
+    replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
 
     def may_send() -> bool:
@@ -302,6 +310,7 @@ async def _start_web(
     origins: Mapping[str, str],
 ) -> None:
     settings = runtime.settings
+    provider = await _open_provider(stack, runtime)
     receiver = Receiver(
         configuration=runtime.configuration,
         queue=runtime.store,
@@ -329,6 +338,7 @@ async def _start_web(
         alerts=runtime.alerts,
         origins=origins,
         request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),
+        provider=provider,
     )
     stack.push_async_callback(services.token_uses.settle)
     stack.push_async_callback(services.request_limit.settle)
@@ -361,6 +371,17 @@ async def _start_web(
     stack.push_async_callback(runtime.server.stop)
     if setup_path is not None:
         runtime.setup_url = (settings.public_url.rstrip("/") or runtime.server.url) + setup_path
+
+
+async def _open_provider(stack: AsyncExitStack, runtime: Runtime) -> IdentityProvider | None:
+    """The provider of the settings, wherever it is: its address is the operator's. Raises SettingsError."""
+    settings = runtime.settings
+    if settings.oidc is None:
+        return None
+    of_provider = AllowedAddresses.of_url(settings.oidc.issuer)
+    allowed = AllowedAddresses(entries=(*settings.allowed.entries, *of_provider.entries))
+    transport = await stack.enter_async_context(HttpTransport(allowed=allowed, proxy=settings.proxy))
+    return IdentityProvider.open(settings.oidc, transport, runtime.clock)
 
 
 def _log_rejected_addresses(runtime: Runtime) -> None:

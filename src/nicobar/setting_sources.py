@@ -84,7 +84,9 @@ def _settings(values: Mapping[str, tuple[object, str]]) -> Settings:
         settings.retry_after_ms,
         settings.proxy,
         settings.allowed,
+        settings.redaction,
         settings.trusted_networks,
+        settings.oidc,
     )
     return settings
 

@@ -15,7 +15,9 @@ from msgspec import Meta
 from nicobar.addresses import AllowedAddresses
 from nicobar.errors import SettingsError, UserError
 from nicobar.model import Record
+from nicobar.redaction import Redaction
 from nicobar.retry_schedule import read_schedule
+from nicobar.sign_in_rules import OidcSettings, RoleRules, checked_oidc
 
 Network = IPv4Network | IPv6Network
 _SQLITE_URL = "sqlite:///"
@@ -23,7 +25,7 @@ _PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
 _SERVER_URLS = ("postgresql://", "postgres://")
 _DATABASE_URLS = (_SQLITE_URL, *_SERVER_URLS)
 # Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
-SECRETS = frozenset({"secret_key"})
+SECRETS = frozenset({"secret_key", "oidc_client_secret"})
 
 
 class Role(StrEnum):
@@ -32,6 +34,18 @@ class Role(StrEnum):
     ALL = "all"
     WEB = "web"
     WORKER = "worker"
+
+
+class Layers(StrEnum):
+    """What isolates handlers: the JavaScript engine, and on Linux a system call filter too (`system`)."""
+
+    SYSTEM = "system"
+    ENGINE = "engine"
+
+
+class Switch(StrEnum):
+    ON = "on"
+    OFF = "off"
 
 
 class LogFormat(StrEnum):
@@ -137,7 +151,17 @@ class Settings(Record):
     max_api_requests_per_s: Annotated[
         int, Meta(ge=1, le=100_000, description="Maximum requests per second per API token.")
     ] = 100
-    sandbox_children: Annotated[int, Meta(ge=1, le=64, description="Number of processes that run handlers.")] = 2
+    sandbox: Annotated[
+        Layers,
+        Meta(
+            description="Isolation of handlers: system (JavaScript engine and, on Linux, a system call filter) or "
+            "engine (JavaScript engine only)."
+        ),
+    ] = Layers.SYSTEM
+    sandbox_children: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Maximum number of handlers that run at the same time; 1 counts as 2."),
+    ] = 2
     shutdown_ms: Annotated[
         int,
         Meta(ge=0, le=600_000, description="Time limit for finishing work in progress at shutdown, in milliseconds."),
@@ -155,6 +179,14 @@ class Settings(Record):
         int,
         Meta(ge=1, le=3_650, description="Days to keep payloads and attempts. Ids are kept for at least 30 days."),
     ] = 90
+    redact: Annotated[
+        str,
+        Meta(
+            description="More personal data to mask, separated by commas: field names such as email, or paths such "
+            "as data.customer.name. Masked by default: card, license_key, sign_in_link, phone, billing_address. "
+            "-phone switches one off."
+        ),
+    ] = ""
     retry_schedule: Annotated[
         str,
         Meta(
@@ -197,6 +229,46 @@ class Settings(Record):
             "that are not allowed are blocked before. Optional."
         ),
     ] = ""
+    oidc_issuer: Annotated[
+        str,
+        Meta(
+            description="Issuer URL of the OpenID Connect provider that users sign in with. Needs the extra "
+            "nicobar[oidc]. Optional."
+        ),
+    ] = ""
+    oidc_client_id: Annotated[str, Meta(description="Client ID of Nicobar at the OpenID Connect provider.")] = ""
+    oidc_client_secret: Annotated[
+        str, Meta(description="Client secret of Nicobar at the OpenID Connect provider. Empty for a public client.")
+    ] = ""
+    oidc_owners: Annotated[
+        str, Meta(description="Who signs in as an owner: emails and group:NAME, separated by commas.")
+    ] = ""
+    oidc_editors: Annotated[
+        str, Meta(description="Who signs in as an editor: emails, @domain and group:NAME, separated by commas.")
+    ] = ""
+    oidc_viewers: Annotated[
+        str, Meta(description="Who signs in as a viewer: emails, @domain and group:NAME, separated by commas.")
+    ] = ""
+    oidc_scopes: Annotated[
+        str, Meta(description="Scopes that are requested from the OpenID Connect provider, separated by spaces.")
+    ] = "openid email"
+    oidc_groups_claim: Annotated[
+        str, Meta(min_length=1, description="Claim of the OpenID Connect provider that lists a user's groups.")
+    ] = "groups"
+    oidc_provider_name: Annotated[
+        str, Meta(max_length=64, description="Name of the OpenID Connect provider on the sign-in page.")
+    ] = "single sign-on"
+    oidc_session_hours: Annotated[
+        int,
+        Meta(ge=1, le=336, description="Hours after which users sign in at the OpenID Connect provider again."),
+    ] = 12
+    password_sign_in: Annotated[
+        Switch,
+        Meta(
+            description="Sign-in with passwords: on or off. If it is off, the owner still gets in with nicobar "
+            "password-link."
+        ),
+    ] = Switch.ON
     log_format: Annotated[
         LogFormat, Meta(description="Log format: console, json, or auto (console on a terminal, otherwise json).")
     ] = LogFormat.AUTO
@@ -239,8 +311,12 @@ class Settings(Record):
                 "Incomplete email settings: alerts need alert_smtp_url and alert_mail_from.",
                 "Set both, and alert_mail_to or an alert target of the kind email.",
             )
-        url = urlsplit(self.alert_smtp_url)
-        if self.alert_smtp_url and (url.scheme not in {"smtp", "smtps"} or not url.hostname):
+        try:
+            url = urlsplit(self.alert_smtp_url)
+            is_valid = url.scheme in {"smtp", "smtps"} and bool(url.hostname) and url.port != 0
+        except ValueError:
+            is_valid = False
+        if self.alert_smtp_url and not is_valid:
             raise SettingsError(
                 "setting_invalid",
                 "Invalid alert_smtp_url: must be smtp://[user:password@]host[:port] or smtps://….",
@@ -257,6 +333,14 @@ class Settings(Record):
             return read_schedule(self.retry_schedule)
         except UserError as error:
             raise SettingsError("setting_invalid", f"Invalid retry_schedule. {error.detail}", error.fix) from error
+
+    @property
+    def redaction(self) -> Redaction:
+        """Raises SettingsError."""
+        try:
+            return Redaction(self.redact)
+        except UserError as error:
+            raise SettingsError("setting_invalid", f"Invalid redact. {error.detail}", error.fix) from error
 
     @property
     def allowed(self) -> AllowedAddresses:
@@ -281,6 +365,30 @@ class Settings(Record):
                 "Percent-encode special characters in the password.",
             )
         return text
+
+    @property
+    def oidc(self) -> OidcSettings | None:
+        """Sign-in with a provider; None without one. Raises SettingsError where nobody could sign in, or where only
+        some of the settings are set.
+        """
+        if not self.oidc_issuer and self.password_sign_in is Switch.OFF:
+            raise SettingsError(
+                "setting_invalid",
+                "No user could sign in: password_sign_in is off and oidc_issuer is not set.",
+                "Set oidc_issuer, or password_sign_in to on.",
+            )
+        rules = RoleRules.read(owners=self.oidc_owners, editors=self.oidc_editors, viewers=self.oidc_viewers)
+        wanted = OidcSettings(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=self.oidc_client_secret,
+            scopes=self.oidc_scopes,
+            groups_claim=self.oidc_groups_claim,
+            provider_name=self.oidc_provider_name,
+            session_ms=self.oidc_session_hours * 3_600_000,
+            rules=rules,
+        )
+        return checked_oidc(wanted)
 
     @property
     def trusted_networks(self) -> tuple[Network, ...]:
@@ -315,9 +423,13 @@ def shown(settings: Settings, name: str) -> str:
     text = str(getattr(settings, name))
     if name in SECRETS:
         return "***" if text else ""
-    parts = urlsplit(text) if "://" in text else None
-    if parts is None:
+    if "://" not in text:
         return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        # It is unknown which part is the password.
+        return "***"
     if name == "outbound_proxy" and parts.password is None and parts.username:
         # Some proxies take a token for the user.
         return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()

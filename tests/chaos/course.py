@@ -9,7 +9,8 @@ import random
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -121,7 +122,7 @@ class Chaos:
             await asyncio.gather(*around)
             # By then the destinations have processed late requests of dead servers: a profile's call has no id.
             await asyncio.sleep(max(0, max(each.quiet_at_s for each in weather) - time.monotonic()))
-            await self._finish(operations)
+            await self._finish(operations, partial(self._drain, http))
             load.settled.set()
             _, late = await asyncio.wait([sending], timeout=DRAIN_S)
             if late:
@@ -208,9 +209,9 @@ class Chaos:
         except (click.ClickException, aiohttp.ClientResponseError) as error:
             self._tally.surprises.append(str(error))
 
-    async def _finish(self, operations: Operations) -> None:
+    async def _finish(self, operations: Operations, drain: Callable[[], Awaitable[object]]) -> None:
         try:
-            await operations.finish()
+            await operations.finish(drain)
         except (click.ClickException, aiohttp.ClientResponseError) as error:
             self._tally.surprises.append(str(error))
 

@@ -127,8 +127,9 @@ class Life:
             await self._process.wait()
 
     def children(self) -> list[int]:
-        """The processes that it started: they run handlers."""
-        return list(processes(PARENT, self.process.pid))
+        """The process that it started, and those that this one did, which run handlers."""
+        starters = list(processes(PARENT, self.process.pid))
+        return [*starters, *(pid for starter in starters for pid in processes(PARENT, starter))]
 
     async def stop(self) -> None:
         """In order, as an operator would."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,13 +98,15 @@ class Operations:
     def _is_due(self, kind: str, rounds: int) -> bool:
         return kind not in SELDOM or (rounds % SELDOM_EVERY == 0 and self.done[kind] < MAX_SELDOM)
 
-    async def finish(self) -> None:
-        """The last edition's calls are all there in the end: what earlier ones delivered is replayed. A server that
-        knew a new endpoint late has accepted events for the former one only.
+    async def finish(self, drain: Callable[[], Awaitable[object]]) -> None:
+        """The last edition's calls are all there in the end: what earlier ones delivered is replayed. What is sent or
+        waits with calls of an earlier one is finished with these, so that it has to end before. A server that knew a
+        new endpoint late has accepted events for the former one only.
         """
         await self._replay(remade(self._scene), "replay-missing", SINCE)
         await self._settle()
         await self._site.finish()
+        await drain()
         for place in range(self._scene.endpoints):
             if place != CANCELABLE:
                 await self._replay(place, "bulk-replay", SINCE, eventTypes=[EDITED_TYPE])

@@ -259,9 +259,9 @@ def _set_clock(path: Path) -> None:
 
 
 def _take_away_sandbox() -> None:
-    from nicobar.sandbox import pool  # noqa: PLC0415 - as above
+    from nicobar.sandbox import children  # noqa: PLC0415 - as above
 
-    pool.CHILD = ("/nonexistent/child",)
+    children.STARTER = ("/nonexistent/starter",)
 
 
 def _bear(birth: Birth) -> int | None:

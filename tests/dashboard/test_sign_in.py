@@ -126,7 +126,9 @@ async def test_over_https_cookies_are_secure(tmp_path):
             assert all("; Secure" in cooky for cooky in visitor.cookies)
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/%0d%0ax", "//["]
+)
 async def test_signing_in_redirects_to_own_pages_only(nicobar, elsewhere):
     async with visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)

@@ -51,6 +51,14 @@ async def test_amounts_without_cents_are_looked_up_once_more(tmp_path):
     assert len(decoded) == 2
 
 
+async def test_an_event_with_masked_fields_is_decoded_once_more(tmp_path):
+    async with running(tmp_path, HANDLER) as nicobar:
+        with counted("decode", is_event) as decoded:
+            await nicobar.send(body().replace(b'"note"', b'"phone":"+12065550143","note"'))
+            await nicobar.next_recorded()
+    assert len(decoded) == 2
+
+
 @pytest.mark.parametrize("name", ["", "Ada\0", "a" * 501])
 async def test_the_customer_is_the_same_wherever_it_is_read(tmp_path, name):
     async with running(tmp_path, HANDLER) as nicobar:

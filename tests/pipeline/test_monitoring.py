@@ -18,7 +18,7 @@ from nicobar.errors import StoreError
 from nicobar.pipeline import readiness
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.pipeline.problems import HOUR_MS, LOOKS_TO_TELL
-from nicobar.sandbox import pool
+from nicobar.sandbox import children, pool
 from pipeline.test_problems import OTHER, Waiting, watched
 from pipeline.test_readiness import metric, ready, store_row
 from support.handlers import ORDER_PAID
@@ -197,7 +197,7 @@ async def _see_fault(tmp_path, monkeypatch, name: str) -> str:
     _, senders, probe, metric_cell, _, alert, _ = ROWS[name]
     own_sandbox = FAULTS[name] is no_handlers
     if own_sandbox:
-        monkeypatch.setattr(pool, "CHILD", ("/nowhere/python",))
+        monkeypatch.setattr(children, "STARTER", ("/nowhere/python",))
     async with watched(tmp_path, ORDER_PAID, own_sandbox=own_sandbox) as (nicobar, problems, told):
         runtime = nicobar.runtime
         runtime.alerts.tell = told.tell

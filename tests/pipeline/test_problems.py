@@ -24,7 +24,7 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.pipeline.problems import BACKLOG_EVERY_MS, HOUR_MS, LOOKS_TO_TELL, Problems
 from nicobar.reasons import reason
-from nicobar.sandbox import pool
+from nicobar.sandbox import children, pool
 from nicobar.store import PauseEndpoint, PutAlertTarget
 from nicobar.use_cases.endpoints import pause_reason
 from pipeline.test_readiness import store_row
@@ -142,7 +142,7 @@ async def test_nearly_full_disk_is_told_until_it_has_space(tmp_path, monkeypatch
 async def test_sandbox_that_cannot_start_is_told(tmp_path, monkeypatch):
     async with watched(tmp_path) as (_, problems, told):
         with monkeypatch.context() as patch:
-            patch.setattr(pool, "CHILD", ("/nowhere/python",))
+            patch.setattr(children, "STARTER", ("/nowhere/python",))
             broken = pool.SandboxPool(children=1)
             problems._readiness._sandbox = broken
             await looks(problems)

@@ -16,7 +16,7 @@ from nicobar.model import DeliveryState
 from nicobar.pipeline import backlog_gauges
 from nicobar.pipeline.configuration import seal_credentials, seal_source_secrets
 from nicobar.runtime import run
-from nicobar.sandbox import pool
+from nicobar.sandbox import children
 from nicobar.settings import Role, Settings
 from nicobar.store import RemoveEndpoint
 from nicobar.store.queue import Backlog
@@ -213,7 +213,7 @@ async def test_a_background_task_that_ended_counts_for_delivery(tmp_path):
 @asynccontextmanager
 async def without_an_interpreter(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "CHILD", ("/nowhere/python",))
+        patch.setattr(children, "STARTER", ("/nowhere/python",))
         yield
 
 

@@ -69,7 +69,17 @@ async def test_time_and_customer_are_read_from_dodo_s_format(nicobar, receiver):
     assert nicobar.runtime.configuration.customer(kept).email == "a@northpine.example"
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"data":[1],"timestamp":5}', b'{"data":{"customer":{"customer_id":7}}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"data":[1],"timestamp":5}',
+        b'{"data":{"customer":{"customer_id":7}}}',
+        # In UTC these are in the years 10000 and 0.
+        b'{"timestamp":"9999-12-31T23:59:59-23:59"}',
+        b'{"timestamp":"0001-01-01T00:00:00+00:01"}',
+    ],
+)
 async def test_unknown_body_has_no_customer_and_happened_now(nicobar, receiver, body):
     taken = await receiver.take(posted(nicobar, body=body))
     assert (taken.customer_key, taken.occurred_at_ms) == (None, taken.accepted_at_ms)

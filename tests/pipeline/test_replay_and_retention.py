@@ -10,10 +10,8 @@ import pytest
 
 from contracts.test_stores import claim, endpoint
 from contracts.test_stores_replays import finish, post, start
-from nicobar.crypto import Vault
 from nicobar.errors import ConfigurationError
 from nicobar.model import DeliveryState
-from nicobar.pipeline.configuration import Configuration
 from nicobar.pipeline.replay import PAGE_DELIVERIES, POLL_MS, Replayer
 from nicobar.pipeline.retention import CANCEL_AT_ONCE, DAY_MS, LOOK_MS, ROUND_MS, STEP_MESSAGES, Maintainer, Remover
 from nicobar.store import CleanUp, RemoveEndpoint, TaskStatus
@@ -66,7 +64,7 @@ async def test_replay_proceeds_by_pages_and_wakes_its_endpoint(store):
     await finish(store, count=count)
     task = await start(store)
     clock, woken = MovingClock(), []
-    replayer = Replayer(replays=store, clock=clock, refresh=store.version, on_moved=woken.extend)
+    replayer = Replayer(replays=store, clock=clock, on_moved=woken.extend)
     async with running(replayer.run):
         await until_idle(clock, POLL_MS)
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
@@ -78,32 +76,12 @@ async def test_replay_proceeds_by_pages_and_wakes_its_endpoint(store):
         assert (await store.task(again.id)).status is TaskStatus.FINISHED, "one that another process has made"
 
 
-async def test_replay_uses_the_configuration_of_the_time_it_was_created(store):
-    await post(store, 1)
-    await finish(store)
-    clock = MovingClock()
-    configuration = Configuration(store, Vault(b"k" * 32), clock)
-    await configuration.refresh()
-    # Another process publishes code, and replays at once.
-    await store.change([await endpoint(store, "ep_3")])
-    await start(store)
-    versions = []
-    replayer = Replayer(
-        replays=store,
-        clock=clock,
-        refresh=configuration.refresh,
-        on_moved=lambda _seqs: versions.append(configuration.snapshot.version),
-    )
-    await replayer.turn()
-    assert versions == [await store.version()]
-
-
 async def test_database_failure_does_not_stop_replays(store):
     await post(store, 1)
     await finish(store)
     task = await start(store)
     clock = MovingClock()
-    async with running(Replayer(replays=store, clock=clock, refresh=store.version, on_moved=lambda _seqs: None).run):
+    async with running(Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None).run):
         with failing_store(store, "open_tasks"):
             await until_idle(clock, POLL_MS)
         clock.move(POLL_MS)
@@ -124,7 +102,7 @@ async def test_a_replay_that_fails_does_not_stop_the_others(store, monkeypatch):
 
     monkeypatch.setattr(store, "work_on_task", work_unless_failing)
     clock = MovingClock()
-    replayer = Replayer(replays=store, clock=clock, refresh=store.version, on_moved=lambda _seqs: None)
+    replayer = Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None)
     while await replayer.turn():
         pass
     assert (await store.task(following.id)).status is TaskStatus.FINISHED

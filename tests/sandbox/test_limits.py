@@ -2,76 +2,90 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
-import signal
 import sys
-import textwrap
-from asyncio.subprocess import DEVNULL, PIPE
 
 import pytest
 
 from nicobar.nesting import MAX_DEPTH_LEVELS
-from nicobar.sandbox import Bounds, Broken, Calls, Failure, Untouched
-from nicobar.sandbox import pool as pools
-from nicobar.sandbox.pool import SandboxPool
-from support.patience import PATIENCE_S
+from nicobar.pipeline.transform import Stopped, transform
+from nicobar.sandbox import Bounds, Broken, Calls, Failure, Job, Result, Untouched, children
+from nicobar.sandbox.pool import MAX_IDLE_CHILDREN, SandboxPool
+from nicobar.sources.dodo import DodoPayments
+from nicobar.use_cases.dry_run import dry_target, pasted, samples_of
 from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
 
-# A child that answers the jobs whose code is GOOD as the real one does, and tells a lie for the others.
+# A child that answers the jobs whose code is GOOD as the real one does, and runs the others as Python: lies.
 LIAR = """
-import os, sys
+import json, os, sys
 import msgspec
-from nicobar.sandbox.child import _Contexts
+from nicobar.sandbox import child, starter
 from nicobar.sandbox.wire import LENGTH_BYTES, Batch, Greeting, Kind, Reply, frame, frame_length, read
-
-out = os.fdopen(1, "wb", buffering=0)
-contexts = _Contexts()
 
 def say(data):
     view = memoryview(data)
     while view:
-        view = view[out.write(view):]
+        view = view[os.write(child.CONNECTION, view):]
 
 def framed(content):
     say(len(content).to_bytes(4, "big") + content)
 
-with open(sys.argv[1], "a") as starts:
-    starts.write("started\\n")
-say(frame(Greeting()))
-before = None
-while head := sys.stdin.buffer.read(LENGTH_BYTES):
-    batch = read(sys.stdin.buffer.read(frame_length(head)), Batch)
-    for index, job in enumerate(batch.jobs):
-        number = batch.first_number + index
-        code = batch.codes[job.code_id]
-        call = b'{"method":"POST","url":"u","headers":{},"payload":1}'
-        honest = Reply(number=number, kind=Kind.CALLS, calls=b"[" + call + b"]")
-        answer = lambda **lies: say(frame(msgspec.structs.replace(honest, **lies)))
-        call_with = lambda old, new: answer(calls=honest.calls.replace(old, new))
-        if code == GOOD:
-            reply = contexts.run(job, code, batch.bounds, number)
-            before = reply
-            say(frame(reply))
-            continue
-        LIE
+def starts():
+    return open(sys.argv[1]).read().count("started")
+
+def serve(*, walled):
+    contexts = child._Contexts()
+    with open(sys.argv[1], "a") as notes:
+        notes.write("started\\n")
+    say(frame(Greeting(pid=os.getpid())))
+    before = None
+    apps = set()
+    while head := child._receive(LENGTH_BYTES):
+        batch = read(child._receive(frame_length(head)), Batch)
+        for index, job in enumerate(batch.jobs):
+            number = batch.first_number + index
+            code = batch.codes[job.code_id]
+            apps.add(job.app_id)
+            call = b'{"method":"POST","url":"u","headers":{},"payload":1}'
+            honest = Reply(number=number, kind=Kind.CALLS, calls=b"[" + call + b"]")
+            answer = lambda **lies: say(frame(msgspec.structs.replace(honest, **lies)))
+            call_with = lambda old, new: answer(calls=honest.calls.replace(old, new))
+            if code == GOOD:
+                reply = contexts.run(job, code, batch.bounds, number)
+                before = reply
+                say(frame(reply))
+            else:
+                exec(code, globals() | locals())
+
+child.serve = serve
+starter.main()
 """
 
 
-@pytest.fixture
-def lying(tmp_path, monkeypatch):
-    def start(lie: str, **bounds: int) -> SandboxPool:
-        script = LIAR.replace("LIE", textwrap.indent(lie, " " * 8).lstrip()).replace("GOOD", repr(GOOD))
-        monkeypatch.setattr(pools, "CHILD", (sys.executable, "-c", script, str(tmp_path / "starts")))
-        return SandboxPool(children=1, bounds=Bounds(**({"wall_ms": 120_000} | bounds)))
-
-    return start
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory):
+    return tmp_path_factory.mktemp("liars") / "starts"
 
 
-def starts(tmp_path) -> int:
-    return (tmp_path / "starts").read_text().count("started")
+@pytest.fixture(scope="module")
+async def liars(notes):
+    with pytest.MonkeyPatch.context() as patch:
+        script = LIAR.replace("== GOOD", f"== {GOOD!r}")
+        patch.setattr(children, "STARTER", (sys.executable, "-c", script, str(notes)))
+        async with SandboxPool(children=1, bounds=Bounds(wall_ms=120_000)) as pool:
+            await pool.check_wall()
+            yield pool
+
+
+def starts(notes) -> int:
+    return notes.read_text().count("started")
+
+
+async def one_by_one(pool: SandboxPool, *jobs: Job) -> list[Result]:
+    """So that one process runs them all until it ends."""
+    return [result for each in jobs for result in await pool.run([each])]
 
 
 @pytest.mark.slow
@@ -88,7 +102,7 @@ def starts(tmp_path) -> int:
             "framed(msgspec.msgpack.encode({'number': number, 'kind': 'calls', 'console': 'no'}))",
             "unreadable",
         ),
-        ("say(frame(Greeting()))", "unreadable"),
+        ("say(frame(Greeting(pid=1)))", "unreadable"),
         ("answer(number=number + 1)", "another job"),
         ("say(frame(before or msgspec.structs.replace(honest, number=1)))", "another job"),
         ("answer(console=('x',) * 52)", "console"),
@@ -116,15 +130,16 @@ def starts(tmp_path) -> int:
         ),
     ],
 )
-async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, message):
-    async with lying(lie) as pool:
-        results = await pool.run([job(GOOD), job(GOOD), job("lie"), job(GOOD), job(GOOD)])
+async def test_a_lying_child_fails_only_its_event(liars, notes, lie, message):
+    await liars.run([job(GOOD)])
+    before = starts(notes)
+    results = await one_by_one(liars, job(GOOD), job(GOOD), job(lie), job(GOOD), job(GOOD))
     assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
     assert [result.calls[0].payload for result in results if isinstance(result, Calls)] == [{"type": "person"}] * 4
     failed = results[2]
     assert (failed.failure, failed.may_pass) == (Failure.BAD_RESULT, False)
     assert message in str(failed.reason), failed.reason
-    assert starts(tmp_path) == 3, "two children were replaced: the second ran the event alone"
+    assert starts(notes) == before + 2, "two children were replaced: the second ran the event alone"
 
 
 @pytest.mark.parametrize(
@@ -152,72 +167,91 @@ async def test_a_lying_child_fails_only_its_event(lying, tmp_path, lie, message)
         ),
     ],
 )
-async def test_the_parent_measures_the_calls_itself(lying, lie, failure, message):
-    async with lying(lie) as pool:
-        good, failed, last = await pool.run([job(GOOD), job("lie"), job(GOOD)])
+async def test_the_parent_measures_the_calls_itself(liars, lie, failure, message):
+    good, failed, last = await one_by_one(liars, job(GOOD), job(lie), job(GOOD))
     assert isinstance(good, Calls)
     assert isinstance(last, Calls)
     assert (failed.failure, failed.may_pass) == (failure, False)
     assert message in str(failed.reason)
 
 
-async def test_event_stays_as_received_whatever_the_child_returns(lying):
+async def test_event_stays_as_received_whatever_the_child_returns(liars):
     lie = "say(frame(Reply(number=number, kind=Kind.UNTOUCHED, calls=honest.calls)))"
-    async with lying(lie) as pool:
-        (result,) = await pool.run([job("lie")])
+    (result,) = await liars.run([job(lie)])
     assert isinstance(result, Untouched)
     assert "url" not in repr(result)
 
 
-async def test_the_parent_s_memory_stays_bounded(lying):
+async def test_the_parent_s_memory_stays_bounded(liars):
     """The child announces 256 MiB and would send them."""
     lie = "say((256 * 1024 * 1024).to_bytes(4, 'big'))\nfor _ in range(256): say(b'x' * 1024 * 1024)"
-    async with lying(lie) as pool:
-        await pool.run([job(GOOD)])
-        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        (failed,) = await pool.run([job("lie")])
-        after_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (failed,) = await liars.run([job(lie)])
+    after_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert failed.failure is Failure.BAD_RESULT
     assert after_kib - before_kib < 32 * 1024
 
 
-async def test_a_child_that_writes_too_much_is_ended():
-    """The parent has stopped to read, as it does when it has read far ahead."""
-    writes = [sys.executable, "-c", "while True: print('x' * 1_000_000)"]
-    child = await asyncio.create_subprocess_exec(*writes, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
-    while child.stdout._transport.is_reading():
-        await asyncio.sleep(0)
-    async with asyncio.timeout(PATIENCE_S):
-        assert await pools.end(child) == -signal.SIGKILL
-
-
-async def test_stale_replies_reach_no_later_event(lying):
-    lie = "say(frame(honest) * 3)"
-    async with lying(lie) as pool:
-        (lied,) = await pool.run([job("lie")])
-        results = await pool.run([job(GOOD)] * 3)
+async def test_stale_replies_reach_no_later_event(liars):
+    (lied,) = await liars.run([job("say(frame(honest) * 3)")])
+    results = await liars.run([job(GOOD)] * 3)
     assert isinstance(lied, Calls), "the first of the three is its own"
     assert [result.calls[0].payload for result in results] == [{"type": "person"}] * 3
 
 
+async def test_a_child_serves_one_application_only(liars):
+    lie = "answer(calls=honest.calls.replace(b'1}', msgspec.json.encode([os.getpid(), sorted(apps)]) + b'}'))"
+    apps = [f"app_{number}" for number in range(MAX_IDLE_CHILDREN + 2)]
+    seen: dict[int, list[str]] = {}
+    for app_id in [*apps, *apps]:
+        for result in await liars.run([job(lie, app_id=app_id)] * 2):
+            pid, of_child = result.calls[0].payload
+            assert of_child == [app_id]
+            assert seen.setdefault(pid, of_child) == of_child
+    assert len(seen) > len(apps), "the processes that were idle longest have ended"
+
+
+FOREIGN = [
+    "http://169.254.169.254/latest/meta-data/",
+    "https://track.customer.io.attacker.example/api/v2/entity",
+    "https://track.customer.io@attacker.example/api/v2/entity",
+    "https://track.customer.io/api/v2/../../entity",
+    "https://track.customer.io:444/api/v2/entity",
+    "https://track.customer.io/api/v2/entity#x",
+    "https://api.customer.io/v1/campaigns",
+    "https://track.customer.io/api/v1/push/events/../../accounts/region",
+    "file:///etc/passwd",
+    "",
+]
+
+
+async def test_only_the_connector_s_urls_are_called_whatever_a_child_says(liars):
+    lie = f"urls = {FOREIGN!r}; call_with(b'\"u\"', msgspec.json.encode(urls[json.loads(job.body)['n']]))"
+    samples = samples_of(DodoPayments())
+    bodies = [b'{"type":"payment.succeeded","data":{},"n":%d}' % number for number in range(len(FOREIGN))]
+    events = [pasted(samples.kinds, body, 1) for body in bodies]
+    results = await transform(liars, dry_target("customerio", lie), events, 1)
+    assert [type(result) for result in results] == [Stopped] * len(FOREIGN)
+    assert {result.code for result in results} == {"contract"}
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
-async def test_an_event_that_ends_two_processes_fails(lying, tmp_path, times):
-    lie = f"if open(sys.argv[1]).read().count('started') <= {times}: os._exit(1)\nsay(frame(honest))"
-    async with lying(lie) as pool:
-        results = await pool.run([job(GOOD), job("lie"), job(GOOD)])
+async def test_an_event_that_ends_two_processes_fails(liars, notes, times):
+    await liars.run([job(GOOD)])
+    before = starts(notes)
+    lie = f"os._exit(1) if starts() < {before + times} else say(frame(honest))"
+    results = await one_by_one(liars, job(GOOD), job(lie), job(GOOD))
     assert [type(result) for result in results] == [Calls, Calls if times == 1 else Broken, Calls]
     if times > 1:
         assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, False)
         assert "twice" in str(results[1].reason)
-    assert starts(tmp_path) == (2 if times == 1 else 3)
+    assert starts(notes) == before + min(times, 2)
 
 
-async def test_an_event_is_run_again_alone(lying, tmp_path):
-    """The third job of a batch ends its process; alone, it works."""
-    lie = "if len(batch.jobs) > 1: os._exit(1)\nsay(frame(honest))"
-    async with lying(lie) as pool:
-        await pool.run([job(GOOD)] * 20)
-        results = await pool.run([job(GOOD, code_id="one"), *[job("lie", code_id="two")] * 3])
+async def test_an_event_is_run_again_alone(liars):
+    """A job among others ends its process; alone, it works."""
+    lie = "os._exit(1) if len(batch.jobs) > 1 else say(frame(honest))"
+    results = [*await liars.run([job(lie)]), *await liars.run([job(lie)] * 3)]
     assert [type(result) for result in results] == [Calls] * 4
 
 

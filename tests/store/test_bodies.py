@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nicobar.store.bodies import holds_text
+from nicobar.store.bodies import holds, holds_text
 
 
 @pytest.mark.parametrize("text", ["Łucja", "민서", "🧾 paid", "a/b", 'the "small" plan', "C:\\invoices", "line\nend"])
@@ -26,3 +26,9 @@ def test_text_is_found_however_it_is_escaped(text):
 def test_unreadable_body_is_searched_as_it_is(body):
     assert not holds_text(body, "민서".encode())
     assert holds_text(body + b" x", b" x")
+
+
+@pytest.mark.parametrize("step", ["9" * 13, "9" * 5_000])
+def test_a_number_that_is_no_index_finds_nothing(step):
+    assert not holds(b'{"a":[1]}', ("a", step), "1")
+    assert holds(b'{"a":[1]}', ("a", "0"), "1")

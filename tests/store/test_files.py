@@ -17,6 +17,7 @@ from nicobar.clock import SystemClock
 from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.settings import Settings
+from nicobar.store.backup_keys import KeyPlace, key_beside, save_key
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect
 from support.store import open_store
@@ -208,3 +209,35 @@ def test_the_log_of_a_killed_process_is_applied_to_its_own_file(tmp_path):
         for suffix in ("", "-wal"):
             Path(f"{path}{suffix}.killed").rename(f"{path}{suffix}")
         prepare_database(settings, 3, new_installation=False)
+
+
+async def test_no_other_user_can_read_the_files(tmp_path):
+    earlier = os.umask(0)
+    try:
+        settings = Settings(data_dir=tmp_path / "data")
+        prepare_database(settings, 1, new_installation=False)
+        location = locate(settings.database)
+        with location.worker_place():
+            store = location.open()
+            try:
+                await store.change([await endpoint(store, "ep_1")])
+                await post(store, 1)
+                made = location.back_up(tmp_path / "data" / "backup.db", force=False, now_ms=1)
+                save_key(KeyPlace(path=settings.key_path, setting="").find(), key_beside(made.path))
+                names = {file.name for file in (tmp_path / "data").iterdir()}
+                modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "data").iterdir()}
+            finally:
+                await store.close()
+    finally:
+        os.umask(earlier)
+    assert names >= {"nicobar.db", "nicobar.db-wal", "nicobar.db-shm", "nicobar.db.lock", "secret.key", "backup.db"}
+    assert set(modes.values()) == {0o600}
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_other_users_lose_access_to_a_file_of_an_earlier_version(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    prepare_database(settings, 1, new_installation=False)
+    (tmp_path / "nicobar.db").chmod(0o664)
+    prepare_database(settings, 2, new_installation=False)
+    assert (tmp_path / "nicobar.db").stat().st_mode & 0o777 == 0o660

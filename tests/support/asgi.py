@@ -25,6 +25,8 @@ async def ask(app: Any, method: str, path: str, body: bytes = b"", **headers: st
     scope = {
         "type": "http",
         "method": method,
+        "scheme": "http",
+        "client": ("127.0.0.1", 50_000),
         "path": path,
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],

@@ -82,10 +82,16 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     "api/test_endpoints.py": {AuditAction.ENDPOINT_CANCEL_PENDING},
     "api/test_history.py": {AuditAction.ATTEMPT_EXPUNGE, AuditAction.APPLICATION_PURGE},
     "dashboard/test_failures.py": {AuditAction.ENDPOINT_REPLAY_FAILURES},
+    "dashboard/test_personal_data.py": {AuditAction.MESSAGE_REVEAL},
     "dashboard/test_portal.py": {
         AuditAction.PORTAL_CREATE,
         AuditAction.PORTAL_EXPIRE,
         AuditAction.PORTAL_LOGOUT,
+    },
+    "dashboard/test_provider_sign_in.py": {
+        AuditAction.USER_LINK_IDENTITY,
+        AuditAction.USER_SIGN_IN,
+        AuditAction.USER_REFUSE_SIGN_IN,
     },
     "dashboard/test_replays.py": {AuditAction.TASK_CANCEL},
     "dashboard/test_testing.py": {AuditAction.ENDPOINT_SEND_TEST},

@@ -49,6 +49,8 @@ def backup(*, file: Path, force: bool, with_key: bool, **flags: Any) -> None:
         f"{made.size_bytes / 1_000_000:,.1f} MB, no damage found.\n"
         f"Installation {made.installation_id or 'unknown'}, key {made.key_id or 'unknown'}."
     )
+    if not made.is_noted:
+        click.echo("▲ The backup is not in the database's list of backups. Note it: deleted data stays in it.")
     if key is None:
         raise UserError(
             "backup_without_key",

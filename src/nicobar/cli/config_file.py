@@ -18,6 +18,7 @@ from nicobar.cli.options import (
     new_installation_option,
     open_services,
     run_loop,
+    sandbox_of,
     setting_options,
     settings_of,
 )
@@ -28,7 +29,6 @@ from nicobar.errors import NicobarError
 from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import open_endpoint
 from nicobar.sandbox import Sandbox
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.settings import Settings
 from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
@@ -58,7 +58,7 @@ def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **f
 
 async def _apply(settings: Settings, file: Path, *, prune: bool, dry_run: bool, new_installation: bool) -> None:
     document = read_document(file)
-    async with SandboxPool(children=1) as sandbox:
+    async with sandbox_of(settings) as sandbox:
         location = locate(settings.database)
         if await asyncio.to_thread(location.exists):
             async with open_services(settings) as it:

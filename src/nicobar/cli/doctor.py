@@ -13,7 +13,16 @@ from typing import Any
 import click
 
 from nicobar.addresses import RefusedAddress
-from nicobar.cli.options import CommandServices, open_services, plural, run_loop, setting_options, settings_of
+from nicobar.cli.doctor_sandbox import Look, examine_sandbox
+from nicobar.cli.options import (
+    CommandServices,
+    open_services,
+    plural,
+    run_loop,
+    sandbox_of,
+    setting_options,
+    settings_of,
+)
 from nicobar.cli.trigger import without_secret
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request, Response
@@ -24,8 +33,7 @@ from nicobar.errors import NicobarError
 from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
-from nicobar.sandbox import Calls, Job, Sandbox
-from nicobar.sandbox.pool import SandboxPool
+from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.findings import Level
@@ -38,8 +46,6 @@ TOLERANCE_S = 300
 WORTH_TELLING = 10
 MAX_DAMAGE = 10
 _MARKS = {Level.GOOD: "●", Level.NOTE: "○", Level.BAD: "▲"}
-# Prints the result of a check, under a name.
-_Look = Callable[[str, Callable[[], Awaitable[str]]], Awaitable[None]]
 _ADD = "Add one in the dashboard, or with: nicobar apply FILE"
 
 
@@ -83,23 +89,23 @@ async def _examine(settings: Settings) -> bool:
             good = False
             click.echo(f"▲ {what}: {error}")
 
-    await look("sandbox", _sandbox)
-    location = locate(settings.database)
-    if location.directory is not None and location.exists():
-        await look("database file", lambda: _integrity(location))
-    try:
-        for finding in await asyncio.to_thread(location.examine, SystemClock()):
-            click.echo(f"{_MARKS[finding.level]} {finding.name}: {finding.detail} {finding.fix}".rstrip())
-            good = good and finding.level is not Level.BAD
-        async with (
-            open_services(settings) as it,
-            HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
-            SandboxPool(children=1) as sandbox,
-        ):
-            await _examine_installation(look, settings, it, _Watch(transport), sandbox)
-    except NicobarError as error:
-        click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
-        return False
+    async with sandbox_of(settings) as sandbox:
+        await examine_sandbox(look, sandbox)
+        location = locate(settings.database)
+        if location.directory is not None and location.exists():
+            await look("database file", lambda: _integrity(location))
+        try:
+            for finding in await asyncio.to_thread(location.examine, SystemClock()):
+                click.echo(f"{_MARKS[finding.level]} {finding.name}: {finding.detail} {finding.fix}".rstrip())
+                good = good and finding.level is not Level.BAD
+            async with (
+                open_services(settings) as it,
+                HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
+            ):
+                await _examine_installation(look, settings, it, _Watch(transport), sandbox)
+        except NicobarError as error:
+            click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
+            return False
     return good
 
 
@@ -115,7 +121,7 @@ async def _integrity(location: Location) -> str:
 
 
 async def _examine_installation(
-    look: _Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
+    look: Look, settings: Settings, it: CommandServices, watch: _Watch, sandbox: Sandbox
 ) -> None:
     store, vault, snapshot = it.store, it.vault, it.snapshot
     waiting = {waiting.endpoint_seq: waiting.unfinished for waiting in await store.backlog()}
@@ -146,16 +152,6 @@ async def _examine_installation(
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
     await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
-
-
-async def _sandbox() -> str:
-    code = "function handler(webhook) { webhook.payload = {a: 1}; return webhook; }"
-    job = Job(code_id="doctor", code=code, body=b"{}", event_type="", url="", now_ms=0, occurred_at_ms=0, seed="")
-    async with SandboxPool(children=1) as pool:
-        (result,) = await pool.run([job])
-    if not isinstance(result, Calls):
-        raise NicobarError("sandbox_broken", f"A test handler returned {result}.", "Reinstall Nicobar.")
-    return "handlers run."
 
 
 async def _source(vault: Vault, source: Source) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -18,15 +18,16 @@ import msgspec
 import uvloop
 
 from nicobar.addresses import MAX_PORT
-from nicobar.clock import Clock, SystemClock
+from nicobar.clock import Clock, SystemClock, unix_ms, utc_time
 from nicobar.crypto import Vault
 from nicobar.database import open_store
 from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
+from nicobar.sandbox.pool import SandboxPool
 from nicobar.setting_sources import read_origins, read_settings
-from nicobar.settings import SECRETS, LogFormat, Settings, description
+from nicobar.settings import SECRETS, Layers, LogFormat, Settings, description
 from nicobar.store import Snapshot, Store
 from nicobar.store.location import locate
 from nicobar.use_cases.edit import Actor, Edit
@@ -127,6 +128,11 @@ def origins_of(flags: dict[str, Any]) -> dict[str, str]:
     )
 
 
+def sandbox_of(settings: Settings) -> SandboxPool:
+    """The sandbox of a command."""
+    return SandboxPool(children=1, walled=settings.sandbox is Layers.SYSTEM)
+
+
 def start_logs(settings: Settings) -> None:
     as_json = settings.log_format is LogFormat.JSON or (
         settings.log_format is LogFormat.AUTO and not sys.stderr.isatty()
@@ -149,12 +155,12 @@ def moment(text: str, now_ms: int, *, ahead: bool = False) -> int:
             f"Invalid time {text!r}.",
             f"Use a time such as 2026-11-24T08:00:00Z, or a duration {where} such as 30m, 6h or 2d.",
         ) from error
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    return unix_ms(at)
 
 
 def shown(at_ms: int) -> str:
     """A time as the commands print it."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return utc_time(at_ms).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:

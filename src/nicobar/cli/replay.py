@@ -17,6 +17,7 @@ from nicobar.cli.options import (
     open_services,
     plural,
     run_loop,
+    sandbox_of,
     setting_options,
     settings_of,
     shown,
@@ -24,7 +25,6 @@ from nicobar.cli.options import (
 from nicobar.errors import UserError
 from nicobar.model import DeliveryState, Endpoint
 from nicobar.pipeline.configuration import Configuration
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import FINAL_STATES, stop_note
@@ -111,9 +111,9 @@ async def _tell_effect(
     *,
     new_ids: bool,
 ) -> None:
-    configuration = Configuration(it.store, it.vault, it.clock)
+    configuration = Configuration(it.store, it.vault, it.clock, redaction=it.settings.redaction)
     await configuration.refresh()
-    async with SandboxPool(children=1) as sandbox:
+    async with sandbox_of(it.settings) as sandbox:
         services = EffectServices(it.store, configuration, it.vault, sandbox, it.clock)
         effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
     for line in outline(effect) if effect else ["▲ The handler cannot be run, so what would be sent is not known."]:
@@ -255,14 +255,14 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
     if (message is None) == (customer is None):
         raise UserError("expunge_what", "No message or customer given.", "Use either --message or --customer.")
 
-    async def run() -> int:
+    async def run() -> tuple[int, list[str]]:
         async with open_services(settings_of(flags)) as it:
             if not yes:
                 data = f"the payload of {message}" if message else f"all data of {customer}"
                 _confirm(f"Permanently delete {data}?")
             if message is not None:
                 found = await it.store.message(message)
-                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found))
+                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found)), []
             app = next(
                 (
                     application
@@ -273,16 +273,16 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             )
             if app is None:
                 raise UserError("app_unknown", f"Application {app_uid!r} not found.", "Choose one with --app.")
-            messages, done = 0, False
-            while not done:
-                step, done = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
-                messages += step
-            return messages
+            messages, report = 0, None
+            while report is None:
+                erased = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
+                messages, report = messages + erased.messages, erased.report
+            return messages, report.outline()
 
-    done = run_loop(run())
+    done, lines = run_loop(run())
     if not done:
         raise UserError("nothing_found", f"No data found for {message or customer}.", "Check the id.")
-    click.echo(f"Deleted the data of {plural(done, 'message')}.")
+    click.echo("\n".join([f"Deleted the data of {plural(done, 'message')}.", *lines]))
 
 
 def _confirm(question: str) -> None:

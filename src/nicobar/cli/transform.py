@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from nicobar.cli.options import plural, run_loop
+from nicobar.cli.options import plural, run_loop, sandbox_of, settings_of
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
 from nicobar.pipeline.transform import Ready, Subject, Transformed
 from nicobar.pipeline.transform import transform as run_handler
-from nicobar.sandbox.pool import SandboxPool
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
 from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
@@ -60,7 +59,7 @@ def transform(
     target = dry_target(kind, code)
 
     async def run() -> list[Transformed]:
-        async with SandboxPool(children=1) as pool:
+        async with sandbox_of(settings_of({"settings_file": None})) as pool:
             return await run_handler(pool, target, subjects, now_ms)
 
     results = run_loop(run())

@@ -75,11 +75,12 @@ def is_plain_url(value: str) -> bool:
     """Whether the value is an http or https URL without user, password, zone and fragment."""
     try:
         url = urlsplit(value)
-        _ = url.port
+        port = url.port
     except ValueError:
         return False
     return (
-        url.scheme in {"http", "https"}
+        port != 0
+        and url.scheme in {"http", "https"}
         and _AUTHORITY.fullmatch(url.netloc) is not None
         and not url.fragment
         and value.isascii()

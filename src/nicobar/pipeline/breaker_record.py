@@ -55,7 +55,10 @@ class BreakerRecord:
         self._metrics.breaker.labels(endpoint.name).set(int(breaker.state is not BreakerState.CLOSED))
         if breaker.opened_at_ms is not None and kept.opened_at_ms is None:
             log.error(
-                "breaker opened", endpoint_id=endpoint.id, reason=str(_why(breaker)), probe_at_ms=breaker.probe_at_ms
+                "breaker opened",
+                endpoint_id=endpoint.id,
+                reason=_why(breaker).without_texts().text(),
+                probe_at_ms=breaker.probe_at_ms,
             )
         was_sounded, is_sounded = rules.is_sounded(kept), rules.is_sounded(breaker)
         if is_sounded and not was_sounded:

@@ -19,9 +19,10 @@ from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason
+from nicobar.redaction import Redaction, Redactor
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import SOURCES, application_kind, source_kind
-from nicobar.store import Catalogue, PutEndpoint, Snapshot, is_made_alike
+from nicobar.store import Catalogue, NewMessage, PutEndpoint, Snapshot, is_made_alike
 
 POLL_MS = 1_000
 # An unknown token, or a source's first secret, may have been created a moment ago. The store is read again at most
@@ -123,8 +124,10 @@ class Configuration:
         clock: Clock,
         *,
         retry_after_ms: tuple[int, ...] | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         self._catalogue = catalogue
+        self._redaction = redaction or Redaction()
         self._retry_after_ms = retry_after_ms
         self._schedules: dict[str, tuple[int, ...]] = {}
         self._vault = vault
@@ -187,6 +190,13 @@ class Configuration:
         """Reads the catalogue again if it has changed. Raises StoreError."""
         async with self._lock:
             await self._read()
+
+    async def catch_up(self, version: int) -> None:
+        """Reads the catalogue again unless what was read is at least of this version. Raises StoreError."""
+        if version > self._snapshot.version:
+            async with self._lock:
+                if version > self._snapshot.version:  # not read while this call waited
+                    await self._read()
 
     async def _read(self) -> None:
         """The caller holds the lock."""
@@ -281,7 +291,7 @@ class Configuration:
         """A message as it is read now, and why it cannot be read, if so."""
         return reread(self._kind_of(message), message)
 
-    def _kind_of(self, message: Message) -> SourceKind:
+    def _kind_of(self, message: Message | NewMessage) -> SourceKind:
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
 
     def customer(self, message: Message) -> Customer | None:
@@ -298,6 +308,10 @@ class Configuration:
             if found is not None and found.key == message.customer_key:
                 return found
         return Customer(key=message.customer_key)
+
+    def redactor(self, message: Message | NewMessage) -> Redactor:
+        """What masks the personal data of a message wherever it is stored or shown."""
+        return self._redaction.of(self._kind_of(message).personal_fields).redactor(message.body)
 
     def retry_after_ms(self, endpoint: Endpoint | None, event_type: str) -> tuple[int, ...] | None:
         """The delay before each retry of a delivery: the event type's, else the endpoint's, else that of the

@@ -98,7 +98,8 @@ class Deliverer:
         if not self._may_send():
             return False
         checkup = await target.destination.check_credentials(self._transport)
-        log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=str(checkup.reason))
+        detail = checkup.reason.without_texts().text()
+        log.info("destination checked", endpoint_id=target.endpoint.id, ok=checkup.ok, detail=detail)
         return checkup.ok
 
     async def responds(self, target: OpenEndpoint) -> bool:
@@ -114,7 +115,7 @@ class Deliverer:
         their lease expires. Raises PageError after an internal error in one request.
         """
         page = await self._without_strays(target, page)
-        works = [Work(claimed=claimed, started_at_ms=self._clock.now_ms(), watch=self.watch) for claimed in page]
+        works = self._works(page)
         try:
             transformed = await self._transform(target, works)
         except SandboxError as error:
@@ -154,6 +155,14 @@ class Deliverer:
             await self._recorder.record(target, in_order(stopped))
         return left
 
+    def _work(self, claimed: Claimed) -> Work:
+        return Work(
+            claimed=claimed,
+            started_at_ms=self._clock.now_ms(),
+            watch=self.watch,
+            redactor=self._configuration.redactor(claimed.message),
+        )
+
     def _subject(self, target: OpenEndpoint, claimed: Claimed) -> Subject:
         message, unreadable = self._configuration.reread(claimed.message)
         return Subject(
@@ -187,25 +196,28 @@ class Deliverer:
         """
         strays = [item for item in page if self._alerts.is_stray(item.message, target.endpoint)]
         if strays:
-            now_ms = self._clock.now_ms()
             settled = Settled(state=DeliveryState.CANCELED, code=NO_ALERTS.code, reason=NO_ALERTS)
-            await self._recorder.record(
-                target, [(Work(claimed=stray, started_at_ms=now_ms, watch=self.watch), settled) for stray in strays]
-            )
+            await self._recorder.record(target, [(self._work(stray), settled) for stray in strays])
         return [item for item in page if item not in strays]
 
     async def postpone(self, target: OpenEndpoint, claimed: Claimed, error: BaseException) -> None:
         """Records an attempt that an internal error ended; it is retried on the schedule and finally fails."""
-        item = Work(claimed=claimed, started_at_ms=self._clock.now_ms(), watch=self.watch)
+        item = self._work(claimed)
         item.outcomes.append(internal_error(error))
         settled = self._settled(target, item, await self.watch.now_ms())
         await self._recorder.record(target, [(item, settled)])
 
     async def put_behind(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
         """Deliveries that were not sent wait for earlier ones of their customers again."""
-        now_ms = self._clock.now_ms()
-        works = [Work(claimed=claimed, started_at_ms=now_ms, watch=self.watch) for claimed in page]
-        await self._recorder.record(target, [(work, BEHIND) for work in works])
+        await self._recorder.record(target, [(work, BEHIND) for work in self._works(page)])
+
+    async def put_back(self, target: OpenEndpoint, page: Sequence[Claimed]) -> None:
+        """Requeues deliveries that were not sent, as if they had not been claimed."""
+        settled = msgspec.structs.replace(BEHIND, due_at_ms=await self.watch.now_ms())
+        await self._recorder.record(target, in_order((work, settled) for work in self._works(page)))
+
+    def _works(self, page: Sequence[Claimed]) -> list[Work]:
+        return [self._work(claimed) for claimed in page]
 
     def _settled(self, target: OpenEndpoint, work: Work, now_ms: int, *, on_hold: bool = False) -> Settled:
         """The next state of a delivery after its outcomes, by the schedule that applies to it now."""

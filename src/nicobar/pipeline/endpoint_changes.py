@@ -58,7 +58,7 @@ class EndpointChanges:
         audit_line = [self._audit_line(endpoint, AuditAction.ENDPOINT_PAUSE, why)] if is_new else []
         put = PauseEndpoint(endpoint_id=endpoint.id, reason=why)
         if await self._make(endpoint, lambda item: _may_hold(item, why), put, *audit_line) and is_new:
-            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=str(why))
+            log.error("endpoint on hold", endpoint_id=endpoint.id, reason=why.without_texts().text())
             alert_reason = reason(
                 why.code,
                 "%(reason)s Nicobar keeps checking and resumes when the destination accepts a delivery.",
@@ -78,7 +78,7 @@ class EndpointChanges:
         audit_line = self._audit_line(endpoint, AuditAction.ENDPOINT_DISABLE, why)
         if not await self._make(endpoint, lambda item: not item.endpoint.disabled, disabled, audit_line):
             return False
-        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=str(why))
+        log.error("endpoint disabled", endpoint_id=endpoint.id, reason=why.without_texts().text())
         await self._alerts.tell(Alert(type=AlertType.DISABLED, endpoint=endpoint, reason=why))
         return True
 
@@ -116,7 +116,7 @@ class EndpointChanges:
             action=action.value,
             app_id=endpoint.app_id,
             subject=endpoint.id,
-            detail=str(why),
+            detail=why.without_texts().text(),
         )
 
 

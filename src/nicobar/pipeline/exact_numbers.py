@@ -13,8 +13,9 @@ from nicobar.nesting import is_deeper
 from nicobar.reasons import reason
 
 RULE = "rounded_number"
-# A number with fewer digits in a row is exact, or is not whole.
-_LONG = re.compile(rb"[0-9]{16}")
+# A number with fewer digits in a row is exact, or is not whole. Every event is searched: faster than by a pattern.
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_LONG = b"0" * 16
 _MAX_EXACT = 2**53
 _MAX_DIGITS = 400
 # An event with more of them is checked for the first ones.
@@ -40,7 +41,7 @@ class _Digits(str):
 
 def find_rounded(body: bytes) -> tuple[RoundedNumber, ...]:
     """The numbers of the event that JavaScript rounds, in their order."""
-    if _LONG.search(body) is None or is_deeper(body):
+    if _LONG not in body.translate(_DIGITS) or is_deeper(body):
         return ()
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode()

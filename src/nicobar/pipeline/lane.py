@@ -33,8 +33,9 @@ MAX_PARALLEL_DELIVERIES = 64
 PAGE_MAX_BYTES = 4 * 1024 * 1024
 LEASE_MS = 600_000
 IDLE_MS = 1_000
-# The worker wakes a lane whose queue has something due. Without that a lane looks again after this time.
-REST_MS = 60_000
+# The worker wakes a lane that has something due, or all if it cannot see that. Without it a lane looks rarely, since
+# there may be thousands.
+REST_MS = 600_000
 MIN_WAIT_MS = 5
 AFTER_ERROR_MS = 1_000
 
@@ -70,6 +71,7 @@ class Lane:
         self._watch = watch
         self._record = BreakerRecord(queue=store, alerts=alerts, metrics=metrics, term=term, kept=breaker)
         self._gate = self._new_gate(target, breaker)
+        self._configuration = configuration
         self._stopping = False
         self._new_shares = NewShares()
         self._pages: set[asyncio.Task[None]] = set()
@@ -181,8 +183,8 @@ class Lane:
     async def _start_pages(self) -> int:
         """Claims and starts the deliveries that may be sent now; returns the milliseconds until the next look."""
         await self._keep_breaker()
-        endpoint, gate = self._target.endpoint, self._gate  # which the breaker may have disabled just now
-        if self._changes.under_way or (is_stopped(endpoint) and not heals(self._target)):
+        gate = self._gate
+        if self._changes.under_way or self._rests():  # as the breaker may have disabled it just now
             return REST_MS
         await self._watch.follow()
         wait_ms = gate.wait_ms(self._clock.now_ms(), self._clock.steady_ms())
@@ -200,13 +202,24 @@ class Lane:
         claimed = await self._claim(places)
         if not claimed:
             return min(look_ms, await self._rest(gate))
-        gate.taken(len(claimed))
+        await self._start(claimed)
+        return IDLE_MS
+
+    async def _start(self, claimed: list[Claimed]) -> None:
+        await self._catch_up(claimed)
+        if self._rests():
+            await self._deliverer.put_back(self._target, claimed)
+            return
+        self._gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._under_way |= {item.message.seq for item in page}
             task = asyncio.create_task(self._deliver(page))
             self._pages.add(task)
             task.add_done_callback(self._page_done)
-        return IDLE_MS
+
+    def _rests(self) -> bool:
+        """Whether the endpoint is disabled, or waits for a user to resume it."""
+        return is_stopped(self._target.endpoint) and not heals(self._target)
 
     async def _rest(self, gate: Gate) -> int:
         """Nothing is due; returns the milliseconds until something is. A probe takes what waits for a retry."""
@@ -241,6 +254,16 @@ class Lane:
         except LeaseLost:
             raise
         except Exception:
+            self._has_strays = True
+            raise
+
+    async def _catch_up(self, claimed: Sequence[Claimed]) -> None:
+        """What was changed before deliveries were queued applies to them, also if another process did both: a replay
+        runs the code that was published before it.
+        """
+        try:
+            await self._configuration.catch_up(max(item.catalogue_version for item in claimed))
+        except BaseException:
             self._has_strays = True
             raise
 

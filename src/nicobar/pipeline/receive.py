@@ -158,7 +158,10 @@ class Receiver:
             log.warning("other body stored", message_id=appended.message_id, event_id=verified.event_id)
         if unread is not None:
             log.warning(
-                "event not readable", message_id=appended.message_id, code=unread.code, detail=unread.detail()
+                "event not readable",
+                message_id=appended.message_id,
+                code=unread.code,
+                detail=unread.without_texts().detail(),
             )
         if not appended.duplicate:
             self._on_accepted(endpoint_seqs)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.ids import IdFactory
@@ -18,6 +20,7 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.work import Work
+from nicobar.reasons import Reason
 from nicobar.store import Finished, Queue
 
 MAX_RECORD_TRIES = 60
@@ -58,9 +61,10 @@ class Recorder:
         that failed for a minute.
         """
         now_ms = self._clock.now_ms()
+        masked = [(work, _masked(work, result)) for work, result in settled]
         kept = [
             (work, result, self._attempt(target, work, result, now_ms) if _is_shown(result) else None)
-            for work, result in settled
+            for work, result in masked
         ]
         finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
         await self._keep(target, finished)
@@ -98,7 +102,7 @@ class Recorder:
 
     def _attempt(self, target: OpenEndpoint, work: Work, result: Settled, now_ms: int) -> Attempt:
         current, repeated = target.endpoint.transformation, work.ready.version if work.ready else None
-        return Attempt(
+        attempt = Attempt(
             id=self._ids.new("atmpt"),
             started_at_ms=work.started_at_ms,
             duration_ms=max(0, now_ms - work.started_at_ms),
@@ -114,6 +118,7 @@ class Recorder:
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
         )
+        return work.redactor.attempt(attempt)
 
     def _finished(
         self, target: OpenEndpoint, work: Work, result: Settled, attempt: Attempt | None, now_ms: int
@@ -153,15 +158,27 @@ class Recorder:
                 log.info("delivered", **about)
             case DeliveryState.FAILED:
                 self._metrics.failed.labels(name, result.code).inc()
-                log.error("failed", reason=str(attempt.reason), **about)
+                log.error("failed", reason=_for_logs(attempt.reason), **about)
             case DeliveryState.CANCELED:
                 self._metrics.canceled.labels(name).inc()
-                log.info("canceled", reason=str(attempt.reason), **about)
+                log.info("canceled", reason=_for_logs(attempt.reason), **about)
             case _:
                 self._metrics.retried.labels(name).inc()
-                log.warning("retry scheduled", reason=str(attempt.reason), due_at_ms=result.due_at_ms, **about)
+                log.warning("retry scheduled", reason=_for_logs(attempt.reason), due_at_ms=result.due_at_ms, **about)
         if self._on_recorded:
             self._on_recorded(Recorded(message=message, endpoint=target.endpoint, attempt=attempt))
+
+
+def _masked(work: Work, result: Settled) -> Settled:
+    """Reasons quote events, handlers' errors and responses."""
+    if result.reason is None:
+        return result
+    return msgspec.structs.replace(result, reason=work.redactor.why(result.reason))
+
+
+def _for_logs(why: Reason | None) -> str:
+    """Logs leave the machine, and deleting a customer's data does not reach them."""
+    return "" if why is None else why.without_texts().text()
 
 
 def _is_shown(result: Settled) -> bool:

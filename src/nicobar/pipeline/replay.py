@@ -5,7 +5,7 @@ or new deliveries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError
@@ -19,22 +19,17 @@ POLL_MS = 1_000
 
 
 class Replayer:
-    """Moves deliveries back into the queue. `on_moved` gets the endpoints that have new work.
-
-    `refresh` reads the configuration: a replay that follows a change, even by another process, uses the changed code.
-    """
+    """Moves deliveries back into the queue. `on_moved` gets the endpoints that have new work."""
 
     def __init__(
         self,
         *,
         replays: Replays,
         clock: Clock,
-        refresh: Callable[[], Awaitable[None]],
         on_moved: Callable[[Sequence[int]], None],
     ) -> None:
         self._replays = replays
         self._clock = clock
-        self._refresh = refresh
         self._on_moved = on_moved
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -55,8 +50,6 @@ class Replayer:
         StoreError.
         """
         tasks = await self._replays.open_tasks()
-        if tasks:
-            await self._refresh()
         ran = False
         for task in tasks:
             try:

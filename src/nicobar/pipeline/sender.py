@@ -32,6 +32,7 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import Settled
 from nicobar.pipeline.work import Work, in_order, internal_error
 from nicobar.reasons import reason
+from nicobar.redaction import Redactor
 
 # A page's requests are sent within this time; the rest is retried later, long before the lease expires.
 SENDING_MS = 120_000
@@ -117,7 +118,8 @@ class Sender:
             return [late]
         answer = await self._transport.send(request)
         self._count(target, answer)
-        read = target.destination.read(calls, answer)
+        owners = _owners(items)
+        read = [_masked(outcome, owners) for outcome in target.destination.read(calls, answer)]
         outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
@@ -250,6 +252,18 @@ def _firsts(items: Sequence[_Item]) -> list[str]:
     return [owner.claimed.message.id for owner in firsts.values()]
 
 
+def _masked(outcome: Outcome, owners: Sequence[Work]) -> Outcome:
+    """The outcome without the personal data that its reason quotes: the reason is stored with the breaker and the
+    endpoint too.
+    """
+    if isinstance(outcome, Delivered):
+        return outcome
+    why = outcome.reason
+    for owner in owners:
+        why = owner.redactor.reason(why)
+    return msgspec.structs.replace(outcome, reason=why)
+
+
 def _start_of(body: bytes) -> str:
     """The first characters of a response; the rest of a large one is not decoded."""
     # A character of UTF-8 has at most four bytes.
@@ -316,12 +330,17 @@ def _noted(
     for item in all_items:
         own.setdefault(id(item.owner), []).append(item.call.body)
     headers = exchange.request.shown_headers
-    response = _start_of(answer.body) if isinstance(answer, Response) else ""
-    response_headers = answer.kept_headers if isinstance(answer, Response) else {}
+    response, response_headers = "", {}
+    if isinstance(answer, Response):
+        # It may quote any of the calls.
+        response, response_headers = _start_of(answer.body), answer.kept_headers
+        for owner in _owners(all_items):
+            response = owner.redactor.text(response)
+            response_headers = owner.redactor.headers(response_headers)
     for owner in _owners(items):
         calls = own[id(owner)]
         others = len(all_items) - len(calls)
-        owner.requests.append(_recorded_request(exchange.request, headers, calls, others))
+        owner.requests.append(_recorded_request(exchange.request, headers, calls, others, owner.redactor))
         if isinstance(answer, Response):
             owner.status = answer.status
             owner.response = response
@@ -334,13 +353,13 @@ def _owners(items: Sequence[_Item]) -> list[Work]:
 
 
 def _recorded_request(
-    request: Request, headers: dict[str, str], calls: Sequence[bytes], others: int
+    request: Request, headers: dict[str, str], calls: Sequence[bytes], others: int, redactor: Redactor
 ) -> RequestRecord:
-    """The request as shown in a delivery's attempt: its own calls only, one per line."""
+    """The request as shown in a delivery's attempt: its own calls only, one per line, without personal data."""
     return RequestRecord(
         method=request.method,
         url=request.url,
         headers=headers,
-        body=b"\n".join(calls).decode("utf-8", "replace")[:MAX_RECORDED_BODY_CHARS],
+        body="\n".join(redactor.text(call.decode("utf-8", "replace")) for call in calls)[:MAX_RECORDED_BODY_CHARS],
         others=others,
     )

@@ -15,6 +15,7 @@ from nicobar.pipeline.exact_numbers import exact_texts, find_rounded, rounded_in
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
 from nicobar.reasons import Reason, reason
+from nicobar.redaction import Redactor
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
@@ -156,10 +157,26 @@ def without_attributes(result: Transformed) -> Transformed:
     )
 
 
+def masked(result: Transformed, redactor: Redactor) -> Transformed:
+    """The result as it is shown, without personal data: it is not to be sent."""
+    verdicts, console = tuple(map(redactor.verdict, result.verdicts)), tuple(map(redactor.text, result.console))
+    if isinstance(result, Stopped):
+        why = redactor.reason(result.reason)
+        return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console)
+    calls = tuple(
+        msgspec.structs.replace(
+            call, url=redactor.text(call.url), body=redactor.text(call.body.decode("utf-8", "replace")).encode()
+        )
+        for call in result.calls
+    )
+    return msgspec.structs.replace(result, calls=calls, verdicts=verdicts, console=console)
+
+
 def _job(target: OpenEndpoint, subject: Subject) -> Job:
     endpoint, message = target.endpoint, subject.message
     version, code = _version(endpoint)
     return Job(
+        app_id=endpoint.app_id,
         code_id=f"{endpoint.id}/{version}",
         code=code,
         body=message.body,

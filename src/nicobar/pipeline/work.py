@@ -11,6 +11,7 @@ from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.retry import NOT_SENT, Settled, shifted
 from nicobar.pipeline.transform import Ready, Subject
 from nicobar.reasons import reason
+from nicobar.redaction import Redactor
 from nicobar.store import Claimed
 
 # What waits behind an earlier delivery of its customer: the store makes it due after that one.
@@ -21,12 +22,14 @@ BEHIND = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=None, spent=
 class Work:
     """One delivery on its way through a page. `stopped` is set if there is nothing to send. `left` says that a
     request with calls of it may have reached the destination. `verdicts` are those that sending adds, `accepted` the
-    calls that the destination has accepted, `outcomes` in the order of the responses.
+    calls that the destination has accepted, `outcomes` in the order of the responses. `redactor` masks the personal
+    data of the message in what is stored.
     """
 
     claimed: Claimed
     started_at_ms: int
     watch: Watch
+    redactor: Redactor
     set_by_ms: int = field(init=False)
     subject: Subject | None = None
     ready: Ready | None = None

@@ -32,10 +32,11 @@ class Bounds(Record):
 
 
 class Job(Record):
-    """One event for one handler. `code_id` identifies the code version, so that a child can keep it compiled. `url`
-    and `method` are the initial values in `webhook`. In the handler, `Date` is fixed at `now_ms` and `Math.random` is
-    seeded with `seed`, so the same job returns the same calls on every attempt. `exact` has the digits of the numbers
-    that JavaScript rounds, for `nicobar.exact`, by the steps to them, one per line.
+    """One event for one handler. A child runs the jobs of one `app_id` only. `code_id` identifies the code version,
+    so that a child can keep it compiled. `url` and `method` are the initial values in `webhook`. In the handler,
+    `Date` is fixed at `now_ms` and `Math.random` is seeded with `seed`, so the same job returns the same calls on
+    every attempt. `exact` has the digits of the numbers that JavaScript rounds, for `nicobar.exact`, by the steps to
+    them, one per line.
     """
 
     code_id: str
@@ -46,6 +47,7 @@ class Job(Record):
     now_ms: int
     occurred_at_ms: int
     seed: str
+    app_id: str = ""
     method: str = "POST"
     customer_key: str | None = None
     variables: dict[str, str] = {}

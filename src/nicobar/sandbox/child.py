@@ -1,17 +1,15 @@
-"""The process that runs handlers: `python -I -m nicobar.sandbox.child`. Reads batches from standard input, writes
-one reply per job to standard output, and ends with its parent. The only place that knows the engine. The handler's
-result is forwarded as the engine wrote it: only the parent decodes it.
+"""Runs in a process that `starter.py` forked: handlers of one application. Reads batches, writes one reply per job.
+The only place that knows the engine. The handler's result is forwarded as the engine wrote it: only the parent
+decodes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import resource
 import signal
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,7 +19,7 @@ import msgspec
 import quickjs
 
 from nicobar.currencies import ALL_DECIMALS
-from nicobar.sandbox import Bounds, Job
+from nicobar.sandbox import Bounds, Job, wall
 from nicobar.sandbox.wire import (
     LENGTH_BYTES,
     MAX_VALUE_CHARS,
@@ -42,7 +40,9 @@ LOOK_AT_MEMORY_EVENTS = 64
 MAX_KEPT_BYTES = 8 * 1024 * 1024
 STACK_BYTES = 1024 * 1024
 ADDRESS_SPACE_BYTES = 2 * 1024 * 1024 * 1024
-_PR_SET_PDEATHSIG = 1
+# The only open descriptor.
+CONNECTION = 0
+MAX_READ_BYTES = 1024 * 1024
 # Promises are not supported, but a handler may use a few.
 MAX_PENDING_JOBS = 1_000
 # The engine's message for code that it stopped.
@@ -275,42 +275,55 @@ def _since_us(started_ns: int) -> int:
     return (time.perf_counter_ns() - started_ns) // 1_000
 
 
-def _confine() -> None:
-    """Limits the process: it ends with its parent, writes no files and uses bounded memory."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def confine(*, walled: bool) -> None:
+    """Limits the process for good: bounded memory, no files, no processes; behind the wall, no other system calls.
+    Raises WallError.
+    """
     for what, limit in (
         (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 16),
+        (resource.RLIMIT_NOFILE, 0),
+        (resource.RLIMIT_NPROC, 0),
     ):
         _, hard = resource.getrlimit(what)
         most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         # Some systems reject a limit on the address space; the engine's own limit still applies.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(what, (most, most))
-    # Ctrl-C in a terminal goes to the whole group; the parent decides when its children end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if walled:
+        wall.enter()
 
 
-def main() -> None:
-    _confine()
+def serve(*, walled: bool) -> None:
+    """Runs jobs from descriptor 0, which is the connection to the parent in both directions, until it ends."""
+    try:
+        confine(walled=walled)
+    except wall.WallError as error:
+        _send(Greeting(pid=os.getpid(), failure=str(error)))
+        return
+    _send(Greeting(pid=os.getpid()))
     contexts = _Contexts()
-    incoming = sys.stdin.buffer
-    # Only this function has the descriptor, so nothing printed elsewhere can get between the frames.
-    outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    outgoing.write(frame(Greeting()))
-    outgoing.flush()
-    while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
-        batch = read(incoming.read(frame_length(head)), Batch)
+    while head := _receive(LENGTH_BYTES):
+        batch = read(_receive(frame_length(head)), Batch)
         for number, job in enumerate(batch.jobs, batch.first_number):
             # The timer's signal ends this process: nothing handles it.
             signal.setitimer(signal.ITIMER_PROF, batch.bounds.cpu_ms / 1_000)
-            outgoing.write(frame(contexts.run(job, batch.codes[job.code_id], batch.bounds, number)))
-            outgoing.flush()
+            _send(contexts.run(job, batch.codes[job.code_id], batch.bounds, number))
 
 
-if __name__ == "__main__":
-    main()
+def _send(value: Greeting | Reply) -> None:
+    left = memoryview(frame(value))
+    while left:
+        left = left[os.write(CONNECTION, left) :]
+
+
+def _receive(size_bytes: int) -> bytes:
+    """Empty if the connection has ended."""
+    content = bytearray()
+    while len(content) < size_bytes:
+        part = os.read(CONNECTION, min(size_bytes - len(content), MAX_READ_BYTES))
+        if not part:
+            return b""
+        content += part
+    return bytes(content)

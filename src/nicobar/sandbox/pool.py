@@ -1,73 +1,97 @@
-"""Manages child processes, gives them jobs, and enforces each job's time limit by killing the child."""
+"""Gives jobs to child processes, and enforces each job's time limit by killing the child."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import msgspec
 
 from nicobar.errors import SandboxError
 from nicobar.reasons import reason
 from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
+from nicobar.sandbox.children import DEATHS, WALL_FAILED, Child, Children
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
-from nicobar.sandbox.wire import LENGTH_BYTES, MAX_GREETING_BYTES, Batch, Greeting, Reply, frame, frame_length, read
+from nicobar.sandbox.turns import QUICK_SLICE_US, Slice, Turns
+from nicobar.sandbox.wire import Batch, Reply, frame
 
-# Callers take turns by slices. Each child delays a caller by at most this long, or by one event of another caller.
-SLICE_MS = 100
-SLICE_JOBS = 16
-# Code that takes longer than this per event never uses all children, if there is more than one.
-HEAVY_US = 20_000
-SLICE_BYTES = 4 * 1024 * 1024
-START_MS = 60_000
-MAX_STARTS = 3
-EXIT_MS = 5_000
-MAX_PACES = 1_000
-CHILD = (sys.executable, "-I", "-m", "nicobar.sandbox.child")
-_DROPPED_BYTES = 65_536
+# Idle children, each with the compiled code of its application, beside those that run.
+MAX_IDLE_CHILDREN = 8
+LOOK_MS = 50
 _NUMBER_BITS = 62
-# The errors when a child ends before its reply is complete.
-_DEATHS = (OSError, EOFError)
-
-T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Slice:
-    """A few jobs of one caller, and the future for their results."""
+class _Request:
+    """The jobs of one caller, who waits for all results."""
 
-    jobs: Sequence[Job]
-    done: asyncio.Future[list[Result]]
+    def __init__(self, count: int) -> None:
+        self._results: list[Result | None] = [None] * count
+        self._left = count
+        self.done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+
+    def settle(self, index: int, result: Result) -> None:
+        self._results[index] = result
+        self._left -= 1
+        if self._left == 0 and not self.done.done():
+            self.done.set_result([result for result in self._results if result is not None])
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class _Item:
+    """One job of a request."""
+
+    __slots__ = ("_index", "job", "request")
+
+    def __init__(self, request: _Request, index: int, job: Job) -> None:
+        self.request = request
+        self._index = index
+        self.job = job
+
+    @property
+    def is_wanted(self) -> bool:
+        return not self.request.done.done()
+
+    def settle(self, result: Result) -> None:
+        self.request.settle(self._index, result)
+
+    def fail(self, error: Exception) -> None:
+        self.request.fail(error)
 
 
 class SandboxPool:
-    """A `Sandbox` of `children` processes. `on_kill` gets the reason why a child was killed.
-
-    A caller has at most as many slices queued as there are children, and a slice of slow code has fewer events, so
-    that neither a large page nor a slow handler delays the others; the queue is bounded by the number of callers.
-    Slow code never occupies all children.
+    """A `Sandbox` that runs up to `children` slices at a time (see `turns.py`), each in a process of its application.
+    `walled`: with the second isolation layer, on systems that have it. `on_kill` gets the reason why a child was
+    killed.
     """
 
     def __init__(
-        self, *, children: int = 2, bounds: Bounds | None = None, on_kill: Callable[[str], None] | None = None
+        self,
+        *,
+        children: int = 2,
+        bounds: Bounds | None = None,
+        walled: bool = True,
+        on_kill: Callable[[str], None] | None = None,
     ) -> None:
-        self._count = children
+        self._turns: Turns[_Item] = Turns(children)
         self._bounds = bounds or Bounds()
         self._on_kill = on_kill or (lambda _reason: None)
-        self._waiting: asyncio.Queue[_Slice] = asyncio.Queue()
-        self._keepers: list[asyncio.Task[None]] = []
-        self._paces = _Paces()
-        self._heavy_places = asyncio.Semaphore(max(1, children - 1))
-        self._closed = False
+        self._children = Children(walled=walled)
+        self._idle: OrderedDict[Child, None] = OrderedDict()
+        self._requests: set[_Request] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_open = False
+        self._warming: asyncio.Task[None] | None = None
+        self._failure: SandboxError | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -79,140 +103,124 @@ class SandboxPool:
         await self.close()
 
     async def start(self) -> None:
-        for number in range(self._count):
-            keeper = _Keeper(self._bounds, self._on_kill)
-            self._keepers.append(asyncio.create_task(keeper.run(self._waiting), name=f"sandbox {number}"))
+        """Returns at once: the first child starts now, not with the first event."""
+        self._is_open = True
+        self._warming = self._begin(self._warm_up())
+
+    @property
+    def is_walled(self) -> bool:
+        """Whether children have the second isolation layer."""
+        return self._children.is_walled
+
+    async def check_wall(self) -> None:
+        """Raises SandboxError if the second isolation layer cannot be used here."""
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
+        if self._failure is not None and self._failure.code == WALL_FAILED:
+            raise self._failure
 
     async def close(self) -> None:
         """Stops the children. Running jobs are lost."""
-        self._closed = True
-        for task in self._keepers:
+        self._is_open = False
+        running = list(self._running)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        while not self._waiting.empty():
-            self._waiting.get_nowait().done.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for request in self._requests:
+            request.fail(_closed())
+        self._idle.clear()
+        await self._children.close()
 
     async def run(self, jobs: Sequence[Job]) -> list[Result]:
         """Raises SandboxError if no child can be started."""
-        if self._closed or not self._keepers:
-            raise SandboxError("sandbox_closed", "The sandbox is not running.", "Start it before running handlers.")
-        places = asyncio.Semaphore(self._count)
-        handed_in: list[asyncio.Task[list[Result]]] = []
-        given = 0
-        while given < len(jobs):
-            await places.acquire()
-            if any(task.done() and task.exception() for task in handed_in):
-                break
-            part = _slice(jobs, given, self._paces.get(jobs[given].code_id))
-            given += len(part)
-            heavy = (self._paces.get(part[0].code_id) or 0) > HEAVY_US
-            task = asyncio.create_task(self._hand_in_heavy(part) if heavy else self._hand_in(part))
-            task.add_done_callback(lambda _task: places.release())
-            handed_in.append(task)
-        parts = await asyncio.gather(*handed_in)
-        return [result for part in parts for result in part]
-
-    async def _hand_in_heavy(self, part: Sequence[Job]) -> list[Result]:
-        async with self._heavy_places:
-            return await self._hand_in(part)
-
-    async def _hand_in(self, part: Sequence[Job]) -> list[Result]:
-        done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Slice(part, done))
-        results = await done
-        self._paces.learn(part[0].code_id, [self._took_us(result) for result in results])
-        return results
-
-    def _took_us(self, result: Result) -> int:
-        """The duration of a run; the maximum for a run that was stopped from outside."""
-        killed = isinstance(result, Broken) and result.failure is Failure.TIMED_OUT
-        return self._bounds.cpu_ms * 1_000 if killed else result.duration_us
-
-
-class _Paces:
-    """How long one event takes, by code; unknown for new code."""
-
-    def __init__(self) -> None:
-        self._us: OrderedDict[str, float] = OrderedDict()
-
-    def get(self, code_id: str) -> float | None:
-        return self._us.get(code_id)
-
-    def learn(self, code_id: str, took_us: Sequence[int]) -> None:
-        mean = sum(took_us) / len(took_us)
-        pace_us = self._us.get(code_id, mean)
-        # A slower pace counts at once, a faster one after a few slices.
-        self._us[code_id] = max(mean, (3 * pace_us + mean) / 4)
-        self._us.move_to_end(code_id)
-        if len(self._us) > MAX_PACES:
-            self._us.popitem(last=False)
-
-
-def _slice(jobs: Sequence[Job], start: int, pace_us: float | None) -> Sequence[Job]:
-    """The next few jobs of one code: about as many as take `SLICE_MS`, one if the pace is unknown."""
-    most = 1 if pace_us is None else max(1, min(SLICE_JOBS, int(SLICE_MS * 1_000 / max(pace_us, 1))))
-    size_bytes = 0
-    for index in range(start, min(len(jobs), start + most)):
-        size_bytes += len(jobs[index].body)
-        if index > start and (size_bytes > SLICE_BYTES or jobs[index].code_id != jobs[start].code_id):
-            return jobs[start:index]
-    return jobs[start : start + most]
-
-
-class _Keeper:
-    """One child process, which is replaced after it was killed."""
-
-    def __init__(self, bounds: Bounds, on_kill: Callable[[str], None]) -> None:
-        self._bounds = bounds
-        self._on_kill = on_kill
-        self._child: Process | None = None
-
-    async def run(self, waiting: asyncio.Queue[_Slice]) -> None:
+        if not self._is_open:
+            raise _closed()
+        if not jobs:
+            return []
+        request = _Request(len(jobs))
+        for index, job in enumerate(jobs):
+            self._turns.add(_Item(request, index, job))
+        self._requests.add(request)
         try:
-            # The first child starts now, not with the first event.
-            with contextlib.suppress(SandboxError):
-                await self._alive()
-            while True:
-                part = await waiting.get()
-                if part.done.cancelled():
-                    continue
-                try:
-                    results = await self._work(part.jobs)
-                except Exception as error:  # noqa: BLE001 - the caller gets the error; a keeper that ends stops all jobs
-                    if not isinstance(error, SandboxError):
-                        await self._kill("crashed")  # it is unknown how much the child has read
-                    if not part.done.done():
-                        part.done.set_exception(error)
-                else:
-                    if not part.done.done():
-                        part.done.set_result(results)
+            self._fill()
+            return await request.done
         finally:
-            await self._end()
+            self._requests.discard(request)
 
-    async def _work(self, jobs: Sequence[Job]) -> list[Result]:
-        results: list[Result] = []
-        while len(results) < len(jobs):
-            try:
-                await self._some(jobs[len(results) :], results)
-            except TimeoutError:
-                results.append(await self._timed_out())
-            except (*_DEATHS, InvalidReply) as error:
-                # Another cause or the previous event may have ended the child: the event is retried alone.
-                results.append(await self._used_up(error) or await self._alone(jobs[len(results)]))
-        return results
+    def _fill(self) -> None:
+        """Starts what the free places allow."""
+        while self._is_open and (part := self._turns.next()) is not None:
+            self._begin(self._work_off(part))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="sandbox")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _warm_up(self) -> None:
+        try:
+            self._give_back(await self._children.start(""))
+        except SandboxError as error:  # callers get their own
+            self._failure = error
+
+    async def _work_off(self, part: Slice[_Item]) -> None:
+        left = deque(part.items)
+        try:
+            await self._run_in_child(part, left)
+        except Exception as error:  # noqa: BLE001 - the callers get the error; other slices go on
+            for item in left:
+                item.fail(error)
+        else:
+            self._turns.put_back(left)
+        finally:
+            self._turns.ended(part)
+            self._fill()
+
+    async def _run_in_child(self, part: Slice[_Item], left: deque[_Item]) -> None:
+        """Settles the events of the slice and removes them from `left`; the rest is left if the child has to end."""
+        child = await self._child(part.app_id)
+        run = _Run(child, self._bounds)
+        look = None if part.is_known_slow else partial(self._turns.is_waited_for, part)
+        try:
+            async with run.interrupted_if(look):
+                for number in await run.send([item.job for item in left]):
+                    result = await run.receive(number)
+                    left.popleft().settle(result)
+            self._learn(part, run.mean_us)
+            self._give_back(child)
+        except Interrupted:
+            # Its code now counts as slow. An event has no effects, so it can be run again.
+            self._learn(part, run.since_reply_us)
+            await self._children.end(child)
+        except TimeoutError:
+            self._learn(part, self._bounds.cpu_ms * 1_000)
+            left.popleft().settle(await self._timed_out(child))
+        except (*DEATHS, InvalidReply) as error:
+            self._learn(part, self._bounds.cpu_ms * 1_000)
+            # Another cause or the previous event may have ended the child: the event is run again alone.
+            result = await self._used_up(child, error) or await self._alone(left[0].job)
+            left.popleft().settle(result)
+        except BaseException:
+            # It is unknown how much the child has read.
+            self._on_kill("crashed")
+            await self._children.end(child)
+            raise
 
     async def _alone(self, job: Job) -> Result:
         """Retries an event whose process ended in a new process. It fails if that one ends too."""
-        results: list[Result] = []
+        child = await self._children.start(job.app_id)
+        run = _Run(child, self._bounds)
         try:
-            await self._some([job], results)
+            (number,) = await run.send([job])
+            result = await run.receive(number)
         except TimeoutError:
-            return await self._timed_out()
-        except _DEATHS as error:
+            return await self._timed_out(child)
+        except DEATHS as error:
             why = reason(
                 "crashed", "The process that ran the handler crashed twice, the second time with this event alone."
             )
-            return await self._used_up(error) or Broken(failure=Failure.CRASHED, reason=why)
+            return await self._used_up(child, error) or Broken(failure=Failure.CRASHED, reason=why)
         except InvalidReply as error:
             why = reason(
                 "reply_invalid",
@@ -220,17 +228,15 @@ class _Keeper:
                 "were discarded.",
                 error=str(error),
             )
-            return await self._used_up(error) or Broken(failure=Failure.BAD_RESULT, reason=why)
-        return results[0]
+            return await self._used_up(child, error) or Broken(failure=Failure.BAD_RESULT, reason=why)
+        self._give_back(child)
+        return result
 
-    async def _used_up(self, error: Exception) -> Broken | None:
+    async def _used_up(self, child: Child, error: Exception) -> Broken | None:
         """Stops the child; returns the failure if the kernel stopped it first, for its CPU time."""
-        if self._child is not None and isinstance(error, _DEATHS):
-            # Killing a process that has just ended loses its exit status.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EXIT_MS / 1000):
-                    await self._child.wait()
-        if await self._end() != -signal.SIGPROF:
+        is_dead = isinstance(error, DEATHS)
+        status = await (self._children.exit_status(child) if is_dead else self._children.end(child))
+        if status != -signal.SIGPROF:
             self._on_kill("crashed")
             return None
         self._on_kill("timed_out")
@@ -241,8 +247,9 @@ class _Keeper:
         )
         return Broken(failure=Failure.TIMED_OUT, reason=why)
 
-    async def _timed_out(self) -> Broken:
-        await self._kill("timed_out")
+    async def _timed_out(self, child: Child) -> Broken:
+        self._on_kill("timed_out")
+        await self._children.end(child)
         why = reason(
             "ended_from_outside",
             "The handler did not finish within %(wall_ms)s ms and was stopped.",
@@ -250,92 +257,98 @@ class _Keeper:
         )
         return Broken(failure=Failure.TIMED_OUT, reason=why, may_pass=True)
 
-    async def _some(self, jobs: Sequence[Job], results: list[Result]) -> None:
-        """Appends the results one by one; raises if the child does not send the next one."""
-        child = await self._alive()
+    def _learn(self, part: Slice[_Item], us: float) -> None:
+        self._turns.paces.learn(part.app_id, part.code_id, us)
+
+    async def _child(self, app_id: str) -> Child:
+        """An idle child of the application, or a new one. Raises SandboxError."""
+        for child in [child for child in reversed(self._idle) if child.app_id == app_id]:
+            del self._idle[child]
+            if child.is_alive:
+                return child
+            await self._children.end(child)
+        return await self._children.start(app_id)
+
+    def _give_back(self, child: Child) -> None:
+        """Keeps the child for its application's next slice; the one that has been idle longest ends."""
+        self._idle[child] = None
+        if len(self._idle) > MAX_IDLE_CHILDREN and self._is_open:
+            longest, _ = self._idle.popitem(last=False)
+            self._begin(self._end(longest))
+
+    async def _end(self, child: Child) -> None:
+        await self._children.end(child)
+
+
+class Interrupted(Exception):
+    """A slice took too long while others waited."""
+
+
+class _Run:
+    """An exchange of jobs and replies with a child."""
+
+    def __init__(self, child: Child, bounds: Bounds) -> None:
+        self._child = child
+        self._bounds = bounds
+        self._started_us = self._reply_us = child.cpu_us()
+        self._replies = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._interrupted = False
+
+    @property
+    def mean_us(self) -> float:
+        """The CPU time of an event."""
+        return (self._reply_us - self._started_us) / max(1, self._replies)
+
+    @property
+    def since_reply_us(self) -> float:
+        return max(0, self._child.cpu_us() - self._reply_us)
+
+    async def send(self, jobs: Sequence[Job]) -> range:
+        """Returns the numbers of the replies: unpredictable, so that a reply that was sent too early or twice matches
+        no job.
+        """
         codes = {job.code_id: job.code for job in jobs}
         bare = tuple(msgspec.structs.replace(job, code="") for job in jobs)
-        # Unpredictable: a reply that was sent too early or twice matches no job.
         first_number = secrets.randbits(_NUMBER_BITS)
-        request = frame(Batch(bounds=self._bounds, first_number=first_number, codes=codes, jobs=bare))
-        if child.stdin is None:
-            raise EOFError
-        child.stdin.write(request)
-        for number in range(first_number, first_number + len(jobs)):
-            async with asyncio.timeout(self._bounds.wall_ms / 1000):
-                await child.stdin.drain()
-                reply = await _receive(child, Reply, max_reply_bytes(self._bounds))
-            results.append(judge(reply, number, self._bounds))
+        batch = Batch(bounds=self._bounds, first_number=first_number, codes=codes, jobs=bare)
+        self._child.writer.write(frame(batch))
+        return range(first_number, first_number + len(jobs))
 
-    async def _alive(self) -> Process:
-        if self._child is not None and self._child.returncode is None:
-            return self._child
-        for _ in range(MAX_STARTS):
-            try:
-                child = await self._start()
-                async with asyncio.timeout(START_MS / 1000):
-                    await _receive(child, Greeting, MAX_GREETING_BYTES)
-            except (*_DEATHS, InvalidReply, TimeoutError):
-                await self._end()
+    async def receive(self, number: int) -> Result:
+        """The result of a job. Raises TimeoutError, one of DEATHS, or InvalidReply."""
+        async with asyncio.timeout(self._bounds.wall_ms / 1000):
+            await self._child.writer.drain()
+            reply = await self._child.receive(Reply, max_reply_bytes(self._bounds))
+        self._reply_us = self._child.cpu_us()
+        self._replies += 1
+        return judge(reply, number, self._bounds)
+
+    @asynccontextmanager
+    async def interrupted_if(self, is_awaited: Callable[[], bool] | None) -> AsyncIterator[None]:
+        """Raises Interrupted if the exchange has used the CPU time of a slice, and more, while others wait."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            is_long = self._child.cpu_us() - self._started_us > QUICK_SLICE_US
+            if is_long and is_awaited is not None and is_awaited():
+                self._interrupted = True
+                self._child.writer.transport.abort()
             else:
-                return child
-        raise SandboxError(
-            "sandbox_unavailable",
-            "The sandbox process failed to start %(starts)s times in a row.",
-            "Run `nicobar doctor`, and check the machine's memory and process limits.",
-            starts=MAX_STARTS,
-        )
+                self._timer = loop.call_later(LOOK_MS / 1_000, look)
 
-    async def _start(self) -> Process:
-        """A cancellation waits for the process, so that it can be killed: uvloop would leave it running."""
-        creating = asyncio.ensure_future(
-            asyncio.create_subprocess_exec(
-                *CHILD, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={"TZ": "UTC", "LC_ALL": "C.UTF-8"}
-            )
-        )
+        if is_awaited is not None:
+            self._timer = loop.call_later(LOOK_MS / 1_000, look)
         try:
-            self._child = await asyncio.shield(creating)
-        except asyncio.CancelledError:
-            with contextlib.suppress(OSError):
-                self._child = await creating
+            yield
+        except DEATHS as error:
+            if self._interrupted:
+                raise Interrupted from error
             raise
-        return self._child
-
-    async def _kill(self, reason: str) -> None:
-        self._on_kill(reason)
-        await self._end()
-
-    async def _end(self) -> int | None:
-        """Stops the child; returns its exit status."""
-        child, self._child = self._child, None
-        return None if child is None else await end(child)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
 
 
-async def end(child: Process) -> int:
-    """Kills the process; returns its exit status. What it has written is read and dropped: the event loop waits for
-    the end of its output, and does not see it while the reader has paused because too much was not read.
-    """
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-    if child.stdin is not None:
-        child.stdin.close()
-    while child.stdout is not None and await child.stdout.read(_DROPPED_BYTES):
-        pass
-    return await child.wait()
-
-
-async def _receive(child: Process, kind: type[T], max_bytes: int) -> T:
-    """The child's next frame; its length is checked before the content is read. Raises InvalidReply."""
-    if child.stdout is None:
-        raise EOFError
-    head = await child.stdout.readexactly(LENGTH_BYTES)
-    try:
-        length_bytes = frame_length(head, max_bytes)
-    except ValueError as error:
-        raise InvalidReply(str(error)) from error
-    content = await child.stdout.readexactly(length_bytes)
-    try:
-        return read(content, kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidReply("an unreadable frame") from error
+def _closed() -> SandboxError:
+    return SandboxError("sandbox_closed", "The sandbox is not running.", "Start it before running handlers.")

@@ -15,7 +15,7 @@ from nicobar.sandbox import Bounds, Job
 # The limit for frames of the pool, which is trusted.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 LENGTH_BYTES = 4
-MAX_GREETING_BYTES = 64
+MAX_GREETING_BYTES = 512
 MAX_REASON_CHARS = 1_000
 MAX_REASON_VALUES = 4
 # Values that helpers could not use, of one event; each is cut.
@@ -41,9 +41,10 @@ class Batch(Record):
 
 
 class Greeting(Record):
-    """A child's first frame."""
+    """A child's first frame, before it runs any handler: its process, and why its second layer cannot be used."""
 
-    ready: bool = True
+    pid: int
+    failure: str = ""
 
 
 class Kind(StrEnum):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from nicobar.model import Customer, Event, EventType, Record
+from nicobar.redaction import PersonalField
 
 
 class Verified(Record):
@@ -88,6 +89,13 @@ class SourceKind(Protocol):
     @property
     def usual_event_type(self) -> str:
         """The event type to try first; empty if the kind has no event types."""
+        ...
+
+    @property
+    def personal_fields(self) -> tuple[PersonalField, ...]:
+        """Where bodies have personal data that is masked in what is stored beside them and shown, beyond the field
+        names that are masked in every event.
+        """
         ...
 
     def check_secret(self, secret: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from nicobar import clock
 from nicobar.errors import Refusal
 from nicobar.model import EVENT_TYPE_NAME, Customer, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
@@ -102,19 +103,21 @@ class _Body(msgspec.Struct):
 
 
 def unix_ms(value: Json) -> int | None:
-    """Unix milliseconds of an RFC 3339 text; None for anything else. Defaults to UTC."""
+    """Unix milliseconds of an RFC 3339 text; None for anything else, and for a time that is beyond the calendar in
+    UTC. Without a zone it is UTC.
+    """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return clock.unix_ms(moment.astimezone(UTC) if moment.tzinfo else moment)
     except (ValueError, OverflowError):
         return None
 
 
 def utc_text(at_ms: int) -> str:
     """Unix milliseconds as an RFC 3339 text."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return clock.utc_time(at_ms).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:

@@ -13,6 +13,7 @@ from nicobar.store.access import Access, KeptAnswer
 from nicobar.store.alerts import AlertLog
 from nicobar.store.catalogue import (
     AddTransformation,
+    AddUser,
     Audited,
     BasedOn,
     Catalogue,
@@ -25,6 +26,7 @@ from nicobar.store.catalogue import (
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutIdentity,
     PutLink,
     PutSource,
     PutToken,
@@ -44,6 +46,7 @@ from nicobar.store.catalogue import (
 )
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
+from nicobar.store.erasure import Erasure
 from nicobar.store.history import History
 from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import (
@@ -75,7 +78,19 @@ from nicobar.store.users import Users
 
 
 class Store(
-    Queue, Leases, Catalogue, Access, Replays, Retention, Recovery, History, Users, Drafts, AlertLog, Protocol
+    Queue,
+    Leases,
+    Catalogue,
+    Access,
+    Replays,
+    Retention,
+    Recovery,
+    Erasure,
+    History,
+    Users,
+    Drafts,
+    AlertLog,
+    Protocol,
 ):
     """A database with all of these protocols."""
 
@@ -100,6 +115,7 @@ __all__ = [
     "NO_SHARES",
     "Access",
     "AddTransformation",
+    "AddUser",
     "AlertLog",
     "Appended",
     "Audited",
@@ -131,6 +147,7 @@ __all__ = [
     "PutApplication",
     "PutEndpoint",
     "PutEventType",
+    "PutIdentity",
     "PutLink",
     "PutSource",
     "PutToken",

@@ -25,7 +25,7 @@ class Access(Protocol):
         ...
 
     async def token(self, sha256: str) -> Token | None:
-        """The token with this hash, also one that is expired or revoked."""
+        """The token with this hash, also one that is expired or revoked; None once its application is deleted."""
         ...
 
     async def touch_token(self, token_id: str, *, at_ms: int) -> None:

@@ -9,7 +9,7 @@ from nicobar.model import Record
 
 class BackupFile(Record):
     """A verified backup. `installation_id` and `key_id` are None for a database from before key ids; `taken_at_ms` is
-    None where another tool made the file.
+    None where another tool made the file. `is_noted`: the database lists it.
     """
 
     path: Path
@@ -19,6 +19,7 @@ class BackupFile(Record):
     key_id: str | None
     messages: int
     endpoints: int
+    is_noted: bool = False
 
 
 class PreparedRestore(Record):

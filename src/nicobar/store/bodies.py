@@ -8,6 +8,9 @@ import msgspec
 
 from nicobar.model import Json
 
+# No list is longer, and Python converts no number with thousands of digits.
+_MAX_INDEX_DIGITS = 12
+
 
 def holds_text(body: bytes, text: bytes) -> bool:
     """Whether the text is in the body, in whichever form the sender wrote it in JSON: as it is, or escaped."""
@@ -44,7 +47,7 @@ def _into(json: Json, step: str) -> Sequence[Json]:
     if not isinstance(json, list):
         return []
     if step.isdecimal():
-        return json[int(step) : int(step) + 1]
+        return json[int(step) : int(step) + 1] if len(step) <= _MAX_INDEX_DIGITS else []
     return [inner for item in json if not isinstance(item, list) for inner in _into(item, step)]
 
 

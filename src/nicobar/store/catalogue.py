@@ -13,12 +13,14 @@ from nicobar.model import (
     Details,
     Endpoint,
     EventType,
+    Identity,
     Message,
     PasswordLink,
     Record,
     Setting,
     Source,
     Token,
+    User,
     UserRole,
 )
 from nicobar.reasons import Reason
@@ -161,6 +163,18 @@ class RemoveUser(Record, tag=True):
     user_id: str
 
 
+class AddUser(Record, tag=True):
+    """Adds the user. Raises StoreMoved if there is one of that name."""
+
+    user: User
+
+
+class PutIdentity(Record, tag=True):
+    """Links a provider's subject to a user. Raises StoreMoved if it is linked to another user."""
+
+    identity: Identity
+
+
 class EndSessions(Record, tag=True):
     """Ends all sessions of a user."""
 
@@ -223,6 +237,8 @@ Change = (
     | SetRole
     | SetPassword
     | RemoveUser
+    | AddUser
+    | PutIdentity
     | EndSessions
     | PutLink
     | RemoveLink

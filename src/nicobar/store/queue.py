@@ -83,7 +83,7 @@ class Claimed(Record):
     counts the attempts spent so far, `edition` how often new event ids were requested, `replay_key` by which replay
     (see `Delivery`); `manual` says that the delivery was requested again by a person. `accepted_ids` and `half_sent`
     are those of the attempts before (see `Finished`). Deliveries with the same `order_key` are in order; None for one
-    that waits for no other.
+    that waits for no other. `catalogue_version` is that of the configuration at the time of the claim.
     """
 
     message: Message
@@ -97,6 +97,7 @@ class Claimed(Record):
     accepted_ids: tuple[str, ...] = ()
     half_sent: bytes | None = None
     setbacks: Setbacks = Setbacks()
+    catalogue_version: int = 0
 
     @property
     def order(self) -> Hashable:

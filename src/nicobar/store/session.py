@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition
+from nicobar.store.erasure import KeptBackup, Place
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 
 T = TypeVar("T")
@@ -71,6 +72,16 @@ class Database(Protocol):
     async def give_back_space(self, *, max_pages: int) -> int: ...
 
     async def clear_log(self) -> bool: ...
+
+    async def tables_with(self, values: Sequence[str], *, exactly: bool = True) -> tuple[Place, ...]: ...
+
+    async def files_with(self, values: Sequence[str]) -> tuple[Place, ...] | None: ...
+
+    async def copies(self) -> tuple[KeptBackup, ...]:
+        """Other files of this database beside it."""
+        ...
+
+    async def rewrite(self) -> bool: ...
 
     async def probe(self) -> None: ...
 

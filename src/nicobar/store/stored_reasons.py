@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.model import Attempt, Breaker
 from nicobar.reasons import Reason, plain, reason
 
@@ -15,9 +16,9 @@ ENDPOINT_REMOVED = reason("endpoint_removed", "endpoint removed")
 _REASON = msgspec.json.Decoder(Reason)
 _ATTEMPT = msgspec.msgpack.Decoder(Attempt)
 _BREAKER = msgspec.json.Decoder(Breaker)
+_to_attempt = converter(Attempt)
+_to_breaker = converter(Breaker)
 _encoder = msgspec.json.Encoder()
-
-T = TypeVar("T")
 
 
 def reason_column(why: Reason | None) -> str | None:
@@ -46,22 +47,22 @@ def read_attempt(content: bytes) -> Attempt:
     try:
         return _ATTEMPT.decode(content)
     except msgspec.ValidationError:
-        return _of_before(msgspec.msgpack.decode(content), Attempt)
+        return _to_attempt(_of_before(msgspec.msgpack.decode(content)))
 
 
 def read_breaker(content: str) -> Breaker:
     try:
         return _BREAKER.decode(content)
     except msgspec.ValidationError:
-        return _of_before(msgspec.json.decode(content), Breaker)
+        return _to_breaker(_of_before(msgspec.json.decode(content)))
 
 
-def _of_before(record: dict[str, Any], kind: type[T]) -> T:
-    """A record whose reasons are texts."""
+def _of_before(record: dict[str, Any]) -> dict[str, Any]:
+    """A record's values, whose reasons were texts."""
     verdicts = [_verdict_of_before(verdict) for verdict in record.get("verdicts", ())]
     why = record["reason"]
     changed = {"reason": msgspec.to_builtins(plain(why)) if isinstance(why, str) else why}
-    return msgspec.convert({**record, **changed, **({"verdicts": verdicts} if verdicts else {})}, kind)
+    return {**record, **changed, **({"verdicts": verdicts} if verdicts else {})}
 
 
 def _verdict_of_before(verdict: dict[str, Any]) -> dict[str, Any]:

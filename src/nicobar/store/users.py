@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from nicobar.model import PasswordLink, User
+from nicobar.model import Identity, PasswordLink, User
 from nicobar.store.catalogue import Audited
 
 
@@ -17,6 +17,14 @@ class Users(Protocol):
 
     async def users(self) -> list[User]:
         """All users, by name."""
+        ...
+
+    async def identity_user(self, issuer: str, subject: str) -> User | None:
+        """The user of a provider's subject."""
+        ...
+
+    async def identities(self, issuer: str) -> list[Identity]:
+        """Those of a provider."""
         ...
 
     async def links(self, *, now_ms: int) -> list[PasswordLink]:

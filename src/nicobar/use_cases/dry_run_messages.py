@@ -14,8 +14,9 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.subscriptions import wants
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, transform
 from nicobar.reasons import Reason
+from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
 from nicobar.store.history import MessageFilter
@@ -115,7 +116,7 @@ async def run_messages(
         ]
         transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
         results += [
-            compare(message, result, attempt)
+            compare(message, result, attempt, services.configuration.redactor(message))
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
         ]
     return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))
@@ -172,13 +173,15 @@ async def _sent(
     ]
 
 
-def compare(message: Message, result: Transformed, attempt: Attempt | None) -> MessageDryRun:
-    """What would become of a message beside what was sent. Calls that the connector adds count only where
-    they were sent otherwise. A request of which only the beginning was kept differs.
+def compare(message: Message, result: Transformed, attempt: Attempt | None, redactor: Redactor) -> MessageDryRun:
+    """What would become of a message beside what was sent, both without personal data, as attempts are stored. Calls
+    that the connector adds count only where they were sent otherwise. A request of which only the beginning was kept
+    differs.
     """
+    result = masked(result, redactor)
     sent = None
     if attempt is not None:
-        sent = tuple(line for request in attempt.requests for line in request.body.split("\n"))
+        sent = tuple(line for request in redactor.attempt(attempt).requests for line in request.body.split("\n"))
     calls = _calls(result)
     own = [call.body for call in calls if not call.added]
     sent_bodies = list(sent or ())

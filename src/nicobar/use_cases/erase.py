@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from nicobar.audit import AuditAction
-from nicobar.model import Message
+from nicobar.model import Message, Record
 from nicobar.store import NewTask, Task, TaskKind
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
+from nicobar.use_cases.erase_report import Report, erase_elsewhere, values_of
 
 STEP_MESSAGES = 200
 MAX_STEPS = 50
@@ -28,25 +29,32 @@ async def expunge_attempt(services: OperationServices, actor: Actor, app_id: str
     await services.store.clear_log()
 
 
-async def expunge_customer(
-    services: OperationServices, actor: Actor, app_id: str, customer_key: str
-) -> tuple[int, bool]:
-    """Deletes a customer's data, STEP_MESSAGES * MAX_STEPS messages at most. Returns how many messages there were,
-    and whether none is left.
+class Erased(Record):
+    """`messages` is how many there were; `report` is None while some are left."""
+
+    messages: int
+    report: Report | None
+
+
+async def expunge_customer(services: OperationServices, actor: Actor, app_id: str, customer_key: str) -> Erased:
+    """Deletes a customer's data, STEP_MESSAGES * MAX_STEPS messages at most, and looks for what identifies the
+    customer in everything else.
     """
     # The line does not name the customer: the key is deleted too.
     line = audit_line(services, actor, AuditAction.CUSTOMER_EXPUNGE, app_id, app_id=app_id)
-    messages, done = 0, False
+    store, messages, values, done = services.store, 0, {customer_key}, False
     for _ in range(MAX_STEPS):
-        step = await services.store.expunge_customer(
+        bodies = await store.bodies_of_customer(app_id, customer_key, after_seq=0, limit=STEP_MESSAGES)
+        values |= values_of(customer_key, bodies)
+        step = await store.expunge_customer(
             app_id, customer_key, now_ms=services.clock.now_ms(), limit=STEP_MESSAGES, audit_line=line
         )
         messages += step
         done = step < STEP_MESSAGES
         if done:
             break
-    await services.store.clear_log()
-    return messages, done
+    report = await erase_elsewhere(store, app_id, values, services.clock.now_ms())
+    return Erased(messages=messages, report=report if done else None)
 
 
 async def expunge_application(services: OperationServices, actor: Actor, app_id: str) -> Task:

@@ -20,7 +20,7 @@ from nicobar.pipeline.configuration import Configuration, OpenEndpoint, open_end
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import ReplayCount, ReplayFilter, Store, TaskKind
-from nicobar.use_cases.dry_run_messages import TURN_MESSAGES, DryRunServices, compare
+from nicobar.use_cases.dry_run_messages import TURN_MESSAGES, DryRunServices, MessageDryRun, compare
 from nicobar.use_cases.replays import replay_filter
 
 MAX_MESSAGES = 10_000
@@ -135,7 +135,9 @@ async def _with_page(
         keys = sorted({call.event_id for result in results for call in _calls(result) if call.once})
         elsewhere = await services.store.sent_keys(target.destination.workspaces, keys) if keys else {}
         for message, result in zip(turn, results, strict=True):
-            effect = _added(effect, message, result, sent[message.id], elsewhere)
+            redactor = services.configuration.redactor(message)
+            would = compare(message, result, sent[message.id].attempt, redactor)
+            effect = _added(effect, result, sent[message.id], elsewhere, would)
     return effect
 
 
@@ -201,7 +203,11 @@ def _calls(result: Transformed) -> Sequence[ReadyCall]:
 
 
 def _added(
-    effect: ReplayEffect, message: Message, result: Transformed, sent: _Sent, elsewhere: Mapping[str, object]
+    effect: ReplayEffect,
+    result: Transformed,
+    sent: _Sent,
+    elsewhere: Mapping[str, object],
+    would: MessageDryRun,
 ) -> ReplayEffect:
     events = [call.event_id for call in _calls(result) if call.event_id]
     known = sum(event_id in sent.ids or event_id in elsewhere for event_id in events)
@@ -212,7 +218,7 @@ def _added(
         messages=effect.messages + 1,
         new_events=effect.new_events + len(events) - known,
         known_events=effect.known_events + known,
-        changed=effect.changed + bool(not failing and compare(message, result, attempt).differs),
+        changed=effect.changed + bool(not failing and would.differs),
         renumbered=effect.renumbered + renumbered,
         failing=effect.failing + failing,
     )

@@ -20,6 +20,7 @@ from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.store import Snapshot, Store
 from nicobar.use_cases.edit import Actor, Edit
+from nicobar.use_cases.identity_provider import IdentityProvider
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.token_uses import TokenUses
 
@@ -28,7 +29,7 @@ from nicobar.use_cases.token_uses import TokenUses
 class Services:
     """The running parts. `receiver` accepts messages; `wake` tells the worker about new deliveries of endpoints;
     `own_url` is the address of this process; `transport` checks credentials with destinations; `origins` are the
-    origins of the settings that are not the default.
+    origins of the settings that are not the default; `provider` is where users sign in, None without one.
     """
 
     store: Store
@@ -45,6 +46,7 @@ class Services:
     alerts: Alerts
     origins: Mapping[str, str]
     request_limit: RequestLimit
+    provider: IdentityProvider | None = None
     edit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     token_uses: TokenUses = field(default_factory=TokenUses)
 

@@ -28,9 +28,10 @@ from nicobar.connectors import (
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
-from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.transform import Ready, Subject
 from nicobar.reasons import Reason
+from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
 from nicobar.use_cases.dry_run import run_event
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
@@ -76,6 +77,8 @@ class TestEventServices(OperationServices, Protocol):
     def sandbox(self) -> Sandbox: ...
     @property
     def transport(self) -> Transport: ...
+    @property
+    def configuration(self) -> Configuration: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ async def _send(services: TestEventServices, actor: Actor, target: TestTarget, s
 
     await edited(services, actor, note)
     sent = await send_calls(services.transport, target.opened.destination, calls, target.secrets)
+    redactor = services.configuration.redactor(subject.message)
+    sent = tuple(_masked(item, redactor) for item in sent)
     return SentTestEvent(event_type=event_type, sent=sent, calls=len(calls), at_ms=services.clock.now_ms())
 
 
@@ -188,6 +193,16 @@ def _sent(
         response=_without(text, hidden)[:MAX_SHOWN_RESPONSE_CHARS],
         duration_ms=answer.duration_ms,
         reasons=tuple(why.with_texts(lambda text: _without(text, hidden)) for why in _reasons(outcomes)),
+    )
+
+
+def _masked(sent: Sent, redactor: Redactor) -> Sent:
+    """The result as it is kept, without personal data."""
+    return msgspec.structs.replace(
+        sent,
+        request=redactor.request(sent.request),
+        response=redactor.text(sent.response),
+        reasons=tuple(map(redactor.reason, sent.reasons)),
     )
 
 

@@ -10,6 +10,7 @@ from nicobar.crypto import hash_password, hash_token, new_url_token
 from nicobar.errors import Refusal, UserError
 from nicobar.ids import IdFactory
 from nicobar.model import PasswordLink, User, UserRole
+from nicobar.settings import Settings, Switch
 from nicobar.store import Catalogue, EndSessions, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole, Users
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, audit_line, edited
 
@@ -53,8 +54,27 @@ async def offer_owner_link(services: OperationServices, actor: Actor) -> str:
     return await edited(services, actor, change)
 
 
+def check_passwords(settings: Settings) -> None:
+    """Raises Refusal 403 where users do not sign in with passwords."""
+    if settings.password_sign_in is Switch.OFF:
+        raise Refusal(
+            403,
+            "password_sign_in_off",
+            "Sign-in with passwords is off.",
+            "Sign in with the provider. To turn passwords on, change password_sign_in.",
+        )
+
+
+async def usable_link(services: OperationServices, token: str) -> PasswordLink | None:
+    """The link with this secret. Where passwords are off, only the owner's: the operator's way back."""
+    link = await services.store.link(hash_token(token), now_ms=services.clock.now_ms())
+    is_off = services.settings.password_sign_in is Switch.OFF
+    return None if link is None or (is_off and link.name != OWNER) else link
+
+
 async def invite_user(services: OperationServices, actor: Actor, name: str, role: UserRole) -> str:
-    """The path of a link by which a new user sets a password. Raises UserError."""
+    """The path of a link by which a new user sets a password. Raises UserError, and Refusal 403 without passwords."""
+    check_passwords(services.settings)
     check_name(name)
 
     async def change(edit: Edit) -> str:
@@ -82,7 +102,10 @@ async def withdraw_link(services: OperationServices, actor: Actor, name: str) ->
 
 
 async def offer_password(services: OperationServices, actor: Actor, user_id: str) -> tuple[User, str]:
-    """A user who has lost their password, and the path of a link that sets a new one. Raises Refusal 404."""
+    """A user who has lost their password, and the path of a link that sets a new one. Raises Refusal 404, and 403
+    without passwords.
+    """
+    check_passwords(services.settings)
 
     async def change(edit: Edit) -> tuple[User, str]:
         user = await find_user(services.store, user_id)
@@ -151,13 +174,13 @@ async def set_up_user(
     user = await services.store.user(link.name)
     action = AuditAction.USER_SET_PASSWORD if user else AuditAction.USER_CREATE
     subject = user.id if user else made.id
-    line = audit_line(services, _Named(f"user {link.name}"), action, subject, app_id=None, detail=link.name)
+    line = audit_line(services, NamedActor(f"user {link.name}"), action, subject, app_id=None, detail=link.name)
     if not await services.store.set_up(link.sha256, made, line, now_ms=now_ms):
         return None
     return await services.store.user(link.name) or made, user is None
 
 
-class _Named(NamedTuple):
+class NamedActor(NamedTuple):
     """An actor with only a name."""
 
     name: str

@@ -66,7 +66,7 @@ class Ingress:
                 source_id=source.source.id,
                 code=refusal.code,
                 status=refusal.status,
-                detail=refusal.detail,
+                detail=refusal.reason.without_texts().detail(),
                 event_id=event_id,
             )
             raise

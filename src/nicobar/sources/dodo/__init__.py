@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from nicobar.model import Customer, Event, EventType, Json
+from nicobar.redaction import PersonalData, PersonalField
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo.event_types import EVENT_TYPES
 from nicobar.sources.signing import StandardWebhooksSigning
@@ -44,6 +45,19 @@ class DodoPayments(StandardWebhooksSigning):
     )
     rotation_note = "After you rotate the secret in Dodo, Dodo signs with both secrets for 24 hours."
     usual_event_type = "payment.succeeded"
+
+    personal_fields = tuple(
+        PersonalField(kind=kind, path=f"data.{path}")
+        for kind, paths in {
+            PersonalData.CARD: "card_last_four card_holder_name card_exp_month card_exp_year",
+            PersonalData.LICENSE_KEY: "key license_key",
+            PersonalData.SIGN_IN_LINK: "oauth_url payment_link invoice_url digital_product_delivery.external_url "
+            "digital_product_delivery.files.download_url digital_product_delivery.instructions",
+            PersonalData.PHONE: "customer.phone_number",
+            PersonalData.BILLING_ADDRESS: "billing tax_id",
+        }.items()
+        for path in paths.split()
+    )
 
     def read(self, headers: Mapping[str, str], body: bytes) -> Event:
         del headers

@@ -32,6 +32,7 @@ class StandardWebhooks(StandardWebhooksSigning):
         ),
     )
     rotation_note = ""
+    personal_fields = ()
     usual_event_type = ""
 
     def check_secret(self, secret: str) -> None:

@@ -16,6 +16,7 @@ from psycopg import errors
 from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
+from nicobar.store.erasure import KeptBackup, Place
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.postgres.connection import (
     SURVEY_MS,
@@ -30,6 +31,7 @@ from nicobar.store.postgres.connection import (
 )
 from nicobar.store.postgres.errors import is_retried, meaning
 from nicobar.store.postgres.hot import append_many, claim, record
+from nicobar.store.postgres.search import tables_with
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
 
@@ -99,6 +101,24 @@ class PostgresDatabase:
     async def clear_log(self) -> bool:
         """The server recycles its log."""
         return True
+
+    async def tables_with(self, values: Sequence[str], *, exactly: bool = True) -> tuple[Place, ...]:
+        return await self._surveyor.run(
+            lambda connection: _read(
+                connection, lambda _: tables_with(connection, values, exactly=exactly), SURVEY_MS
+            )
+        )
+
+    async def files_with(self, values: Sequence[str]) -> tuple[Place, ...] | None:  # noqa: ARG002
+        """They are the server's."""
+        return None
+
+    async def copies(self) -> tuple[KeptBackup, ...]:
+        return ()
+
+    async def rewrite(self) -> bool:
+        """Vacuum does, in its time."""
+        return False
 
     async def probe(self) -> None:
         await self._prober.run(lambda connection: _read(connection, _probe, TRANSACTION_MS))

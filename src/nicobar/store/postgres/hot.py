@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
@@ -102,12 +103,15 @@ def claim(session: PostgresSession, asked: Claim) -> list[Claimed]:
     return [_claimed(asked.endpoint_seq, message(row), *row[MESSAGE_COLUMNS:]) for row in rows]
 
 
+_to_claimed = converter(Claimed)
+
+
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, *suffered = columns
+    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, version, *suffered = columns
     values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
-    kept |= {"order_key": order_key, "setbacks": setbacks(suffered)}
-    return msgspec.convert({"message": found, "endpoint_seq": endpoint_seq, **values, **kept}, Claimed)
+    kept |= {"order_key": order_key, "setbacks": setbacks(suffered), "catalogue_version": version}
+    return _to_claimed({"message": found, "endpoint_seq": endpoint_seq, **values, **kept})
 
 
 def record(session: PostgresSession, finished: Sequence[Finished]) -> int:

@@ -58,7 +58,19 @@ def back_up(path: Path, target: Path, *, force: bool, now_ms: int) -> BackupFile
             copy.close()
             check_target(path, target, force=force)
             put_in_place(made, target)
-    return msgspec.structs.replace(described, path=target)
+            is_noted = _note(source, target, now_ms)
+    return msgspec.structs.replace(described, path=target, is_noted=is_noted)
+
+
+def _note(source: sqlite3.Connection, target: Path, now_ms: int) -> bool:
+    """Stores in the database that there is this backup, for the report of a deletion: it keeps what is deleted. A
+    database that cannot be written, or of an earlier version, has its backups without a list.
+    """
+    try:
+        source.execute(SQL["put_backup"], {"path": str(target.resolve()), "taken_at_ms": now_ms})
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def check_target(path: Path, target: Path, *, force: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +17,13 @@ import msgspec
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
+from nicobar.store.sqlite.functions import matches_any, regexp_replace
 
 # "nbar": says whose file it is, https://sqlite.org/pragma.html#pragma_application_id.
 APPLICATION_ID = 0x6E626172
 MIN_SQLITE = (3, 35, 0)  # RETURNING
 BUSY_MS = 10_000
+PRIVATE_MODE = 0o600
 JOURNAL_BYTES = 64 * 1024 * 1024
 CACHED_STATEMENTS = 512  # the probe of every table and index has some 150
 
@@ -38,6 +41,8 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
             f"This Python has SQLite {sqlite3.sqlite_version}.",
             f"Use a Python with SQLite {'.'.join(map(str, MIN_SQLITE))} or newer.",
         )
+    if create:
+        _make_private(path)
     # Each connection stays with one thread at a time; only `close` may come from another.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
@@ -57,11 +62,28 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         # What was deleted is overwritten, also in pages that are not used any more.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        connection.create_function("matches_any", -1, matches_any, deterministic=True)
+        connection.create_function("regexp_replace", 4, regexp_replace, deterministic=True)
         connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Creates a missing database for this user alone, whatever the umask: SQLite gives the log and its index the mode
+    of the database. Other users lose their access to an existing one, as earlier versions created it; a group keeps
+    the access that it was given.
+    """
+    real = path.resolve()
+    with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
+        os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
+    for file in (real, *(Path(f"{real}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
+        with contextlib.suppress(OSError):  # there is none, or it belongs to another user
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & stat.S_IRWXO:
+                file.chmod(mode & ~stat.S_IRWXO)
 
 
 class SqliteSession:

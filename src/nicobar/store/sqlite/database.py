@@ -15,6 +15,7 @@ from typing import TypeVar
 from nicobar.errors import NicobarError, StoreUnavailable
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
+from nicobar.store.erasure import KeptBackup, Place
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
@@ -22,7 +23,8 @@ from nicobar.store.sqlite.connection import SQL, DatabaseFiles, SqliteSession, c
 from nicobar.store.sqlite.errors import Errors
 from nicobar.store.sqlite.hot import append_many, claim_many, record_many
 from nicobar.store.sqlite.probe import Probe
-from nicobar.store.sqlite.space import clear_log, give_back_each
+from nicobar.store.sqlite.search import copies_beside, files_with, tables_with
+from nicobar.store.sqlite.space import clear_log, give_back_each, rewrite
 
 MAX_READERS = 4
 
@@ -79,6 +81,18 @@ class SqliteDatabase:
 
     async def clear_log(self) -> bool:
         return await self._run(self._surveyor, clear_log)
+
+    async def tables_with(self, values: Sequence[str], *, exactly: bool = True) -> tuple[Place, ...]:
+        return await self._run(self._surveyor, lambda connection: tables_with(connection, values, exactly=exactly))
+
+    async def files_with(self, values: Sequence[str]) -> tuple[Place, ...] | None:
+        return await asyncio.to_thread(files_with, self._path, values)
+
+    async def copies(self) -> tuple[KeptBackup, ...]:
+        return await asyncio.to_thread(copies_beside, self._path)
+
+    async def rewrite(self) -> bool:
+        return await self._run(self._surveyor, rewrite)
 
     async def probe(self) -> None:
         await self._run(self._prober, self._probe.look)

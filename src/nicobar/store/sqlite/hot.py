@@ -72,9 +72,20 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
     astray: list[int] = []
     rows = session.connection.execute(SQL["claimable_deliveries"], values)
     for row in rows:
-        tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, is_behind, *suffered = row[
-            MESSAGE_COLUMNS:
-        ]
+        own = row[MESSAGE_COLUMNS:]
+        (
+            tries,
+            lease,
+            edition,
+            manual,
+            replay_key,
+            accepted_ids,
+            half_sent,
+            order_key,
+            version,
+            is_behind,
+            *suffered,
+        ) = own
         if is_behind:
             astray.append(row[0])
             continue
@@ -95,6 +106,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
                 accepted_ids=() if accepted_ids is None else texts(accepted_ids),
                 half_sent=half_sent,
                 setbacks=setbacks(suffered) if any(suffered) else Setbacks(),
+                catalogue_version=version,
             )
         )
     rows.close()

@@ -18,6 +18,8 @@ KEPT_PART = 20
 INCREMENTAL = 2
 # The writer waits while the log is emptied, and that waits for readers.
 CLEAR_WAIT_MS = 100
+# Some seconds, during which nothing else is written.
+MAX_REWRITTEN_BYTES = 256 * 1024 * 1024
 
 
 def give_back_each(session: SqliteSession, steps: Sequence[int]) -> list[int]:
@@ -49,6 +51,17 @@ def examine_space(path: Path) -> list[Finding]:
             return []
     detail = "the file does not get smaller after data is deleted."
     return [Finding(name="disk space", level=Level.NOTE, detail=detail, fix="To convert it once: nicobar compact")]
+
+
+def rewrite(connection: sqlite3.Connection) -> bool:
+    """Writes the file anew, if it is small enough for writers to wait. Deleted rows are overwritten, but not the
+    copies that rows leave in their page when they grow and it is split: those are in no row and in no free page.
+    """
+    pages, free, page_bytes = connection.execute(SQL["page_counts"]).fetchone()
+    if (pages - free) * page_bytes > MAX_REWRITTEN_BYTES:
+        return False
+    connection.execute("VACUUM")
+    return True
 
 
 def clear_log(connection: sqlite3.Connection) -> bool:

@@ -7,10 +7,12 @@ from typing import assert_never
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
 from nicobar.model import AlertTarget, Application, Attempt, Delivery, EventType, Message, Source
 from nicobar.store.catalogue import (
     AddTransformation,
+    AddUser,
     Audited,
     BasedOn,
     Change,
@@ -22,6 +24,7 @@ from nicobar.store.catalogue import (
     PutApplication,
     PutEndpoint,
     PutEventType,
+    PutIdentity,
     PutLink,
     PutSource,
     PutToken,
@@ -92,9 +95,12 @@ def _snapshot(session: Session) -> Snapshot:
     )
 
 
+_to_alert_target = converter(AlertTarget)
+
+
 def _alert_target(row: Row) -> AlertTarget:
     values = dict(zip(_TARGET_COLUMNS, row, strict=False))
-    return msgspec.convert(values | msgspec.json.decode(row[len(_TARGET_COLUMNS)]), AlertTarget)
+    return _to_alert_target(values | msgspec.json.decode(row[len(_TARGET_COLUMNS)]))
 
 
 def _application(row: Row) -> Application:
@@ -183,6 +189,8 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
             _check_version(known_version, version)
         case SetRole() | SetPassword() | RemoveUser() | EndSessions() | PutLink() | RemoveLink():
             _change_people(session, change)
+        case AddUser() | PutIdentity():
+            _add_person(session, change)
         case RemoveDraft(draft_id=draft_id, revision=revision):
             remove_unchanged(session, draft_id, revision)
         case Audited():
@@ -221,11 +229,15 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
 
 def _check_version(known_version: int, based_on: int) -> None:
     if known_version != based_on:
-        raise StoreMoved(
-            "changed_meanwhile",
-            "The configuration was changed elsewhere at the same time. Nothing was changed.",
-            "Reload and repeat the change.",
-        )
+        raise _moved()
+
+
+def _moved() -> StoreMoved:
+    return StoreMoved(
+        "changed_meanwhile",
+        "The configuration was changed elsewhere at the same time. Nothing was changed.",
+        "Reload and repeat the change.",
+    )
 
 
 def _change_people(
@@ -248,6 +260,7 @@ def _change_people(
             (name,) = _known(row("remove_user", id=user_id), "user", user_id)
             _check_owner(row("an_owner"))
             run("remove_sessions_of_user", user_id=user_id)
+            run("remove_identities_of_user", user_id=user_id)
             run("remove_link", name=name)
         case EndSessions(user_id=user_id):
             run("remove_sessions_of_user", user_id=user_id)
@@ -257,6 +270,16 @@ def _change_people(
             run("remove_link", name=name)
         case _:
             assert_never(change)
+
+
+def _add_person(session: Session, change: AddUser | PutIdentity) -> None:
+    if isinstance(change, AddUser):
+        user = change.user
+        added = session.row("add_user", msgspec.structs.asdict(user) | {"role": user.role.value})
+    else:
+        added = session.row("put_identity", msgspec.structs.asdict(change.identity))
+    if added is None:
+        raise _moved()
 
 
 def _check_owner(row: Row | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.errors import StoreMoved
 from nicobar.store.drafts import Draft
 from nicobar.store.session import Row, Session
@@ -52,8 +53,11 @@ def _check_revision(session: Session, draft_id: str, revision: int | None) -> No
         )
 
 
+_to_draft = converter(Draft)
+
+
 def _draft(row: Row | None) -> Draft | None:
     if row is None:
         return None
     values = dict(zip(_COLUMNS, row, strict=False))
-    return msgspec.convert(values | msgspec.json.decode(row[len(_COLUMNS)]), Draft)
+    return _to_draft(values | msgspec.json.decode(row[len(_COLUMNS)]))

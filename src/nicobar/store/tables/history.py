@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.model import Attempt, Delivery, DeliveryState, Message
 from nicobar.store import history
 from nicobar.store.bodies import holds, holds_text
@@ -433,7 +434,8 @@ def _refused(row: Row) -> RejectedRequest:
 
 
 def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
-    return lambda row: msgspec.convert(dict(zip(fields, row, strict=True)), kind)
+    convert = converter(kind)
+    return lambda row: convert(dict(zip(fields, row, strict=True)))
 
 
 _tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")

@@ -139,9 +139,11 @@ class RetentionTables(Tables):
             seqs = [seq for (seq,) in session.rows("messages_of_customer", of)]
             if seqs:
                 expunge(session, seqs, now_ms)
+                session.run("remove_sent_keys_of_messages", {"seqs": seqs})
                 session.run("forget_customer_of_deliveries", {"seqs": seqs})
                 session.run("forget_customer_of_messages", {"seqs": seqs})
                 write_audit_line(session, audit_line, f"{len(seqs)} messages")
+            session.run("remove_facts_of_customer", of)
             session.run("forget_customer_of_tasks", of | {"expunged": EXPUNGED.code})
             return len(seqs)
 

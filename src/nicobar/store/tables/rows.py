@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.model import (
     Attempt,
     Delivery,
@@ -76,11 +77,14 @@ def expunged(attempt: Attempt) -> Attempt:
     )
 
 
+_to_delivery = converter(Delivery)
+
+
 def delivery(row: Sequence[object]) -> Delivery:
     """From the columns of `deliveries_of_messages.sql`."""
     values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
     text = values.pop("reason")
-    found = msgspec.convert(values | {"reason": None}, Delivery)
+    found = _to_delivery(values | {"reason": None})
     return found if text is None else msgspec.structs.replace(found, reason=read_reason(str(text)))
 
 
@@ -100,9 +104,12 @@ _DELIVERY_FIELDS = (
 )
 
 
+_to_setbacks = converter(Setbacks)
+
+
 def setbacks(row: Sequence[object]) -> Setbacks:
     """From the columns of the fragment `setbacks`, with which every claim ends."""
-    return msgspec.convert(dict(zip(Setbacks.__struct_fields__, row, strict=True)), Setbacks)
+    return _to_setbacks(dict(zip(Setbacks.__struct_fields__, row, strict=True)))
 
 
 def endpoint(row: Row) -> Endpoint:

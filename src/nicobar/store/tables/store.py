@@ -8,6 +8,7 @@ from nicobar.store.tables.access import AccessTables
 from nicobar.store.tables.alerts import AlertTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
+from nicobar.store.tables.erasure import ErasureTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.queue import QueueTables
@@ -25,6 +26,7 @@ class TableStore(
     ReplayTables,
     RetentionTables,
     RecoveryTables,
+    ErasureTables,
     HistoryTables,
     UserTables,
     DraftTables,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nicobar.model import PasswordLink, User, UserRole
+from nicobar.model import Identity, PasswordLink, User, UserRole
 from nicobar.store.catalogue import Audited
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import Tables, existing, write_audit_line
@@ -18,6 +18,13 @@ class UserTables(Tables):
 
     async def users(self) -> list[User]:
         return [_read_user(row) for row in await self._rows("users")]
+
+    async def identity_user(self, issuer: str, subject: str) -> User | None:
+        return _user(await self._row("identity_user", {"issuer": issuer, "subject": subject}))
+
+    async def identities(self, issuer: str) -> list[Identity]:
+        rows = await self._rows("identities", {"issuer": issuer})
+        return [Identity(issuer=row[0], subject=row[1], user_id=row[2], created_at_ms=row[3]) for row in rows]
 
     async def links(self, *, now_ms: int) -> list[PasswordLink]:
         return [_link(row) for row in await self._rows("links", {"now_ms": now_ms})]

@@ -55,10 +55,17 @@ class MessageAttemptOut(Shape):
 
 
 def attempt_shown(
-    found: MessageAttempt, url: str, *, with_content: bool, with_message: bool = False, expanded: bool
+    services: Services,
+    found: MessageAttempt,
+    url: str,
+    *,
+    with_content: bool,
+    with_message: bool = False,
+    expanded: bool,
 ) -> MessageAttemptOut:
     """`url` is that of the endpoint, shown for an attempt that sent nothing."""
-    attempt = found.attempt
+    # Attempts of earlier versions were stored with personal data.
+    attempt = services.configuration.redactor(found.message).attempt(found.attempt)
     status = status_of_attempt(attempt.state, expanded=expanded)
     return MessageAttemptOut(
         id=attempt.id,

@@ -139,7 +139,7 @@ async def list_by_endpoint(
         place=place,
         key=lambda item: item.attempt.id,
         shape=lambda item: attempt_shown(
-            item, url, with_content=with_content, with_message=with_msg, expanded=expanded_statuses
+            services, item, url, with_content=with_content, with_message=with_msg, expanded=expanded_statuses
         ),
     )
 
@@ -231,7 +231,7 @@ async def list_by_message(
         place=place,
         key=lambda item: item.attempt.id,
         shape=lambda item: attempt_shown(
-            item, url_of(services, item.endpoint_id), with_content=with_content, expanded=expanded_statuses
+            services, item, url_of(services, item.endpoint_id), with_content=with_content, expanded=expanded_statuses
         ),
     )
 
@@ -266,7 +266,7 @@ async def get_attempt(
     """Returns an attempt with its requests and the response."""
     found = await attempt_of(services, application, msg_id, attempt_id)
     url = url_of(services, found.endpoint_id)
-    return attempt_shown(found, url, with_content=True, expanded=expanded_statuses)
+    return attempt_shown(services, found, url, with_content=True, expanded=expanded_statuses)
 
 
 @get(

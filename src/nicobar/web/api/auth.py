@@ -56,6 +56,13 @@ class Caller(Record):
     def may_write(self) -> bool:
         return self.token.scope in {Scope.ADMIN, Scope.APPLICATION}
 
+    @property
+    def sees_payloads(self) -> bool:
+        """Whether payloads are shown whole, with personal data: to the tokens of backends that may write. A dashboard
+        link is for people, to whom the dashboard shows them.
+        """
+        return self.may_write and not self.token.portal
+
     def sees(self, app_id: str | None) -> bool:
         """Whether the caller can access objects of this application; None for objects of no application."""
         return self.app_id is None or self.app_id == app_id

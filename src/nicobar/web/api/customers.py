@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta
 
 from nicobar.model import Application, Delivery
 from nicobar.store import Snapshot
+from nicobar.store.erasure import Place
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
+from nicobar.use_cases.erase_report import Report
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
@@ -69,11 +72,43 @@ class CustomerIn(Shape):
     key: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, examples=["cus_8FzYfU2mLQ3pB5x1nV0aT"])]
 
 
+class PlaceOut(Shape):
+    """A table or a file of the database, and how many rows or places in it still have a value."""
+
+    name: str
+    count: int
+
+
+class KeptBackupOut(Shape):
+    """A backup made by `nicobar backup`. `path` is null for tokens of one application."""
+
+    path: str | None
+    taken_at: Moment
+
+
+class ErasureReportOut(Shape):
+    """What remains after the deletion. `values` is the number of values that were searched for: the key, email
+    addresses, phone numbers, license keys and links. `withoutCustomer` messages named the customer without being
+    about one; their payloads were deleted too. `tables` and `files` still contain a value: `clean` is true if there
+    are none. `files` is null for PostgreSQL, and if `tables` is not empty. `otherMessages` are messages about other
+    customers that contain a value. Maximum 20. `backups` still contain the data.
+    """
+
+    clean: bool
+    values: int
+    without_customer: int
+    tables: list[PlaceOut]
+    files: list[PlaceOut] | None
+    other_messages: list[MessageId]
+    backups: list[KeptBackupOut]
+
+
 class ExpungedOut(Shape):
-    """The number of messages whose payload was deleted. `done` is true if none remain."""
+    """The number of messages whose payload was deleted. `done` is true if none remain. `report` is null before."""
 
     messages: int
     done: bool
+    report: ErasureReportOut | None
 
 
 def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
@@ -184,14 +219,35 @@ async def expunge_customer(
     dry_run: DryRun = False,
 ) -> ExpungedOut | DryRunOut:
     """Deletes a customer's data: payloads, the copies in attempts, and the key. Unfinished deliveries are canceled.
-    Each request deletes at most 10,000 messages: repeat it until `done` is true. With `dryRun`, returns the number of
+    Then the customer's values are masked and searched for in the whole database, which can take minutes. Each request
+    deletes at most 10,000 messages: repeat it until `done` is true. With `dryRun`, returns the number of
     messages and deliveries, and deletes nothing.
     """
     if dry_run:
         count = await services.store.count_expunge(application.id, data.key)
         return effect(messages=count.messages, deliveries=count.deliveries)
-    messages, done = await erase.expunge_customer(services, caller, application.id, data.key)
-    return ExpungedOut(messages=messages, done=done)
+    erased = await erase.expunge_customer(services, caller, application.id, data.key)
+    report = None if erased.report is None else _report(erased.report, sees_paths=caller.app_id is None)
+    return ExpungedOut(messages=erased.messages, done=report is not None, report=report)
+
+
+def _report(report: Report, *, sees_paths: bool) -> ErasureReportOut:
+    return ErasureReportOut(
+        clean=report.is_clean,
+        values=report.values,
+        without_customer=report.without_customer,
+        tables=_places(report.tables),
+        files=None if report.files is None else _places(report.files),
+        other_messages=list(report.other_messages),
+        backups=[
+            KeptBackupOut(path=backup.path if sees_paths else None, taken_at=moment(backup.taken_at_ms))
+            for backup in report.backups
+        ],
+    )
+
+
+def _places(places: Iterable[Place]) -> list[PlaceOut]:
+    return [PlaceOut(name=place.name, count=place.count) for place in places]
 
 
 OPERATIONS = (list_customers, customer_timeline, expunge_customer)

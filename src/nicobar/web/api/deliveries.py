@@ -32,7 +32,7 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
-from nicobar.web.api.message_bodies import MessageOut, fields_of, message_of
+from nicobar.web.api.message_bodies import MessageOut, fields_of, message_of, redactor_for
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Ordering, names, page_of_all, read_iterator
 from nicobar.web.api.shapes import EndpointId, MessageId, Moment, Page, Shape, moment, text_of_reason
 from nicobar.web.api.status import MessageStatus, states_of, status_of, text_of
@@ -121,6 +121,7 @@ async def list_attempted_messages(
     *,
     endpoint: Endpoint,
     services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     channel: ChannelFilter = None,
@@ -155,7 +156,9 @@ async def list_attempted_messages(
     def shape(attempted: Attempted) -> EndpointMessageOut:
         status = status_of(attempted.delivery.state, expanded=expanded_statuses)
         return EndpointMessageOut(
-            **fields_of(attempted.message, with_content=with_content),
+            **fields_of(
+                attempted.message, redactor_for(services, caller, attempted.message), with_content=with_content
+            ),
             status=status,
             status_text=text_of(status),
             next_attempt=next_attempt_of(attempted.delivery),

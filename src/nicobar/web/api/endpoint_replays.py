@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from nicobar.clock import unix_ms
 from nicobar.model import Endpoint
 from nicobar.store import ReplayFilter, TaskKind
 from nicobar.use_cases.deliveries import FINAL_STATES
@@ -19,7 +20,7 @@ from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun
 from nicobar.web.api.endpoints import ONE, TAGS
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, given_names, moment, unix_ms
+from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Shape, Tag, given_names, moment
 from nicobar.web.api.status import MessageStatus, states_of
 from nicobar.web.api.tasks import TaskStartedOut, started
 from nicobar.web.operations import Response, ResponseSpec, post

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from nicobar.clock import unix_ms
 from nicobar.store.history import Page as Found
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.lookups import MAX_KEY_CHARS
 from nicobar.web.api.paging import Ordering, Place, write_iterator
-from nicobar.web.api.shapes import Page, unix_ms
+from nicobar.web.api.shapes import Page
 from nicobar.web.query_names import shortened
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -91,4 +92,4 @@ def ms_of(at: str | datetime, where: str) -> int:
         raise Invalid(
             where, f'{name} is not a time: "{shortened(str(at))}".', "Use RFC 3339: 2026-03-01T09:30:00Z."
         ) from error
-    return unix_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return unix_ms(moment)

@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.model import UNREADABLE_EVENT_TYPE, Application, Message, given_event_id
+from nicobar.redaction import Redactor
 from nicobar.store import NewMessage
 from nicobar.use_cases.services import Services
+from nicobar.web.api.auth import Caller
 from nicobar.web.api.errors import not_found
 from nicobar.web.api.shapes import MessageId, Moment, Shape, moment
 
@@ -27,7 +29,8 @@ Payload: TypeAlias = Annotated[
 class MessageOut(Shape):
     """A message. `eventId` is null if the sender provided none. `payload` is `{}` without `with_content`, and
     `{"expired":true}` after it was deleted; of an event that cannot be read, it is `{"unreadable": "…"}` with the
-    body as text. Additions to the Svix API: `sourceId`, `customerKey` and `occurredAt`.
+    body as text. Personal data in `payload`, such as phone numbers, is `***` for read-only tokens and for dashboard
+    links. Additions to the Svix API: `sourceId`, `customerKey` and `occurredAt`.
     """
 
     id: MessageId
@@ -43,13 +46,20 @@ class MessageOut(Shape):
     occurred_at: Moment
 
 
-def shown(message: Message | NewMessage, *, with_content: bool) -> MessageOut:
-    return MessageOut(**fields_of(message, with_content=with_content))
+def redactor_for(services: Services, caller: Caller, message: Message) -> Redactor | None:
+    """What masks a message's personal data; None for a caller that sees the payload whole."""
+    return None if caller.sees_payloads else services.configuration.redactor(message)
 
 
-def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str, Any]:
-    """The fields of a message."""
-    body = payload_of(message) if with_content else b"{}"
+def shown(message: Message | NewMessage, redactor: Redactor | None = None, *, with_content: bool) -> MessageOut:
+    return MessageOut(**fields_of(message, redactor, with_content=with_content))
+
+
+def fields_of(
+    message: Message | NewMessage, redactor: Redactor | None = None, *, with_content: bool
+) -> dict[str, Any]:
+    """The fields of a message, its payload masked by `redactor`."""
+    body = payload_of(message, redactor) if with_content else b"{}"
     return {
         "id": message.id,
         "event_type": message.event_type,
@@ -65,12 +75,13 @@ def fields_of(message: Message | NewMessage, *, with_content: bool) -> dict[str,
     }
 
 
-def payload_of(message: Message | NewMessage) -> bytes:
+def payload_of(message: Message | NewMessage, redactor: Redactor | None = None) -> bytes:
     if isinstance(message, Message) and message.expunged_at_ms is not None:
         return EXPUNGED
+    body = message.body if redactor is None else redactor.event(message.body)
     if message.event_type == UNREADABLE_EVENT_TYPE:
-        return msgspec.json.encode({UNREADABLE: message.body.decode("utf-8", "replace")})
-    return message.body
+        return msgspec.json.encode({UNREADABLE: body.decode("utf-8", "replace")})
+    return body
 
 
 async def message_of(services: Services, application: Application, key: str) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from nicobar.model import Application, Message
@@ -14,7 +15,7 @@ from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DELETED, WOULD, DryRun, DryRunOut, done, effect, would
 from nicobar.web.api.listing import MessageKey
-from nicobar.web.api.message_bodies import message_of, payload_of
+from nicobar.web.api.message_bodies import message_of, payload_of, redactor_for
 from nicobar.web.api.messages import TAGS
 from nicobar.web.api.shapes import Moment, Shape, Uid, moment, text_of_reason
 from nicobar.web.api.tasks import TaskStartedOut, started
@@ -69,11 +70,13 @@ class BulkExpungeOut(Shape):
     summary="Get raw message payload",
 )
 async def get_raw_payload(
-    *, application: Application, services: Services, msg_id: MessageKey
+    *, application: Application, services: Services, caller: Caller, msg_id: MessageKey
 ) -> MessageRawPayloadOut:
-    """Returns the unchanged payload of a message as text."""
+    """Returns the payload of a message as text: unchanged for a token with write access, otherwise with personal data
+    masked.
+    """
     found = await message_of(services, application, msg_id)
-    raw = payload_of(found) if found.expunged_at_ms is not None else found.body
+    raw = _masked(services, caller, found) if found.expunged_at_ms is None else payload_of(found)
     return MessageRawPayloadOut(payload=raw.decode("utf-8", "replace"))
 
 
@@ -83,7 +86,9 @@ async def get_raw_payload(
     tags=TAGS,
     summary="List other payloads of message",
 )
-async def list_revisions(*, application: Application, services: Services, msg_id: MessageKey) -> MessageRevisionsOut:
+async def list_revisions(
+    *, application: Application, services: Services, caller: Caller, msg_id: MessageKey
+) -> MessageRevisionsOut:
     """Returns the other payloads that the source sent with the message's event ID, and why its own cannot be
     read.
     """
@@ -92,12 +97,20 @@ async def list_revisions(*, application: Application, services: Services, msg_id
     return MessageRevisionsOut(
         data=[
             MessageRevisionOut(
-                timestamp=moment(revision.accepted_at_ms), payload=revision.body.decode("utf-8", "replace")
+                timestamp=moment(revision.accepted_at_ms),
+                payload=_masked(services, caller, msgspec.structs.replace(found, body=revision.body)).decode(
+                    "utf-8", "replace"
+                ),
             )
             for revision in await services.store.revisions(found.id)
         ],
         unreadable=None if why is None else text_of_reason(why),
     )
+
+
+def _masked(services: Services, caller: Caller, message: Message) -> bytes:
+    redactor = redactor_for(services, caller, message)
+    return message.body if redactor is None else redactor.event(message.body)
 
 
 @delete(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, field
@@ -11,7 +11,7 @@ from nicobar.model import Application
 from nicobar.pipeline.receive import Posted, event_id_exists, event_id_of
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.services import Services
-from nicobar.web.api.auth import Needs
+from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import (
@@ -28,7 +28,7 @@ from nicobar.web.api.listing import (
     span_of,
     until,
 )
-from nicobar.web.api.message_bodies import MessageOut, Payload, message_of, shown
+from nicobar.web.api.message_bodies import MessageOut, Payload, message_of, payload_of, redactor_for, shown
 from nicobar.web.api.paging import DEFAULT_LIMIT, MAX_LIMIT, Iterator, Limit, names, read_iterator, write_iterator
 from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, Tag, Uid, Unsupported, moment
 from nicobar.web.operations import Response, ResponseSpec, get, post
@@ -92,6 +92,14 @@ class MessageSearchIn(Shape):
     event_types: list[EventTypeName] | None = field(name="event_types", default=None)
 
 
+class Span(NamedTuple):
+    """The part of a list that a request asks for."""
+
+    iterator: str | None
+    limit: int
+    with_content: bool
+
+
 class MessageEventsOut(Shape):
     """Messages, oldest first. Pass `iterator` to get later messages. `done` is true if there are none yet."""
 
@@ -105,6 +113,7 @@ async def list_messages(
     *,
     application: Application,
     services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     channel: ChannelFilter = None,
@@ -136,24 +145,26 @@ async def list_messages(
         customer_key=customer,
         contains=contains.encode() if contains else None,
     )
-    return await _page(services, application, which, iterator, limit, with_content=with_content)
+    return await _page(services, caller, application.id, which, Span(iterator, limit, with_content))
 
 
 async def _page(
-    services: Services,
-    application: Application,
-    which: MessageFilter,
-    iterator: str | None,
-    limit: int,
-    *,
-    with_content: bool,
+    services: Services, caller: Caller, app_id: str, which: MessageFilter, span: Span
 ) -> Page[MessageOut]:
-    place = read_iterator(iterator)
-    found = await services.store.messages(
-        application.id, which, **span_of(place), limit=limit, with_body=with_content
-    )
+    place = read_iterator(span.iterator)
+    # Who does not see a value must not find out about it by searching for it.
+    sought = None if caller.sees_payloads else which.contains
+    with_body = span.with_content or sought is not None
+    found = await services.store.messages(app_id, which, **span_of(place), limit=span.limit, with_body=with_body)
+    if sought is not None:
+        redactor = services.configuration.redactor
+        shown_too = tuple(item for item in found.items if sought in payload_of(item, redactor(item)))
+        found = msgspec.structs.replace(found, items=shown_too)
     return page_of_found(
-        found, place=place, key=lambda item: item.id, shape=lambda item: shown(item, with_content=with_content)
+        found,
+        place=place,
+        key=lambda item: item.id,
+        shape=lambda item: shown(item, redactor_for(services, caller, item), with_content=span.with_content),
     )
 
 
@@ -255,7 +266,9 @@ async def precheck_message(*, application: Application, services: Services, data
     status=200,
     needs=Needs.READING,
 )
-async def search_messages(*, application: Application, services: Services, data: MessageSearchIn) -> Page[MessageOut]:
+async def search_messages(
+    *, application: Application, services: Services, caller: Caller, data: MessageSearchIn
+) -> Page[MessageOut]:
     """Lists messages, newest first, with the filters in the request body."""
     which = MessageFilter(
         since_ms=since(data.after),
@@ -264,7 +277,8 @@ async def search_messages(*, application: Application, services: Services, data:
         channels=() if data.channel is None else (data.channel,),
         tag=data.tag,
     )
-    return await _page(services, application, which, data.iterator, data.limit, with_content=data.with_content)
+    span = Span(data.iterator, data.limit, data.with_content)
+    return await _page(services, caller, application.id, which, span)
 
 
 @get("/api/v1/app/{app_id}/events", id="v1.message.events", tags=TAGS, summary="Read message stream")
@@ -272,6 +286,7 @@ async def message_events(
     *,
     application: Application,
     services: Services,
+    caller: Caller,
     limit: Limit = DEFAULT_LIMIT,
     iterator: Iterator = None,
     event_types: EventTypes = None,
@@ -297,7 +312,7 @@ async def message_events(
     )
     last = found.next or (found.items[-1].id if found.items else place.key or _START)
     return MessageEventsOut(
-        data=[shown(item, with_content=True) for item in found.items],
+        data=[shown(item, redactor_for(services, caller, item), with_content=True) for item in found.items],
         iterator=write_iterator(last, backwards=False),
         done=found.next is None,
     )
@@ -309,10 +324,16 @@ _START = "msg_"
 
 @get("/api/v1/app/{app_id}/msg/{msg_id}", id="v1.message.get", tags=TAGS, summary="Get message")
 async def get_message(
-    *, application: Application, services: Services, msg_id: MessageKey, with_content: WithContent = True
+    *,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    msg_id: MessageKey,
+    with_content: WithContent = True,
 ) -> MessageOut:
     """Returns a message."""
-    return shown(await message_of(services, application, msg_id), with_content=with_content)
+    found = await message_of(services, application, msg_id)
+    return shown(found, redactor_for(services, caller, found), with_content=with_content)
 
 
 OPERATIONS = (

@@ -5,12 +5,13 @@ times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from nicobar.clock import utc_time
 from nicobar.model import Record
 from nicobar.reasons import Reason
 from nicobar.use_cases import bounds
@@ -77,11 +78,7 @@ Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00Z"])]
 
 def moment(at_ms: int) -> datetime:
     """A time in Unix milliseconds as the API returns it."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def unix_ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+    return utc_time(at_ms)
 
 
 S = TypeVar("S", bound=Record)

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from nicobar.audit import AuditAction
+from nicobar.clock import unix_ms
 from nicobar.ids import is_id
 from nicobar.model import Application, Scope, Token
 from nicobar.store import Change, PutApplication, PutToken
@@ -22,7 +23,7 @@ from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, w
 from nicobar.web.api.errors import Invalid, forbidden, not_found
 from nicobar.web.api.lookups import MAX_KEY_CHARS, AppKey, application_of, check_new_uid, find
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, Order, Ordering, page_of_all
-from nicobar.web.api.shapes import Moment, Page, Shape, TokenId, Unsupported, moment, unix_ms
+from nicobar.web.api.shapes import Moment, Page, Shape, TokenId, Unsupported, moment
 from nicobar.web.operations import Response, delete, get, post
 
 TAGS = ["Authentication"]

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from nicobar.clock import unix_ms
 from nicobar.store import Snapshot
 from nicobar.store.history import TALLY_MS
 from nicobar.use_cases.services import Services
@@ -14,7 +15,7 @@ from nicobar.use_cases.statistics import DAY_MS, count_usage, gather_event_types
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.lookups import find
 from nicobar.web.api.paging import NoPlay
-from nicobar.web.api.shapes import Moment, Shape, Uid, unix_ms
+from nicobar.web.api.shapes import Moment, Shape, Uid
 from nicobar.web.api.statistics import TAGS
 from nicobar.web.api.tasks import TaskStartedOut, started
 from nicobar.web.operations import get, post, put

@@ -27,6 +27,7 @@ from nicobar.web.dashboard import (
     overview,
     portal,
     preferences,
+    provider_sign_in,
     queue,
     settings_about,
     settings_account,
@@ -71,6 +72,7 @@ _SECURITY_HEADERS = {
 OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
     *sign_in.OPERATIONS,
+    *provider_sign_in.OPERATIONS,
     *portal.OPERATIONS,
     *preferences.OPERATIONS,
     *endpoints.OPERATIONS,

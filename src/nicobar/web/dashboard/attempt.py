@@ -21,14 +21,15 @@ async def attempt(endpoint_id: str, attempt_id: str, context: Context, visitor: 
         or (found.message.source_id == ALERT_SOURCE_ID and not visitor.sees_alerts)
     ):
         raise not_found("attempt")
-    message = await store.message(found.message.id)
+    message = await store.message(found.message.id) or found.message
+    redactor = context.services.configuration.redactor(message)
     return page(
         visitor,
         "attempt.html",
         endpoint=endpoint,
         tried=found,
-        attempt=found.attempt,
-        message=message or found.message,
+        attempt=redactor.attempt(found.attempt),
+        payload=redactor.event(message.body),
         now_ms=context.now_ms(),
     )
 

@@ -40,6 +40,7 @@ _NAMES = {
     AuditAction.EVENT_TYPE_IMPORT: noop("Event types imported"),
     AuditAction.MESSAGE_EXPUNGE: noop("Message payload deleted"),
     AuditAction.MESSAGE_RESEND: noop("Message resent"),
+    AuditAction.MESSAGE_REVEAL: noop("Personal data of message shown"),
     AuditAction.PORTAL_CREATE: noop("Portal link created"),
     AuditAction.PORTAL_EXPIRE: noop("Portal links expired"),
     AuditAction.PORTAL_LOGOUT: noop("Portal session ended"),
@@ -61,6 +62,9 @@ _NAMES = {
     AuditAction.USER_SET_PASSWORD: noop("Password set"),
     AuditAction.USER_SET_ROLE: noop("User role changed"),
     AuditAction.USER_END_SESSIONS: noop("User sessions ended"),
+    AuditAction.USER_LINK_IDENTITY: noop("User linked to single sign-on"),
+    AuditAction.USER_SIGN_IN: noop("Signed in with single sign-on"),
+    AuditAction.USER_REFUSE_SIGN_IN: noop("Sign-in rejected"),
     AuditAction.USER_REMOVE: noop("User removed"),
 }
 # Keyed by the stored name, including the names of earlier versions.

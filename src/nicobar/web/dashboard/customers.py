@@ -83,7 +83,7 @@ async def show(
     pages = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link)
     waits = await read_waits(context.services.store, snapshot.endpoints, context.now_ms())
     attempts = await context.services.store.attempts_of_deliveries([item.message.id for item in pages.items])
-    rows = [_row(item, waits, attempts) for item in pages.items]
+    rows = [_row(context, item, waits, attempts) for item in pages.items]
     return page(
         visitor,
         "customer.html",
@@ -119,18 +119,30 @@ async def ask_expunge(context: Context, visitor: Visitor, key: Text = "") -> Res
     )
 
 
-@post("/customers/expunge", status=303)
+@post("/customers/expunge", status=200)
 async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
-    """Deletes the customer's data."""
+    """Deletes the customer's data, and shows what is left of it."""
     key = visitor.form.get("key", "")[:MAX_CHARS]
     app = current_application(await context.snapshot())
-    _, done = await erase.expunge_customer(context.services, visitor, app.id, key)
-    return redirect(address("/customers/timeline", key=key) if done else address("/customers/expunge", key=key))
+    erased = await erase.expunge_customer(context.services, visitor, app.id, key)
+    if erased.report is None:
+        return redirect(address("/customers/expunge", key=key))
+    return page(
+        visitor,
+        "customer_erased.html",
+        erased=erased,
+        report=erased.report,
+        sees_paths=visitor.user is not None,
+    )
 
 
 def _row(
-    happened: MessageDeliveries, waits: DeliveryWaits, attempts: Mapping[tuple[str, str], Sequence[Attempt]]
+    context: Context,
+    happened: MessageDeliveries,
+    waits: DeliveryWaits,
+    attempts: Mapping[tuple[str, str], Sequence[Attempt]],
 ) -> TimelineRow:
+    redactor = context.services.configuration.redactor(happened.message)
     steps: list[TimelineDelivery] = []
     for delivery in happened.deliveries:
         tried = attempts.get((happened.message.id, delivery.endpoint_id))
@@ -139,7 +151,7 @@ def _row(
             TimelineDelivery(
                 delivery=delivery,
                 wait=waits.of(delivery),
-                calls=tuple(sent_calls(last.requests)) if last else (),
+                calls=tuple(sent_calls(redactor.attempt(last).requests)) if last else (),
             )
         )
     return TimelineRow(message=happened.message, steps=tuple(steps))

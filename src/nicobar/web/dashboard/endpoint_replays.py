@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlsplit
+from datetime import datetime
+from urllib.parse import urlsplit
 
+from nicobar.clock import unix_ms
 from nicobar.errors import Refusal, UserError
 from nicobar.model import DeliveryState, Endpoint, Record
 from nicobar.store import ReplayCount, ReplayFilter, Task, TaskKind, TaskStatus
@@ -19,7 +20,7 @@ from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.forms import chosen_types, families
 from nicobar.web.dashboard.language import noop
 from nicobar.web.dashboard.pages import iso, page, redirect
-from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.dashboard.visitor import Visitor, form_fields
 from nicobar.web.operations import Response, get, post
 
 KINDS = {"recover": TaskKind.RECOVER, "missing": TaskKind.REPLAY_MISSING, "bulk": TaskKind.BULK_REPLAY}
@@ -148,7 +149,7 @@ def _moment(text: str) -> int:
         raise UserError(
             "time_invalid", "Invalid date and time: %(text)s.", "Use the format 2026-01-31 18:30.", text=repr(text)
         )
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return unix_ms(moment)
 
 
 def _last(fields: Fields, name: str) -> str:
@@ -156,8 +157,7 @@ def _last(fields: Fields, name: str) -> str:
 
 
 def _query(visitor: Visitor) -> Fields:
-    values = parse_qs(urlsplit(visitor.path).query, max_num_fields=1_000)
-    return {name: tuple(texts) for name, texts in values.items()}
+    return form_fields(urlsplit(visitor.path).query)
 
 
 async def _form(

@@ -12,9 +12,9 @@ import msgspec
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Message, Record
-from nicobar.pipeline.transform import Subject
+from nicobar.pipeline.transform import Subject, masked
 from nicobar.store.history import MessageFilter
-from nicobar.use_cases.dry_run import Findings, outcome, past, pasted, run_event, sample
+from nicobar.use_cases.dry_run import DryRun, Findings, outcome, past, pasted, run_event, sample
 from nicobar.use_cases.test_events import SentTestEvent, send_test_event, sent_test_event
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, not_found
@@ -178,13 +178,26 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
-    dry_run = await run_event(context.services.sandbox, bench.at, subject, context.now_ms())
+    dry_run = _shown(context, chosen, await run_event(context.services.sandbox, bench.at, subject, context.now_ms()))
     running = None
     if bench.running is not None:
         now = await run_event(context.services.sandbox, bench.running, subject, context.now_ms())
+        now = _shown(context, chosen, now)
         running = await asyncio.to_thread(compare, written(now.result), written(dry_run.result))
     shown = await asyncio.to_thread(shown_dry_run, bench.at, dry_run, running)
     return shown, test_id if shown.outcome == "sends" else ""
+
+
+def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
+    """The dry run of a received message is shown without personal data, like its attempts."""
+    if not chosen.message_id:
+        return dry_run
+    message = dry_run.subject.message
+    redactor = context.services.configuration.redactor(message)
+    subject = msgspec.structs.replace(
+        dry_run.subject, message=msgspec.structs.replace(message, body=redactor.event(message.body))
+    )
+    return DryRun(subject=subject, result=masked(dry_run.result, redactor))
 
 
 async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nicobar.errors import Refusal
 from nicobar.model import Endpoint, Record
 from nicobar.store import FailureGroup, Task, TaskKind, TaskStatus
@@ -176,7 +178,11 @@ async def _sample(context: Context, group: FailureGroup) -> MessageAttempt | Non
     tried = await context.services.store.attempts_of_message(
         group.message_id, AttemptFilter(), endpoint_id=group.endpoint_id, limit=1
     )
-    return tried.items[0] if tried.items else None
+    if not tried.items:
+        return None
+    sample = tried.items[0]
+    redactor = context.services.configuration.redactor(sample.message)
+    return msgspec.structs.replace(sample, attempt=redactor.attempt(sample.attempt))
 
 
 async def _code(context: Context, endpoint: Endpoint, version: int, line: int) -> list[Line]:

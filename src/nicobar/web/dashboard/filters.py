@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from nicobar.clock import unix_ms
 from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Record
 from nicobar.store.history import MAX_LOOK, MAX_LOOK_INSIDE, Page
@@ -143,7 +144,7 @@ def day_ms(text: str, zone: tzinfo, *, end: bool = False) -> int | None:
         return None
     try:
         day = date.fromisoformat(text.strip()) + timedelta(days=int(end))
-        return int(datetime.combine(day, time(), zone).timestamp() * 1000)
+        return unix_ms(datetime.combine(day, time(), zone))
     except (ValueError, OverflowError, OSError) as error:
         given = shortened(text)
         raise Refusal(

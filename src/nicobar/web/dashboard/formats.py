@@ -7,12 +7,12 @@ the whole CLDR would take more space than Nicobar. Units and relative times are 
 from __future__ import annotations
 
 import gettext
-from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 
+from nicobar.clock import utc_time
 from nicobar.model import Record
 from nicobar.web.dashboard.language import catalogue
 
@@ -118,7 +118,7 @@ class Formats:
         return f"{self._patterns.moment.format(clock, self._patterns.date % places)} UTC"
 
     def _places(self, at_ms: int) -> dict[str, str]:
-        at = datetime.fromtimestamp(at_ms // _SECOND_MS, UTC)
+        at = utc_time(at_ms)
         return {
             "y": str(at.year),
             "MMM": self._patterns.months[at.month - 1],

@@ -108,7 +108,7 @@ async def show_all(
     return page(
         visitor,
         "logs.html",
-        rows=[_row(item, sought) for item in rows.items],
+        rows=[row for item in rows.items if (row := _row(context, visitor, item, sought)) is not None],
         pages=rows,
         looked_until_ms=await looked_until_ms(context, rows.next),
         filters=filters,
@@ -125,11 +125,17 @@ async def show_all(
     )
 
 
-def _row(moment: MessageDeliveries, sought: Sought) -> LogRow:
+def _row(context: Context, visitor: Visitor, moment: MessageDeliveries, sought: Sought) -> LogRow | None:
+    """None for a message that a viewer must not find: searching would tell a value that is masked."""
+    found = None
+    if sought.inside:
+        found = snippet(context.services.configuration.redactor(moment.message).event(moment.message.body), sought)
+        if found is None and not visitor.may_change:
+            return None
     return LogRow(
         message=moment.message,
         deliveries=moment.deliveries,
-        found=snippet(moment.message.body, sought),
+        found=found,
         operational=moment.message.source_id == ALERT_SOURCE_ID,
     )
 

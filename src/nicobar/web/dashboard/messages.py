@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nicobar.errors import Refusal
 from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record, given_event_id
-from nicobar.store.history import AttemptFilter
+from nicobar.store.history import AttemptFilter, Revision
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import count_unfinished, resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
+from nicobar.use_cases.reveal import reveal_message
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.logs import endpoint_names
@@ -34,6 +37,14 @@ class Part(Record):
 async def show(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The payload, and every attempt per endpoint with request and response."""
     return await _page(context, visitor, await _message(context, visitor, message_id))
+
+
+@post("/logs/{message_id}/reveal")
+async def revealed(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """The message with its personal data; the audit log says who saw it."""
+    message = await _message(context, visitor, message_id)
+    await reveal_message(context.services, visitor, message)
+    return await _page(context, visitor, message, is_whole=True)
 
 
 @get("/logs/{message_id}/resend", needs=Needs.CHANGING)
@@ -81,7 +92,12 @@ async def _message(context: Context, visitor: Visitor, message_id: str) -> Messa
 
 
 async def _page(
-    context: Context, visitor: Visitor, message: Message, problem: Refusal | None = None
+    context: Context,
+    visitor: Visitor,
+    message: Message,
+    problem: Refusal | None = None,
+    *,
+    is_whole: bool = False,
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     store = context.services.store
@@ -89,8 +105,10 @@ async def _page(
     tried = await store.attempts_of_message(message.id, AttemptFilter(alerts=True), limit=MAX_ATTEMPTS)
     now_ms = context.now_ms()
     waits = await read_waits(store, snapshot.endpoints, now_ms)
+    redactor = context.services.configuration.redactor(message)
     parts: list[Part] = []
-    for delivery in await store.deliveries(message.id):
+    for found in await store.deliveries(message.id):
+        delivery = msgspec.structs.replace(found, reason=redactor.why(found.reason))
         endpoint = endpoints.get(delivery.endpoint_id)
         wait = waits.of(delivery)
         parts.append(
@@ -98,7 +116,9 @@ async def _page(
                 delivery=delivery,
                 endpoint=endpoint,
                 wait=wait,
-                attempts=tuple(each.attempt for each in tried.items if each.endpoint_id == delivery.endpoint_id),
+                attempts=tuple(
+                    redactor.attempt(each.attempt) for each in tried.items if each.endpoint_id == delivery.endpoint_id
+                ),
                 can_resend=_can_resend(message, endpoint, wait),
             )
         )
@@ -109,7 +129,12 @@ async def _page(
         message=message,
         event_id=given_event_id(message.id, message.event_id),
         unreadable=context.services.configuration.reread(message)[1],
-        revisions=await store.revisions(message.id),
+        payload=message.body if is_whole else redactor.event(message.body),
+        is_whole=is_whole,
+        revisions=[
+            revision if is_whole else _masked(context, message, revision)
+            for revision in await store.revisions(message.id)
+        ],
         parts=parts,
         names=endpoint_names(snapshot),
         others=_others(message, snapshot.endpoints, parts),
@@ -120,6 +145,11 @@ async def _page(
         problem=problem,
         now_ms=now_ms,
     )
+
+
+def _masked(context: Context, message: Message, revision: Revision) -> Revision:
+    redactor = context.services.configuration.redactor(msgspec.structs.replace(message, body=revision.body))
+    return msgspec.structs.replace(revision, body=redactor.event(revision.body))
 
 
 def _can_resend(message: Message, endpoint: Endpoint | None, wait: Wait | None) -> bool:
@@ -140,4 +170,4 @@ def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]
     ]
 
 
-OPERATIONS = (show, ask_resend, resent, ask_expunge, expunged)
+OPERATIONS = (show, revealed, ask_resend, resent, ask_expunge, expunged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, cast
@@ -14,6 +13,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
 from jinja2.runtime import Context as JinjaContext
 
+from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
@@ -179,7 +179,7 @@ def middle(text: str, chars: int = 20) -> str:
 
 
 def iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_time(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:

@@ -28,14 +28,22 @@ _KEEP = "public, max-age=31536000, immutable"
 @post("/preferences", status=303, needs=Needs.NOTHING)
 async def prefer(visitor: Visitor) -> Response[bytes]:
     """Saves the choice and returns to the previous page."""
-    back = urlsplit(visitor.form.get("back", "/"))
-    location = (back.path or "/") + (f"?{back.query}" if back.query else "")
-    location = location if location.startswith("/") and not location.startswith(("//", "/\\")) else "/"
+    location = _own_page(visitor.form.get("back", "/"))
     if visitor.form.get("language") in LANGUAGES:
         return with_cookie(visitor, location, LANGUAGE, visitor.form["language"], max_age_s=CHOICE_S)
     if visitor.form.get("theme") in THEMES:
         return with_cookie(visitor, location, THEME, visitor.form["theme"], max_age_s=CHOICE_S)
     return redirect(location)
+
+
+def _own_page(location: str) -> str:
+    """The path and query of a page of this server; `/` for anything else."""
+    try:
+        back = urlsplit(location)
+    except ValueError:
+        return "/"
+    page = (back.path or "/") + (f"?{back.query}" if back.query else "")
+    return page if page.startswith("/") and not page.startswith(("//", "/\\")) else "/"
 
 
 @get("/static/{name:path}", needs=Needs.NOTHING)

@@ -14,7 +14,7 @@ from nicobar.use_cases.tokens import live_token
 from nicobar.web.asgi import Message
 from nicobar.web.dashboard.language import choose
 from nicobar.web.dashboard.pages import redirect
-from nicobar.web.dashboard.visitor import LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
+from nicobar.web.dashboard.visitor import ATTEMPT, LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
 from nicobar.web.middleware.cross_site import SAFE_METHODS
 from nicobar.web.operations import Response
 
@@ -56,6 +56,7 @@ class Sessions:
             base_url=self._public_url or f"{scope['scheme']}://{headers.get('host', '')}",
             secure=scope["scheme"] == "https" or self._public_url.startswith("https://"),
             address=str((scope.get("client") or ("",))[0]),
+            attempt=cookies.get(ATTEMPT, ""),
             path=scope["path"] + (f"?{query}" if query else ""),
         )
 

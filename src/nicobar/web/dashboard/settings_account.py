@@ -7,8 +7,9 @@ import asyncio
 from nicobar.crypto import is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import User
+from nicobar.settings import Switch
 from nicobar.use_cases.login_limit import count_attempt, forgive
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, end_sessions, set_password
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, check_passwords, end_sessions, set_password
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
@@ -29,11 +30,12 @@ async def settings() -> Response[bytes]:
 @get("/settings/account", needs=Needs.USER)
 async def show(
     *,
+    context: Context,
     visitor: Visitor,
     changed: bool = False,
 ) -> Response[bytes]:
     """The signed-in user; `changed` after a password change."""
-    return _page(visitor, changed=changed)
+    return _page(context, visitor, changed=changed)
 
 
 @post("/settings/account/password", status=303, needs=Needs.USER)
@@ -41,18 +43,19 @@ async def change_password(context: Context, visitor: Visitor) -> Response[bytes]
     """Changes the password if the current one is correct. Ends all other sessions."""
     user = _user(visitor)
     store = context.services.store
+    check_passwords(context.services.settings)
     try:
         attempt = await count_attempt(store, visitor.address, user.name, context.now_ms())
     except Refusal as refusal:
-        return _page(visitor, problem=TOO_MANY, status=refusal.status)
+        return _page(context, visitor, problem=TOO_MANY, status=refusal.status)
     if not await asyncio.to_thread(is_password, visitor.form.get("present", ""), user.password_hash):
-        return _page(visitor, problem=_WRONG, status=422)
+        return _page(context, visitor, problem=_WRONG, status=422)
     await forgive(store, attempt)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
         await set_password(context.services, visitor, user, password, again)
     except UserError as error:
-        return _page(visitor, problem=PROBLEMS[error.code], status=422)
+        return _page(context, visitor, problem=PROBLEMS[error.code], status=422)
     return await signed_in(context, visitor, user, "/settings/account?changed=1")
 
 
@@ -70,7 +73,10 @@ def _user(visitor: Visitor) -> User:
     return visitor.user
 
 
-def _page(visitor: Visitor, *, problem: str = "", status: int = 200, changed: bool = False) -> Response[bytes]:
+def _page(
+    context: Context, visitor: Visitor, *, problem: str = "", status: int = 200, changed: bool = False
+) -> Response[bytes]:
+    with_password = context.services.settings.password_sign_in is Switch.ON and bool(_user(visitor).password_hash)
     return page(
         visitor,
         "settings_account.html",
@@ -78,6 +84,7 @@ def _page(visitor: Visitor, *, problem: str = "", status: int = 200, changed: bo
         problem=translate(visitor, problem) if problem else "",
         min_chars=MIN_PASSWORD_CHARS,
         changed=changed,
+        with_password=with_password,
     )
 
 

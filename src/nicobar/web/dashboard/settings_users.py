@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import UserRole
+from nicobar.settings import Switch
 from nicobar.use_cases import users
 from nicobar.use_cases.users import find_user, invite_user, remove_user, withdraw_link
 from nicobar.web.dashboard.authorization import Needs
@@ -101,8 +102,18 @@ async def _page(
         made_for=made_for,
         name=name,
         problem=problem,
+        linked_ids=await _linked_ids(context),
+        with_password=context.services.settings.password_sign_in is Switch.ON,
         now_ms=now_ms,
     )
+
+
+async def _linked_ids(context: Context) -> set[str]:
+    """The users who sign in with the provider: their role is set there."""
+    provider = context.services.provider
+    if provider is None:
+        return set()
+    return {item.user_id for item in await context.services.store.identities(provider.settings.issuer)}
 
 
 OPERATIONS = (show_all, invite, withdraw, offer_password, set_role, ask_remove, remove)

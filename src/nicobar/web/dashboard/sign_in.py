@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
+
+import msgspec
 
 from nicobar.crypto import hash_token, is_password
-from nicobar.errors import Refusal, UserError
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import PasswordLink, User
+from nicobar.settings import Switch
 from nicobar.use_cases.login_limit import count_attempt, forgive
 from nicobar.use_cases.tokens import end_portal_link
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, set_up_user
+from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, check_passwords, set_up_user, usable_link
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
@@ -33,16 +37,14 @@ _NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRl
 @get("/setup/{token}", needs=Needs.NOTHING)
 async def setup(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The form for the password of the link's user."""
-    link = await context.services.store.link(hash_token(token), now_ms=context.now_ms())
+    link = await usable_link(context.services, token)
     return _setup_page(visitor, link)
 
 
 @post("/setup/{token}", status=200, needs=Needs.NOTHING)
 async def set_up(token: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Sets the password of the link's user, creates the user if needed, and signs in."""
-    store = context.services.store
-    now_ms = context.now_ms()
-    link = await store.link(hash_token(token), now_ms=now_ms)
+    link = await usable_link(context.services, token)
     if link is None:
         return _setup_page(visitor, None)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
@@ -75,29 +77,28 @@ def _setup_page(visitor: Visitor, link: PasswordLink | None, *, problem: str = "
 async def login(context: Context, visitor: Visitor, next: str = "/") -> Response[bytes]:  # noqa: A002 - its name in the address
     """The sign-in form."""
     if visitor.is_in:
-        return redirect(_local(next))
-    users = await context.services.store.users()
-    return _login_page(visitor, users, wanted=_local(next))
+        return redirect(local_page(next))
+    return await _login_page(context, visitor, wanted=local_page(next))
 
 
 @post("/login", status=200, needs=Needs.NOTHING)
 async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the correct password."""
     store = context.services.store
-    wanted = _local(visitor.form.get("next", "/"))
+    wanted = local_page(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
-    users = await store.users()
+    check_passwords(context.services.settings)
     try:
         # Counted before the comparison, so that parallel attempts do not get around the limit.
         attempt = await count_attempt(store, visitor.address, name, context.now_ms())
     except Refusal as refusal:
-        return _login_page(visitor, users, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
+        return await _login_page(context, visitor, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
     user = await store.user(name)
-    kept = user.password_hash if user else _NOBODY
+    kept = (user.password_hash if user else "") or _NOBODY
     right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
-    if user is None or not right:
-        problem = _WRONG if is_alone(users) else _WRONG_EITHER
-        return _login_page(visitor, users, wanted=wanted, name=name, problem=problem)
+    if user is None or not user.password_hash or not right:
+        problem = _WRONG if is_alone(await store.users()) else _WRONG_EITHER
+        return await _login_page(context, visitor, wanted=wanted, name=name, problem=problem)
     await forgive(store, attempt)
     return await signed_in(context, visitor, user, wanted)
 
@@ -107,20 +108,38 @@ def is_alone(users: list[User]) -> bool:
     return [user.name for user in users] == [OWNER]
 
 
-def _login_page(
+async def failed_sign_in(
+    context: Context, visitor: Visitor, failure: NicobarError, wanted: str, *cookies: str
+) -> Response[bytes]:
+    """The sign-in form with the reason why signing in with the provider failed."""
+    refusal = failure if isinstance(failure, Refusal) else None
+    # The callback's address has a code, and cannot be opened again.
+    visitor = msgspec.structs.replace(visitor, path="/login")
+    shown = await _login_page(context, visitor, wanted=wanted, failure=failure, refusal=refusal)
+    return replace(shown, status=refusal.status if refusal else 422, cookies=cookies)
+
+
+async def _login_page(
+    context: Context,
     visitor: Visitor,
-    users: list[User],
     *,
     wanted: str,
     name: str = "",
     problem: str = "",
+    failure: NicobarError | None = None,
     refusal: Refusal | None = None,
 ) -> Response[bytes]:
+    users = await context.services.store.users()
+    provider = context.services.provider
+    wait_s = refusal.retry_after_s if refusal else None
     return page(
         visitor,
         "login.html",
         status=refusal.status if refusal else 422 if problem else 200,
-        headers={"retry-after": str(refusal.retry_after_s)} if refusal else None,
+        headers=None if wait_s is None else {"retry-after": str(wait_s)},
+        failure=failure,
+        provider_name=provider.settings.provider_name if provider else "",
+        with_password=context.services.settings.password_sign_in is Switch.ON,
         wanted=wanted,
         name=name,
         problem=translate(visitor, problem) if problem else "",
@@ -129,14 +148,16 @@ def _login_page(
     )
 
 
-async def signed_in(context: Context, visitor: Visitor, user: User, location: str) -> Response[bytes]:
+async def signed_in(
+    context: Context, visitor: Visitor, user: User, location: str, *, lasting_ms: int = SESSION_MS
+) -> Response[bytes]:
     """Starts a session in this browser."""
     session = secrets.token_urlsafe(32)
     now_ms = context.now_ms()
     await context.services.store.add_session(
-        hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + SESSION_MS
+        hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + lasting_ms
     )
-    return with_cookie(visitor, location, SESSION, session, max_age_s=SESSION_MS // 1000)
+    return with_cookie(visitor, location, SESSION, session, max_age_s=lasting_ms // 1000)
 
 
 @post("/logout", status=303, needs=Needs.NOTHING)
@@ -152,7 +173,7 @@ def signed_out(visitor: Visitor) -> Response[bytes]:
     return redirect("/login", cookie(SESSION, "", secure=visitor.secure, max_age_s=0))
 
 
-def _local(location: str) -> str:
+def local_page(location: str) -> str:
     """A page of this server: browsers read `//host` and a backslash as another host."""
     is_local = location.startswith("/") and not location.startswith("//") and location.isprintable()
     return location if is_local and "\\" not in location else "/"

@@ -16,6 +16,7 @@ from nicobar.web.middleware.body import body_of
 SESSION = "nicobar_session"
 LANGUAGE = "nicobar_language"
 THEME = "nicobar_theme"
+ATTEMPT = "nicobar_sign_in"
 THEMES = ("auto", "light", "dark")
 SESSION_MS = 14 * 24 * 3_600_000
 CHOICE_S = 365 * 24 * 3_600
@@ -27,7 +28,7 @@ _VISITOR = "nicobar.visitor"  # where the visitor is in an ASGI scope
 class Visitor(Record):
     """A `user`, a visitor with a `link` to one application, or neither. `session` is the cookie of either. `base_url`
     is the URL under which the browser reached this process, `address` is the browser's IP address. `form` has the
-    last value of each field of a POST, `every` has all of them.
+    last value of each field of a POST, `every` has all of them. `attempt` is a sealed sign-in attempt.
     """
 
     user: User | None
@@ -40,6 +41,7 @@ class Visitor(Record):
     path: str
     form: dict[str, str] = {}
     every: dict[str, tuple[str, ...]] = {}
+    attempt: str = ""
     link: Token | None = None
 
     @property
@@ -98,9 +100,14 @@ def with_form(visitor: Visitor, scope: Message) -> Visitor:
     """The visitor with the request's form, if any. Raises Refusal 400 for a form with too many fields."""
     if headers_of(scope).get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         return visitor
-    text = body_of(scope).decode("utf-8", "replace")
+    every = form_fields(body_of(scope).decode("utf-8", "replace"))
+    return msgspec.structs.replace(visitor, form={name: values[-1] for name, values in every.items()}, every=every)
+
+
+def form_fields(text: str) -> dict[str, tuple[str, ...]]:
+    """All values of each field of a form, in a body or a query. Raises Refusal 400 for too many."""
     try:
-        every = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise Refusal(
             400,
@@ -109,11 +116,7 @@ def with_form(visitor: Visitor, scope: Message) -> Visitor:
             "Send fewer fields.",
             max_fields=MAX_FIELDS,
         ) from error
-    return msgspec.structs.replace(
-        visitor,
-        form={name: values[-1] for name, values in every.items()},
-        every={name: tuple(values) for name, values in every.items()},
-    )
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def cookie(name: str, value: str, *, secure: bool, max_age_s: int | None = None) -> str:

@@ -64,6 +64,7 @@ WITH heads AS MATERIALIZED (
         {setbacks}
 )
 SELECT {message}, l.tries, l.lease, l.edition, l.manual, l.replay_key, l.accepted_ids, l.half_sent, l.customer_key,
+    (SELECT version FROM catalogue) AS catalogue_version,
     l.failing_since_ms, l.failed_at_ms, l.back_at_ms, l.overtaken_at_ms, l.throttled_since_ms, l.throttling_shown_at_ms
 FROM moved AS l JOIN messages AS m ON m.seq = l.message_seq
 WHERE l.number IS NOT NULL

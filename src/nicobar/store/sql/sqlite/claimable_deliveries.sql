@@ -36,7 +36,7 @@ WITH heads AS MATERIALIZED (
     ) GROUP BY message_seq ORDER BY part, position, message_seq LIMIT :limit
 )
 SELECT {message}, d.tries, d.lease, d.edition, d.manual, d.replay_key, d.accepted_ids, d.half_sent, d.customer_key,
-    c.part = 2 AS is_behind,
+    (SELECT version FROM catalogue) AS catalogue_version, c.part = 2 AS is_behind,
     {setbacks}
 FROM (
     SELECT message_seq, part, position FROM chosen

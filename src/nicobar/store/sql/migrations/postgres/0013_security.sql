@@ -1,3 +1,22 @@
 -- Who may do what, and what is kept of it.
 -- Oldest version that may run on it: 11
 
+-- === Sign-in ===
+
+-- Sign-in with OpenID Connect: the user of a provider's subject.
+CREATE TABLE user_identities (
+    issuer text COLLATE "C" NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    created_at_ms bigint NOT NULL,
+    PRIMARY KEY (issuer, subject)
+);
+
+CREATE INDEX user_identities_of_user ON user_identities (user_id);
+
+-- === Personal data ===
+
+-- The backups that `nicobar backup` made of a database whose data was copied here: they keep what is deleted later.
+CREATE TABLE backups (path text COLLATE "C" PRIMARY KEY, taken_at_ms bigint NOT NULL);
+-- For deleting a customer's ids.
+CREATE INDEX sent_keys_by_message ON sent_keys (message_id);

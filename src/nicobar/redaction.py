@@ -1,0 +1,504 @@
+"""Personal data in what is stored and shown: what is masked, and where it is found. What is sent never changes.
+
+A value is masked by the name of its field, by its path in the event, by its form (card numbers, links that sign
+somebody in), and, in calls, answers, console lines and reasons, because the event has it in such a field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import TypeAlias
+from urllib.parse import quote
+
+import msgspec
+
+from nicobar.errors import UserError
+from nicobar.model import Attempt, Json, Record, RequestRecord, Verdict
+from nicobar.nesting import is_deeper
+from nicobar.reasons import Reason
+
+MASK = "***"
+MAX_RULES = 200
+MAX_RULE_CHARS = 200
+# Values that are looked for elsewhere: shorter ones stand in too much that has nothing to do with them.
+MIN_SPREAD_CHARS = 4
+# An event may have long lists of such values; those behind are masked by name and form only.
+MAX_SPREAD_VALUES = 200
+MIN_NUMBER_DIGITS = 7
+
+
+class PersonalData(StrEnum):
+    """What is masked unless the setting switches it off."""
+
+    CARD = "card"
+    LICENSE_KEY = "license_key"
+    SIGN_IN_LINK = "sign_in_link"
+    PHONE = "phone"
+    BILLING_ADDRESS = "billing_address"
+
+
+class PersonalField(Record):
+    """Where bodies have personal data: the names from the top, with full stops between them, through lists."""
+
+    kind: PersonalData
+    path: str
+
+
+# Field names at any depth, of events, calls and answers. Case, `_` and `-` do not matter.
+_NAMES: dict[PersonalData, str] = {
+    PersonalData.CARD: "card_number card_last_four card_last_4 card_last4 last_four last4 card_holder_name "
+    "cardholder_name card_exp_month card_exp_year card_expiry cvc cvv",
+    PersonalData.LICENSE_KEY: "license_key license_keys licence_key licence_keys",
+    PersonalData.SIGN_IN_LINK: "oauth_url download_url external_url payment_link portal_link portal_url "
+    "customer_portal_link customer_portal_url sign_in_link sign_in_url login_link login_url magic_link invoice_url",
+    PersonalData.PHONE: "phone phone_number mobile mobile_number mobile_phone telephone",
+    PersonalData.BILLING_ADDRESS: "billing billing_address street street_address address_line_1 address_line_2 "
+    "address_line1 address_line2 zipcode zip_code zip postal_code postcode",
+}
+# These only as a whole name: `next_billing` is a date. Others also end longer names, such as `customer_phone`.
+_ALONE = frozenset({"billing", "zip", "zipcode", "cvc", "cvv", "mobile", "street"})
+MAX_KNOWN_NAMES = 10_000
+# Of these the field is masked, but the value is not looked for elsewhere: many events have the same.
+_NOT_SPREAD = frozenset({"cardexpmonth", "cardexpyear", "cardexpiry"})
+# What stays readable of an address, and what is masked of a license key with its state.
+_OPEN_PARTS = {PersonalData.BILLING_ADDRESS: frozenset({"country", "countrycode"})}
+_CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "value", "code"})}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_WORD_START = r"(?<![^\W_])"
+_IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.SIGN_IN_LINK, PersonalData.PHONE})
+_SPECIAL = re.compile(r"[^\w.~-]")
+_TELEPHONE = re.compile(r"\+?[\d\s()./-]+")
+_RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
+
+# 13 to 19 digits, in groups or not, as the networks give them out; the checksum decides.
+_CARD_NUMBER = re.compile(r"[2-6](?<![\w.+-].)\d{3}(?:[ -]?\d){8,15}(?![\w-])")
+_LINK = re.compile(r"\bhttps?://[^\s\"'<>\\]+", re.IGNORECASE)
+_SECRET_PART = re.compile(
+    r"([?&#;](?:[\w.-]*(?:token|signature|secret|session|password|otp|magic)[\w.-]*|sig|key|code|auth|jwt)=)[^&#\s]+",
+    re.IGNORECASE,
+)
+_SIGN_IN_PLACES = ("/session", "/login", "/sign", "/magic", "/auth", "/portal")
+_SIGN_IN_PATH = re.compile(
+    r"(https?://[^/?#\s]+(?:/[^/?#\s]+)*?/(?:session|sessions|login|signin|sign-in|magic|magic-link|auth|portal)/)"
+    r"[\w.~-]{16,}[^\s]*",
+    re.IGNORECASE,
+)
+
+_Kind: TypeAlias = PersonalData | None  # None: a rule of the setting
+_Tree: TypeAlias = "dict[str, _Tree | tuple[_Kind]]"
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+class Redaction:
+    """The rules of an installation: the defaults, and those of the setting, such as `email, data.note, -phone`: a
+    field name, a path from the top of the event, or with a minus a default that is switched off.
+    """
+
+    def __init__(self, setting: str = "") -> None:
+        """Raises UserError."""
+        self.kinds = set(PersonalData)
+        self._own_names: list[str] = []
+        self._own_paths: list[str] = []
+        rules = [item.strip() for item in setting.split(",") if item.strip()]
+        if len(rules) > MAX_RULES:
+            raise _wrong(f"{len(rules)} rules")
+        for rule in rules:
+            self._add(rule)
+        self._of_fields: dict[tuple[PersonalField, ...], Rules] = {}
+
+    def _add(self, rule: str) -> None:
+        if rule.startswith("-"):
+            if rule[1:] not in set(PersonalData):
+                raise _wrong(rule)
+            self.kinds.discard(PersonalData(rule[1:]))
+        elif not _RULE.fullmatch(rule) or len(rule) > MAX_RULE_CHARS:
+            raise _wrong(rule)
+        else:
+            (self._own_paths if "." in rule else self._own_names).append(rule)
+
+    def of(self, fields: tuple[PersonalField, ...] = ()) -> Rules:
+        """The rules for the events of a kind of source."""
+        found = self._of_fields.get(fields)
+        if found is None:
+            names: dict[str, _Kind] = {
+                _bare(name): kind for kind in PersonalData if kind in self.kinds for name in _NAMES[kind].split()
+            }
+            names |= dict.fromkeys(map(_bare, self._own_names))
+            paths: list[tuple[str, _Kind]] = [
+                (field.path, field.kind) for field in fields if field.kind in self.kinds
+            ]
+            spelled = [name for kind in self.kinds for name in _NAMES[kind].split()]
+            found = Rules(
+                kinds=frozenset(self.kinds),
+                names=names,
+                paths=[*paths, *((path, None) for path in self._own_paths)],
+                spelled=[*spelled, *self._own_names],
+            )
+            self._of_fields[fields] = found
+        return found
+
+
+def _wrong(rule: str) -> UserError:
+    return UserError(
+        "redaction_invalid",
+        "Invalid redaction rule %(rule)s.",
+        "Use field names, paths such as data.customer.name, or a default with a minus, such as -phone, at most "
+        "%(max_rules)s, separated by commas.",
+        rule=rule[:MAX_RULE_CHARS],
+        max_rules=MAX_RULES,
+    )
+
+
+class Rules:
+    """The compiled rules for one kind of source."""
+
+    def __init__(
+        self,
+        *,
+        kinds: frozenset[PersonalData],
+        names: Mapping[str, _Kind],
+        paths: Iterable[tuple[str, _Kind]],
+        spelled: Iterable[str],
+    ) -> None:
+        self._kinds = kinds
+        self._names = names
+        self._tree: _Tree = {}
+        ends = set()
+        for path, kind in paths:
+            steps = path.split(".")
+            _plant(self._tree, steps, kind)
+            ends.add(f'"{steps[-1].lower()}"')
+        self._ends = tuple(ends)
+        self._known: dict[str, tuple[_Kind] | None] = {}
+        choices = _choices(spelled)
+        # A field with a name of the rules, in JSON that may be cut, in a form, or as a console shows it.
+        self._named = re.compile(
+            rf"((?:{choices})\\?[\"']?\s*[:=]\s*)"
+            r"(\\?\"(?:[^\"\\]|\\[^\"])*(?:\\?\"|$)|'[^']*(?:'|$)|[^\s,;&\"'{}\[\]]+)",
+            re.IGNORECASE,
+        )
+        bare = {_bare(name) for name in spelled}
+        # Every name has one of these in it.
+        self._cores = tuple(name for name in bare if not any(other in name for other in bare - {name}))
+
+    def rule_of(self, name: str) -> tuple[_Kind] | None:
+        """The rule for a field of this name."""
+        if name not in self._known:
+            if len(self._known) >= MAX_KNOWN_NAMES:  # senders choose the names
+                self._known.clear()
+            self._known[name] = self._found(name)
+        return self._known[name]
+
+    def _found(self, name: str) -> tuple[_Kind] | None:
+        if (bare := _bare(name)) in self._names:
+            return (self._names[bare],)
+        words = _WORD.findall(name)
+        ends = ("".join(words[at:]).lower() for at in range(1, len(words)))
+        return next(((self._names[end],) for end in ends if end in self._names and end not in _ALONE), None)
+
+    def redactor(self, body: bytes = b"") -> Redactor:
+        """For what belongs to one event."""
+        return Redactor(self, body)
+
+    def masked(
+        self, json: Json, change: Callable[[str], str], spread: list[tuple[_Kind, str]], *, is_event: bool
+    ) -> Json:
+        """The JSON with personal data masked; adds the values that are to be looked for elsewhere to `spread`."""
+        return self._inside(json, self._tree if is_event else {}, change, spread)
+
+    def _inside(self, json: Json, tree: _Tree, change: Callable[[str], str], spread: list[tuple[_Kind, str]]) -> Json:
+        if isinstance(json, str):
+            return change(json)
+        if isinstance(json, dict):
+            shown: dict[str, Json] = {}
+            for name, value in json.items():
+                bare, below = _bare(name), tree.get(name)
+                rule = below if isinstance(below, tuple) else self.rule_of(name)
+                if rule is not None:
+                    shown[change(name)] = self._hidden(value, rule[0], bare, change, spread)
+                else:
+                    inner = below if isinstance(below, dict) else {}
+                    shown[change(name)] = self._inside(value, inner, change, spread)
+            return shown
+        if isinstance(json, list):
+            return [self._inside(item, tree, change, spread) for item in json]
+        if isinstance(json, int) and not isinstance(json, bool) and abs(json) >= 10 ** (MIN_NUMBER_DIGITS - 1):
+            return MASK if change(str(json)) != str(json) else json
+        return json
+
+    def _hidden(
+        self, value: Json, kind: _Kind, bare: str, change: Callable[[str], str], spread: list[tuple[_Kind, str]]
+    ) -> Json:
+        if isinstance(value, bool) or value is None or value == "":
+            return value
+        if isinstance(value, list):
+            return [self._hidden(item, kind, bare, change, spread) for item in value]
+        if not isinstance(value, dict):
+            if bare not in _NOT_SPREAD:
+                spread.append((kind, str(value)))
+            return MASK
+        shown: dict[str, Json] = {}
+        for name, inner in value.items():
+            own = _bare(name)
+            closed = _CLOSED_PARTS.get(kind) if kind else None
+            opened = _OPEN_PARTS.get(kind, frozenset()) if kind else frozenset()
+            if own in opened or (closed is not None and own not in closed and self.rule_of(name) is None):
+                shown[name] = self._inside(inner, {}, change, spread)
+            else:
+                shown[name] = self._hidden(inner, kind, own, change, spread)
+        return shown
+
+    def formed(self, text: str) -> str:
+        """The text without card numbers, and without what signs somebody in in links."""
+        if PersonalData.CARD in self._kinds and len(text) >= 13:  # noqa: PLR2004 - the shortest card number
+            text = _CARD_NUMBER.sub(lambda found: MASK if _has_checksum(found[0]) else found[0], text)
+        if PersonalData.SIGN_IN_LINK in self._kinds and "://" in text:
+            text = _LINK.sub(lambda found: _without_secret(found[0]), text)
+        return text
+
+    def named(self, text: str) -> str:
+        """The text without what follows a field name of the rules."""
+        return self._named.sub(lambda found: found[1] + _same_quotes(found[2]), text)
+
+    def mentions(self, folded: str) -> bool:
+        """Whether a text in lower case may have a field name of the rules."""
+        bare = _bare(folded)
+        return any(core in bare for core in self._cores)
+
+    def may_find_in(self, body: bytes) -> bool:
+        """Whether an event may have something in the fields of the rules; without decoding it."""
+        folded = body.decode("utf-8", "replace").lower()
+        return self.mentions(folded) or any(end in folded for end in self._ends)
+
+    def values(self, json: Json) -> list[tuple[_Kind, str]]:
+        """What an event has in the fields of the rules. Every delivery is looked at, so this is faster than
+        `masked`.
+        """
+        spread: list[tuple[_Kind, str]] = []
+        self._collect(json, self._tree, spread)
+        return spread
+
+    def _collect(self, json: Json, tree: _Tree, spread: list[tuple[_Kind, str]]) -> None:
+        known = self._known
+        if isinstance(json, list):
+            for item in json:
+                if isinstance(item, dict | list):
+                    self._collect(item, tree, spread)
+        elif isinstance(json, dict):
+            for name, value in json.items():
+                below = tree.get(name)
+                rule = below if isinstance(below, tuple) else known[name] if name in known else self.rule_of(name)
+                if rule is not None:
+                    self._hidden(value, rule[0], _bare(name), str, spread)
+                elif isinstance(value, dict | list):
+                    self._collect(value, below if isinstance(below, dict) else {}, spread)
+
+
+class Redactor:
+    """Masks the personal data of one event wherever it is quoted. Applied twice, it changes nothing more."""
+
+    def __init__(self, rules: Rules, body: bytes) -> None:
+        self._rules = rules
+        self._body = body
+
+    @cached_property
+    def _found(self) -> list[tuple[_Kind, str]]:
+        return self._rules.values(_json(self._body)) if self._rules.may_find_in(self._body) else []
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        """The event's values that nobody else has."""
+        own = (value for kind, value in self._found if kind in _IDENTIFYING and len(value) >= MIN_NUMBER_DIGITS)
+        return tuple(dict.fromkeys(own))
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """The event's values in masked fields."""
+        long = (value for _, value in self._found if len(value) >= MIN_SPREAD_CHARS and value != MASK)
+        return tuple(dict.fromkeys(long))[:MAX_SPREAD_VALUES]
+
+    @cached_property
+    def _needles(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(form.lower() for value in self.values for form in written_forms(value)))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._needles, key=len, reverse=True)
+        return re.compile(rf"{_WORD_START}(?:{'|'.join(map(re.escape, longest_first))})(?![^\W_])", re.IGNORECASE)
+
+    def event(self, body: bytes) -> bytes:
+        """The body of an event as it is shown."""
+        json = _json(body)
+        if json is None:
+            return self.text(body.decode("utf-8", "replace")).encode()
+        shown = self._rules.masked(json, self._string, [], is_event=True)
+        return body if shown == json else msgspec.json.encode(shown)
+
+    def text(self, text: str) -> str:
+        """Any text; JSON is masked as JSON, a line at a time."""
+        if not text or not self._may_have(text):
+            return text
+        if text.lstrip()[:1] in {"{", "["}:
+            json = _json(text.encode("utf-8", "replace"))
+            if json is not None:
+                shown = self._rules.masked(json, self._string, [], is_event=False)
+                return text if shown == json else msgspec.json.encode(shown).decode()
+        if "\n" in text:
+            return "\n".join(self.text(line) for line in text.split("\n"))
+        return self._rules.named(self._string(text))
+
+    def why(self, reason: Reason | None) -> Reason | None:
+        return None if reason is None else self.reason(reason)
+
+    def reason(self, reason: Reason) -> Reason:
+        """A reason with its values and its location masked."""
+        shown = reason.with_texts(self.text)
+        if isinstance(shown.location, str):
+            return msgspec.structs.replace(shown, location=self._string(shown.location))
+        return shown
+
+    def verdict(self, verdict: Verdict) -> Verdict:
+        return msgspec.structs.replace(verdict, reason=self.reason(verdict.reason))
+
+    def attempt(self, attempt: Attempt) -> Attempt:
+        """An attempt as it is stored and shown."""
+        verdicts = tuple(map(self.verdict, attempt.verdicts))
+        if not self._may_have("\n".join(_texts(attempt))):
+            return msgspec.structs.replace(attempt, reason=self.why(attempt.reason), verdicts=verdicts)
+        return msgspec.structs.replace(
+            attempt,
+            reason=self.why(attempt.reason),
+            requests=tuple(map(self.request, attempt.requests)),
+            response=self.text(attempt.response),
+            response_headers=self.headers(attempt.response_headers),
+            console=tuple(map(self.text, attempt.console)),
+            verdicts=verdicts,
+        )
+
+    def request(self, request: RequestRecord) -> RequestRecord:
+        return msgspec.structs.replace(
+            request, url=self.text(request.url), headers=self.headers(request.headers), body=self.text(request.body)
+        )
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: self.text(value) if self._rules.rule_of(name) is None else MASK for name, value in headers.items()
+        }
+
+    def _string(self, text: str) -> str:
+        return self._rules.formed(self._without_values(text))
+
+    def _without_values(self, text: str) -> str:
+        folded = text.lower()
+        return self._pattern.sub(MASK, text) if any(needle in folded for needle in self._needles) else text
+
+    def _may_have(self, text: str) -> bool:
+        """Whether the text is worth reading: most texts have nothing of it."""
+        folded = text.lower()
+        return (
+            self._rules.mentions(folded)
+            or any(needle in folded for needle in self._needles)
+            or self._rules.formed(text) != text
+        )
+
+
+def _texts(attempt: Attempt) -> Iterable[str]:
+    """What an attempt has from outside, without its reasons."""
+    for request in attempt.requests:
+        yield from (request.url, request.body, *request.headers, *request.headers.values())
+    yield from (attempt.response, *attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
+
+
+def written_forms(value: str) -> Iterable[str]:
+    """A value as JSON, URLs, forms and, for telephone numbers, other notations write it."""
+    yield value
+    if value.isalnum() and value.isascii():
+        return
+    if not value.isascii():
+        yield _escaped(value)
+    if not value.isascii() or _SPECIAL.search(value):
+        quoted = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", value) if value.isascii() else quote(value, "")
+        yield quoted
+        if " " in value:
+            yield quoted.replace("%20", "+")
+    if '"' in value or "\\" in value:
+        once = msgspec.json.encode(value).decode()
+        yield once[1:-1]
+        yield msgspec.json.encode(once).decode()[3:-3]  # JSON in a text of JSON
+    if _TELEPHONE.fullmatch(value):
+        digits = "".join(filter(str.isdigit, value))
+        if len(digits) >= MIN_NUMBER_DIGITS:
+            yield digits
+
+
+def _escaped(value: str) -> str:
+    """As JSON in ASCII only."""
+    units = (value[at] for at in range(len(value)))
+    return "".join(
+        unit if unit.isascii() else "".join(f"\\u{int.from_bytes(pair, 'big'):04x}" for pair in _utf16(unit))
+        for unit in units
+    )
+
+
+def _utf16(character: str) -> list[bytes]:
+    encoded = character.encode("utf-16-be", "surrogatepass")
+    return [encoded[at : at + 2] for at in range(0, len(encoded), 2)]
+
+
+def _choices(names: Iterable[str]) -> str:
+    """An expression for field names as they are written in texts."""
+    whole: list[str] = []
+    ends: list[str] = []
+    for name in sorted(names, key=len, reverse=True):
+        spelled = "[_-]?".join(re.escape(part) for part in re.split(r"[_-]", name) if part)
+        (whole if _bare(name) in _ALONE else ends).append(spelled)
+    never = "(?!)"
+    return rf"(?:(?<![\w-])(?:{'|'.join(whole) or never})|{_WORD_START}(?:{'|'.join(ends) or never}))(?![\w-])"
+
+
+def _plant(tree: _Tree, steps: list[str], kind: _Kind) -> None:
+    for step in steps[:-1]:
+        below = tree.setdefault(step, {})
+        if isinstance(below, tuple):  # a shorter path is masked as a whole
+            return
+        tree = below
+    tree[steps[-1]] = (kind,)
+
+
+def _json(body: bytes) -> Json:
+    """None for what is no JSON object or list."""
+    if is_deeper(body):
+        return None
+    try:
+        json: Json = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return json if isinstance(json, dict | list) else None
+
+
+def _same_quotes(value: str) -> str:
+    if value.startswith('\\"'):
+        return f'\\"{MASK}\\"'
+    return f"{value[0]}{MASK}{value[0]}" if value[:1] in {'"', "'"} else MASK
+
+
+def _without_secret(link: str) -> str:
+    if "=" in link:
+        link = _SECRET_PART.sub(rf"\g<1>{MASK}", link)
+    folded = link.lower()
+    if any(place in folded for place in _SIGN_IN_PLACES):
+        link = _SIGN_IN_PATH.sub(rf"\g<1>{MASK}", link)
+    return link
+
+
+def _has_checksum(text: str) -> bool:
+    """Luhn's, which every card number has."""
+    digits = [int(character) for character in reversed(text) if character.isdigit()]
+    doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return (sum(digits[::2]) + doubled) % 10 == 0

@@ -1,0 +1,1 @@
+encode({column}, 'escape') ~ :bytes_pattern

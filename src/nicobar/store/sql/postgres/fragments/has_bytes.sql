@@ -1,0 +1,1 @@
+encode($, 'escape') ~ :bytes_pattern

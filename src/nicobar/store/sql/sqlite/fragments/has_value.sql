@@ -1,0 +1,1 @@
+matches_any(:pattern, $)

@@ -1,0 +1,115 @@
+"""What a deletion of a customer's data has left, by looking for the customer's values in all that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nicobar.model import Message, Record
+from nicobar.redaction import Redaction, written_forms
+from nicobar.sources.registry import SOURCES
+from nicobar.store import Store
+from nicobar.store.erasure import KeptBackup, Place
+
+MAX_VALUES = 500
+MAX_NAMED_MESSAGES = 20
+# Shorter ones stand in too much that is about nobody.
+MIN_VALUE_CHARS = 6
+
+
+class Report(Record):
+    """`values` is how many different values were looked for: ids, email addresses, telephone numbers, license keys,
+    links. `without_customer` messages named the customer and had none of their own; they were erased too. `tables`
+    and `files` still have one of the values; `files` is None where they could not be searched, or where rows that
+    stay have texts with one of the values in them. `other_messages` are about other customers and have one. `backups`
+    keep the data.
+    """
+
+    values: int
+    without_customer: int
+    tables: tuple[Place, ...]
+    files: tuple[Place, ...] | None
+    other_messages: tuple[str, ...]
+    backups: tuple[KeptBackup, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.tables and not self.files
+
+    def outline(self) -> list[str]:
+        """The report in sentences, for the command line."""
+        lines = []
+        if self.without_customer:
+            lines.append(f"Also deleted: {self.without_customer} messages without a customer that named this one.")
+        if not self.values:
+            lines.append("▲ No value of the customer is long enough to search for.")
+        elif self.is_clean:
+            where = "table" if self.files is None else "table or file"
+            lines.append(f"● No {where} of the database contains any of the customer's {self.values} values.")
+        lines += [f"▲ Still in the table {place.name}: {place.count} rows" for place in self.tables]
+        lines += [f"▲ Still in unused parts of {place.name}. Run nicobar compact." for place in self.files or ()]
+        lines += [f"  Message of another customer: {message_id}" for message_id in self.other_messages]
+        lines += [f"▲ The backup {backup.path} still contains the data." for backup in self.backups]
+        return lines
+
+
+def values_of(key: str, messages: Iterable[Message]) -> set[str]:
+    """What identifies a customer, from the messages about them."""
+    values = {key}
+    rules = [Redaction().of(kind.personal_fields) for kind in SOURCES]
+    for message in messages:
+        values |= {message.customer_email or "", *_emails(message.body)}
+        for rule in rules:
+            values |= set(rule.redactor(message.body).identifying)
+    return {value for value in values if len(value) >= MIN_VALUE_CHARS}
+
+
+def _emails(body: bytes) -> set[str]:
+    """The email addresses of the event's customer."""
+    found = set()
+    for kind in SOURCES:
+        customer = kind.read_body("", body).customer
+        if customer is not None and customer.email:
+            found.add(customer.email)
+    return found
+
+
+def stored_forms(values: Iterable[str]) -> list[str]:
+    """The values as texts, JSON and links have them, and in lower case, as email addresses order deliveries."""
+    forms = (form for value in sorted(values) for way in (value, value.lower()) for form in written_forms(way))
+    return list(dict.fromkeys(form for form in forms if form))[:MAX_VALUES]
+
+
+async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: int) -> Report:
+    """Masks the values where they stand beside messages, and looks for them in everything."""
+    forms, backups = stored_forms(values), await store.backups()
+    if not forms:
+        return Report(values=0, without_customer=0, tables=(), files=None, other_messages=(), backups=backups)
+    without_customer = 0
+    tables = await store.tables_with(forms)
+    if tables:
+        without_customer = await store.hide_values(app_id, forms, now_ms=now_ms)
+        tables = await store.tables_with(forms)
+    await store.clear_log()
+    files = await _files(store, forms) if not tables else None
+    named = any(place.name == "messages" for place in tables)
+    return Report(
+        values=len(values),
+        without_customer=without_customer,
+        tables=tables,
+        files=files,
+        other_messages=await store.messages_naming(app_id, forms, limit=MAX_NAMED_MESSAGES) if named else (),
+        backups=backups,
+    )
+
+
+async def _files(store: Store, forms: list[str]) -> tuple[Place, ...] | None:
+    """The files that have one of the values where no row has one: in unused parts of pages."""
+    files = await store.files_with(forms)
+    if not files:
+        return files
+    if await store.rewrite():
+        await store.clear_log()
+        files = await store.files_with(forms)
+    if files and await store.tables_with(forms, exactly=False):
+        return None  # The bytes in a file do not tell where a value ends.
+    return files

@@ -1,0 +1,58 @@
+"""What was changed before a delivery was put into the queue applies to it, also if another process did both."""
+
+from __future__ import annotations
+
+import pytest
+
+from nicobar.connectors.transport import TIMEOUT_MS
+from nicobar.errors import StoreUnavailable
+from nicobar.reasons import plain
+from nicobar.store import AddTransformation, PauseEndpoint
+from support.store import failing_store
+from support.worker import World, the_endpoint, world
+
+EDITED = """function handler(webhook) {
+  webhook.payload = [nicobar.event("edited", { name: webhook.payload.data.name })];
+  return webhook;
+}"""
+
+
+async def publish_elsewhere(it: World) -> None:
+    """As another process does: this one is not told."""
+    endpoint = await the_endpoint(it)
+    await it.store.change([AddTransformation(endpoint_id=endpoint.id, code=EDITED, created_at_ms=2)])
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_a_delivery_runs_what_another_process_published_before(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        await publish_elsewhere(it)
+        await it.accept("a")
+        assert await it.network.next() == ["edited"]
+        assert (await it.next_recorded()).attempt.transformation_version == 2
+
+
+async def test_a_pause_of_another_process_holds_for_what_is_accepted_later(tmp_path):
+    async with world(tmp_path) as it:
+        endpoint = await the_endpoint(it)
+        await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=plain("maintenance"), by_hand=True)])
+        message_id = await it.accept("a")
+        await it.move(0)
+        assert (it.network.sent.empty(), await it.attempts(message_id)) == (True, [])
+        await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=None, by_hand=False)])
+        await it.worker._configuration.refresh()
+        assert await it.network.next() == ["a"]
+
+
+async def test_a_claim_without_its_configuration_is_given_back(tmp_path):
+    async with world(tmp_path) as it:
+        await publish_elsewhere(it)
+        away = StoreUnavailable("database_unavailable", "It is away.", "Wait.")
+        with failing_store(it.store, "snapshot", away) as failed:
+            await it.accept("a")
+            await failed.wait()
+            await it.move(0)
+            assert it.network.sent.empty()
+        await it.move(TIMEOUT_MS)
+        await it.move(TIMEOUT_MS)
+        assert await it.network.next() == ["edited"]
