@@ -42,7 +42,7 @@ def check_key_of(place: KeyPlace, made: BackupFile) -> bytes | None:
 
 
 def save_key(key: bytes, target: Path) -> None:
-    """Writes the key with mode 0600, whole or not at all. Raises UserError."""
+    """Writes the key with mode 0600, whole or not. Raises UserError."""
     try:
         handle, name = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
         try:

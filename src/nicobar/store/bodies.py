@@ -13,7 +13,7 @@ _MAX_INDEX_DIGITS = 12
 
 
 def holds_text(body: bytes, text: bytes) -> bool:
-    """Whether the text is in the body, in whichever form the sender wrote it in JSON: as it is, or escaped."""
+    """Whether the text is in the body, in whichever form the sender wrote it in JSON, escaped or not."""
     if text in body:
         return True
     as_text = msgspec.json.encode(text.decode("utf-8", "replace"))[1:-1]

@@ -1,4 +1,4 @@
-"""Who may open a file that takes the place of another one: a command that root runs must not lock out the service."""
+"""The owner of a file that replaces another one: a command that root runs must not lock out the service."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class KeyHolder:
         )
 
     def _create(self) -> bytes:
-        """A new key, whole and on disk before anybody can see it."""
+        """A new key, whole and on disk before any process can see it."""
         key = new_key()
         with self._creating():
             handle, name = tempfile.mkstemp(prefix=f"{self._new_path.name}.", dir=self._key_path.parent)  # 0600
@@ -179,7 +179,7 @@ class KeyHolder:
 
 
 def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -> None:
-    """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
+    """Makes sure that the database belongs to the key, and stores that in it; a key is created only where it may be.
     Raises StoreUnusable.
     """
     row = session.row("installation")
@@ -246,7 +246,7 @@ def find_key(key_path: Path, secret_key: str) -> bytes | None:
 
 @contextlib.contextmanager
 def opening(*directories: Path) -> Iterator[None]:
-    """Lets one process at a time open what is in these directories, so that those that start together agree on what
+    """Lets one process at a time open the files of these directories, so that those that start together agree on what
     they create. Blocks. Raises StoreUnusable after `OPENING_TIMEOUT_MS`.
     """
     with contextlib.ExitStack() as stack:
@@ -310,8 +310,8 @@ def fix_for(error: OSError, otherwise: str) -> str:
 
 
 def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) -> bool:
-    """Whether it is the key that the database names. One from before key ids names none: then the key fits where it
-    opens any of the secrets, or there are none.
+    """Whether it is the key that the database names. One from before key ids names none: then the key matches where
+    it opens any of the secrets, or there are none.
     """
     if known is not None:
         return known.key_id == vault.key_id

@@ -59,7 +59,7 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # What was deleted is overwritten, also in pages that are not used any more.
+        # What was deleted is overwritten, also in pages that are no longer used.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.create_function("matches_any", -1, matches_any, deterministic=True)

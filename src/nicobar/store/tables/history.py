@@ -339,7 +339,7 @@ class HistoryTables(Tables):
         look: int | None = 0,
         of_endpoint: str | None = None,
     ) -> Page[T]:
-        """A page of a list whose span is known. All of it may be looked at where `look` is None."""
+        """A page of a list whose span is known. All of it may be searched where `look` is None."""
 
         def work(session: Session) -> Page[T]:
             of = {**values} if of_endpoint is None else {**values, **_endpoint(session, of_endpoint)}
