@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PURPOSES = ("making", "compacting", "restoring")
+PURPOSES = ("making", "compacting", "restoring", "saving")
 # What SQLite writes beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
 PRIVATE_MODE = 0o600
