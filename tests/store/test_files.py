@@ -17,6 +17,7 @@ from nicobar.clock import SystemClock
 from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.settings import Settings
+from nicobar.store import Claim
 from nicobar.store.backup_keys import KeyPlace, key_beside, save_key
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect
@@ -61,7 +62,11 @@ def overwrite(path) -> None:
 @pytest.mark.parametrize("harm", [delete, replace, empty, cut, overwrite])
 async def test_a_lost_file_refuses_writes_claims_and_reads(store, tmp_path, harm):
     harm(tmp_path / "nicobar.db")
-    works = [post(store, 2), store.claim(1, term=0, now_ms=100, limit=1, max_bytes=1, lease_ms=1), store.check()]
+    works = [
+        post(store, 2),
+        store.claim(Claim(endpoint_seq=1, term=0, now_ms=100, limit=1, max_bytes=1, lease_ms=1)),
+        store.check(),
+    ]
     if harm in {delete, replace, empty}:
         works.append(store.snapshot())
     for work in works:

@@ -90,6 +90,15 @@ def test_doctor_names_a_leftover(settings):
 
 
 @as_root
+def test_database_and_key_that_root_creates_are_the_services(tmp_path):
+    os.chown(tmp_path, SERVICE, SERVICE)
+    prepare_database(Settings(data_dir=tmp_path), 1, new_installation=False)
+    found = {path.name: path.stat() for path in tmp_path.iterdir()}
+    assert {name: status.st_uid for name, status in found.items()} == dict.fromkeys(found, SERVICE)
+    assert found["secret.key"].st_mode & 0o777 == 0o600
+
+
+@as_root
 @pytest.mark.parametrize("work", ["compact", "restore", "restore into an empty directory"])
 def test_root_leaves_the_files_to_the_service(settings, tmp_path, work):
     location = locate(settings.database)

@@ -117,7 +117,7 @@ def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
         endpoint_id=delivery.endpoint_id,
         status=status,
         status_text=text_of(status),
-        tries=delivery.tries,
+        tries=delivery.attempts_used,
         next_attempt=next_attempt_of(delivery),
         ended_at=None if delivery.ended_at_ms is None else moment(delivery.ended_at_ms),
         reason=text_of_reason(delivery.reason),
