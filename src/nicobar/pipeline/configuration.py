@@ -315,6 +315,13 @@ class Configuration:
             found = self._find_source(token)
         return found
 
+    def known_source_id(self, token: str) -> str:
+        """The id of the source with this token as last read; empty for an unknown token."""
+        found = self._find_source(token)
+        if found is None:
+            return ""
+        return found.source.id if isinstance(found, OpenSource) else found.id
+
     async def _read_from_now(self) -> None:
         """Returns after a read that started after this call: an earlier read may have missed a change committed
         before the call. Calls share reads, which start at least UNKNOWN_TOKEN_POLL_MS apart.

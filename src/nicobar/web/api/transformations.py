@@ -186,7 +186,7 @@ async def patch_transformation(
     tags=TAGS,
     summary="Simulate transformation",
     status=200,
-    needs=Needs.READING,
+    needs=Needs.RUNNING,
 )
 async def simulate_transformation(
     *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services, caller: Caller
@@ -208,7 +208,7 @@ async def simulate_transformation(
     tags=["Connector"],
     summary="Simulate connector",
     status=200,
-    needs=Needs.ANY_READER,
+    needs=Needs.RUNNING,
 )
 async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
     """Runs code on an event without an endpoint, and checks the calls against the connector's contract. Nothing is
