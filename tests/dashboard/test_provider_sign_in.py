@@ -282,7 +282,11 @@ async def test_failed_sign_ins_are_limited_like_wrong_passwords(it):
         assert statuses[-1] == 429
         asked = it.provider.asked["/token"]
         status, page, headers = await it.sign_in(visitor, sub="s-olga", email="olga@northpine.example")
-        assert (status, "Too many failed sign-ins" in code_of(page), it.provider.asked["/token"]) == (429, True, asked)
+        assert (status, "Too many failed sign-ins" in code_of(page), it.provider.asked["/token"]) == (
+            429,
+            True,
+            asked,
+        )
         assert int(headers["retry-after"]) > 0
 
 
