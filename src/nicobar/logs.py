@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from nicobar.repeated_lines import RepeatedLines
+
 Log = structlog.typing.FilteringBoundLogger
 log: Log = structlog.get_logger("nicobar")
 
@@ -32,7 +34,7 @@ def set_up_logs(*, json: bool, level: str) -> None:
         )
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[RepeatedLines(), *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,

@@ -220,7 +220,7 @@ async def run(
         readiness = runtime.readiness(sandbox)
         stack.push_async_callback(readiness.close)
         runtime.keep_running(stack, "problems", runtime.problems(readiness).run)
-        ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges)
+        ops = create_ops(runtime.metrics, readiness, runtime.refresh_gauges, metrics_token=settings.metrics_token)
         if settings.role is not Role.WORKER:
             await _start_web(stack, runtime, sandbox, ops, origins or {})
         elif "port" in (origins or {}):
@@ -359,7 +359,7 @@ async def _start_web(
         settings.host,
         settings.port,
         limits=server_limits(settings),
-        shares=request_shares(settings),
+        shares=request_shares(settings, runtime.configuration.known_source_id),
         on_limit=LimitReport(runtime.metrics),
     )
     if runtime.server.max_connections < settings.max_connections:

@@ -25,7 +25,7 @@ _PASSWORD = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*")
 _SERVER_URLS = ("postgresql://", "postgres://")
 _DATABASE_URLS = (_SQLITE_URL, *_SERVER_URLS)
 # Settings without a flag, since other users of the machine can read a process's arguments; they are never shown.
-SECRETS = frozenset({"secret_key", "oidc_client_secret"})
+SECRETS = frozenset({"metrics_token", "oidc_client_secret", "secret_key"})
 
 
 class Role(StrEnum):
@@ -88,9 +88,9 @@ class Settings(Record):
     secret_key: Annotated[
         str,
         Meta(
-            pattern=r"^([0-9A-Fa-f]{64})?\Z",
-            description="Key that encrypts stored secrets: 64 hexadecimal digits. Defaults to secret.key in the data "
-            "directory.",
+            pattern=r"^([0-9A-Fa-f]{64}([\s,]+[0-9A-Fa-f]{64}){0,3})?\Z",
+            description="Key that encrypts stored secrets: 64 hexadecimal digits. During a rotation several, the "
+            "new one last, separated by commas. Defaults to secret.key in the data directory.",
         ),
     ] = ""
     role: Annotated[
@@ -144,6 +144,14 @@ class Settings(Record):
     public_url: Annotated[
         str,
         Meta(description="Public URL of this installation, used in links. Defaults to http:// with host and port."),
+    ] = ""
+    metrics_token: Annotated[
+        str,
+        Meta(
+            pattern=r"^([!-~]{16,256})?\Z",
+            description="Token that /metrics requires as Authorization: Bearer TOKEN: 16 to 256 characters without "
+            "spaces. Without it, /metrics answers only requests from this machine.",
+        ),
     ] = ""
     max_api_body_bytes: Annotated[
         int, Meta(ge=1_024, le=64 * 1024 * 1024, description="Maximum body size of an API request, in bytes.")
@@ -404,6 +412,11 @@ class Settings(Record):
                     "Separate entries by commas, such as 10.0.0.5, 10.1.0.0/16.",
                 ) from error
         return tuple(networks)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach this installation over HTTPS."""
+        return self.public_url.lower().startswith("https://")
 
     @property
     def key_path(self) -> Path:

@@ -39,7 +39,8 @@ OK = 0  # a success
 RIGHTS = {
     "open":     (OK, OK,    OK, OK, OK, OK, OK,       OK, OK, OK, OK, OK),
     "read":     (OK, OK,    OK, OK, OK, OK, 403,      404, 404, 404, 404, 403),
-    "run":      (OK, OK,    OK, OK, OK, OK, 403,      404, 404, 404, 404, 403),
+    "run":      (OK, 403,   OK, 403, OK, 403, 403,    404, 403, 404, 403, 403),
+    "try":      (OK, 403,   OK, 403, OK, 403, 403,    OK, 403, OK, 403, 403),
     "write":    (OK, 403,   OK, 403, OK, 403, 403,    404, 403, 404, 403, 403),
     "backend":  (OK, 403,   OK, 403, 403, 403, 403,   404, 403, 403, 403, 403),
     "send":     (OK, 403,   OK, 403, OK, 403, OK,     404, 403, 404, 403, 404),
@@ -64,6 +65,7 @@ OF = {
         v1.ingest.log.list nicobar.customer.list nicobar.customer.timeline nicobar.failure-group.list
         nicobar.failure-group.count""",
     "run": "v1.endpoint.transformation.simulate",
+    "try": "v1.connector.simulate",
     "write": """
         v1.endpoint.create v1.endpoint.upsert v1.endpoint.patch v1.endpoint.delete v1.endpoint.get-secret
         v1.endpoint.rotate-secret v1.endpoint.set-headers v1.endpoint.patch-headers v1.endpoint.transformation.patch
@@ -79,7 +81,7 @@ OF = {
         v1.authentication.dashboard-access v1.authentication.expire-all v1.authentication.create-message-token""",
     "send": "v1.message.create",
     "shared": """
-        v1.application.list v1.connector.simulate v1.connector.list v1.connector.get v1.event-type.list
+        v1.application.list v1.connector.list v1.connector.get v1.event-type.list
         nicobar.event-type.export v1.event-type.get v1.event-type.get-retry-schedule v1.ingest.source.list
         v1.statistics.endpoint-count v1.application.count-active v1.background-task.list nicobar.audit-log.list""",
     "own part": "v1.ingest.source.create",

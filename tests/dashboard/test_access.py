@@ -40,6 +40,7 @@ RIGHTS = {
     "open":   (OK, OK, OK,   OK, OK,   OK, OK),
     "look":   (OK, OK, OK,   OK, OK,   OK, OK),  # each at their own application
     "see":    (OK, OK, OK,   OK, OK,   404, 404),
+    "try":    (OK, OK, OK,   OK, 403,  404, 403),  # changes nothing, but runs code
     "run":    (403, OK, OK,  OK, 403,  404, 403),
     "change": (403, OK, OK,  OK, 403,  404, 403),
     "add":    (403, OK, OK,  OK, 403,  OK, 403),
@@ -57,12 +58,14 @@ OF = {
         GET /queue · GET /sources · GET /keys · GET /customers/timeline""",
     "see": """
         GET /webhooks/{endpoint_id} · GET /webhooks/{endpoint_id}/first · GET /webhooks/{endpoint_id}/settings
-        GET /webhooks/{endpoint_id}/testing · GET /webhooks/{endpoint_id}/testing/sent/{test_id}
-        GET /webhooks/{endpoint_id}/transformation · GET /webhooks/{endpoint_id}/transformation/dry-run
+        GET /webhooks/{endpoint_id}/transformation
         GET /webhooks/{endpoint_id}/replays · GET /webhooks/{endpoint_id}/replays/count
         GET /webhooks/{endpoint_id}/replays/{task_id} · GET /webhooks/{endpoint_id}/replays/{task_id}/progress
         GET /webhooks/{endpoint_id}/attempts/{attempt_id} · GET /webhooks/{endpoint_id}/deliveries
         GET /logs/{message_id} · GET /failures/group · GET /failures/replays/{task_id} · GET /sources/{source_id}""",
+    "try": """
+        GET /webhooks/{endpoint_id}/testing · GET /webhooks/{endpoint_id}/testing/sent/{test_id}
+        GET /webhooks/{endpoint_id}/transformation/dry-run""",
     "run": "POST /webhooks/{endpoint_id}/testing",
     "change": """
         POST /webhooks/{endpoint_id}/secret · POST /webhooks/{endpoint_id}/test-secret
@@ -78,6 +81,7 @@ OF = {
         POST /webhooks/drafts/{draft_id}/test/send · POST /webhooks/{endpoint_id}/testing/send
         GET /webhooks/drafts/{draft_id}/test/sent/{test_id} · POST /webhooks/{endpoint_id}/transformation/restore
         POST /webhooks/{endpoint_id}/replays · POST /webhooks/{endpoint_id}/replays/{task_id}/cancel
+        POST /logs/{message_id}/reveal
         GET /logs/{message_id}/resend · POST /logs/{message_id}/resend · GET /logs/{message_id}/expunge
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel

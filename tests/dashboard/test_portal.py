@@ -108,6 +108,23 @@ async def test_only_a_link_s_key_opens_pages_also_without_javascript(api):
         assert (await visitor.ask("GET", "/webhooks"))[0] == 303, "its application is gone"
 
 
+async def test_a_read_only_link_runs_no_code(api, monkeypatch):
+    async def run(*_args, **_values):
+        raise AssertionError("a handler runs")
+
+    async with async_client(api) as client, visiting(api) as visitor:
+        endpoint, link = await make_acme(client, read_only=True)
+        assert (await visitor.send("/app-portal", key=link.token))[0] == 303
+        here = f"/webhooks/{endpoint.id}"
+        monkeypatch.setattr("nicobar.web.dashboard.coverage.run_samples", run)
+        monkeypatch.setattr("nicobar.web.dashboard.endpoint_replays.known_effect", run)
+        for path in (here, f"{here}/transformation", f"{here}/replays/count?kind=bulk&since=24h"):
+            status, text, _ = await visitor.ask("GET", path)
+            assert (status, f"{here}/testing" in text, "/dry-run" in text) == (200, False, False)
+        for path in (f"{here}/testing", f"{here}/testing?every=1", f"{here}/transformation/dry-run"):
+            assert (await visitor.ask("GET", path))[0] == 403
+
+
 async def test_over_https_the_cookie_of_a_link_is_secure(tmp_path):
     async with (
         asking(tmp_path, public_url="https://hooks.northpine.example") as api,

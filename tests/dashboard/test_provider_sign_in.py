@@ -449,6 +449,11 @@ async def test_without_passwords_only_the_operator_s_link_is_left(tmp_path):
         path = urlsplit(made.output.strip()).path
         assert (await visitor.send(path, password=PASSWORD, again=PASSWORD))[0] == 303
         assert "owner</strong>" in (await visitor.ask("GET", "/settings/account"))[1]
+        assert (await world.sign_in(visitor, sub="s", email="olga@northpine.example"))[0] == 303
+        user = await world.store.user("owner")
+        assert (await visitor.send(f"/settings/users/{user.id}/remove"))[0] == 303
+        status, page, _ = await world.sign_in(visitor, sub="s", email="oleg@northpine.example")
+        assert (status, "At least one owner is required" in code_of(page)) == (422, True), "the rules say viewer"
 
 
 def test_roles_are_read_from_rules():

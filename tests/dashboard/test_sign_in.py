@@ -9,8 +9,8 @@ import pytest
 
 from nicobar.crypto import hash_token
 from nicobar.errors import Refusal
-from nicobar.use_cases.login_limit import MAX_WRONG, PERIOD_MS, count_attempt, forgive
-from support.installation import PASSWORD, installation
+from nicobar.use_cases.login_limit import PER_ADDRESS, PER_BROWSER, PER_USER, count_attempt, forgive
+from support.installation import PASSWORD, SAME_ORIGIN, furnish, installation
 from support.pages import set_up, visiting
 
 
@@ -122,7 +122,9 @@ async def test_over_https_cookies_are_secure(tmp_path):
         async with visiting(nicobar) as visitor:
             await set_up(nicobar, visitor)
             await visitor.send("/preferences", language="ko")
-            assert len(visitor.cookies) == 2
+            _, _, headers = await visitor.ask("GET", "/webhooks")
+            assert headers["strict-transport-security"] == "max-age=31536000"
+            assert len(visitor.cookies) == 3
             assert all("; Secure" in cooky for cooky in visitor.cookies)
 
 
@@ -145,10 +147,45 @@ async def test_failed_sign_in_attempts_are_limited(nicobar):
         await set_up(nicobar, visitor)
     async with visiting(nicobar) as visitor:
         await visitor.ask("GET", "/login")
-        for _ in range(MAX_WRONG):
+        for _ in range(PER_ADDRESS.max_wrong):
             assert (await visitor.send("/login", password="wrong"))[0] == 422
-        status, _, headers = await visitor.send("/login", password=PASSWORD)
+        status, text, headers = await visitor.send("/login", password=PASSWORD)
         assert (status, int(headers["retry-after"]) > 0) == (429, True)
+        assert "Too many failed sign-ins from this address: 5 within 1 min. Try again in" in text
+
+
+async def test_a_browser_that_signed_in_before_has_its_own_limit(nicobar):
+    store, now_ms = nicobar.runtime.store, nicobar.runtime.clock.now_ms()
+    async with visiting(nicobar) as owner, visiting(nicobar) as stranger:
+        await set_up(nicobar, owner)
+        await owner.send("/logout")
+        for number in range(PER_USER.max_wrong):
+            await count_attempt(store, address=f"192.0.2.{number}", user_name="owner", now_ms=now_ms)
+        status, text, _ = await stranger.send("/login", password=PASSWORD)
+        assert (status, "Too many wrong passwords for this user" in text) == (429, True)
+        for _ in range(PER_BROWSER.max_wrong - 1):
+            assert (await owner.send("/login", password="wrong"))[0] == 422
+        assert (await owner.send("/login", password=PASSWORD))[0] == 303
+        await owner.send("/logout")
+        for _ in range(PER_BROWSER.max_wrong):
+            assert (await owner.send("/login", password="wrong"))[0] == 422
+        assert (await owner.send("/login", password=PASSWORD))[0] == 429
+
+
+async def test_wrong_passwords_for_a_user_count_over_all_addresses(nicobar):
+    store, now_ms = nicobar.runtime.store, nicobar.runtime.clock.now_ms()
+
+    async def attempt(number, name="owner"):
+        return await count_attempt(store, address=f"192.0.2.{number}", user_name=name, now_ms=now_ms)
+
+    right, *_ = [await attempt(number) for number in range(PER_USER.max_wrong)]
+    with pytest.raises(Refusal, match="for this user: 20 within 15 min"):
+        await attempt(100)
+    await attempt(101, "viewer")
+    await forgive(store, right)
+    await attempt(102)
+    with pytest.raises(Refusal, match="900 s"):
+        await attempt(103)
 
 
 async def test_the_limit_resets_after_a_minute_and_on_success(nicobar):
@@ -157,20 +194,20 @@ async def test_the_limit_resets_after_a_minute_and_on_success(nicobar):
     start_ms = nicobar.runtime.clock.now_ms()
 
     async def attempt(at_ms, *, address="192.0.2.7", name="owner"):
-        return await count_attempt(store, address, name, start_ms + at_ms)
+        return await count_attempt(store, address=address, user_name=name, now_ms=start_ms + at_ms)
 
-    for at_ms in range(MAX_WRONG):
+    for at_ms in range(PER_ADDRESS.max_wrong):
         await attempt(at_ms)
     with pytest.raises(Refusal, match="60 s"):
-        await attempt(MAX_WRONG)
-    await attempt(MAX_WRONG, address="192.0.2.8")
+        await attempt(PER_ADDRESS.max_wrong)
+    await attempt(PER_ADDRESS.max_wrong, address="192.0.2.8")
     # The first one is a minute old: there is room for one. Another user's password forgives nothing of the owner's.
-    await forgive(store, await attempt(PERIOD_MS, name="viewer"))
-    right = await attempt(PERIOD_MS)
+    await forgive(store, await attempt(PER_ADDRESS.period_ms, name="viewer"))
+    right = await attempt(PER_ADDRESS.period_ms)
     with pytest.raises(Refusal, match="1 s"):
-        await attempt(PERIOD_MS)
+        await attempt(PER_ADDRESS.period_ms)
     await forgive(store, right)
-    await attempt(PERIOD_MS)
+    await attempt(PER_ADDRESS.period_ms)
 
 
 async def test_pages_have_security_headers(nicobar):
@@ -183,6 +220,8 @@ async def test_pages_have_security_headers(nicobar):
             assert "unsafe" not in policy
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["cache-control"] == "no-store"
+            assert headers["content-type"].count("charset") == 1
+            assert "strict-transport-security" not in headers
             assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|https?://(?!127)", text)
         _, text, _ = await visitor.ask("GET", "/webhooks")
         asset = re.search(r'href="(/static/dashboard.css\?v=\w+)"', text)[1]
@@ -190,6 +229,22 @@ async def test_pages_have_security_headers(nicobar):
         assert (status, "immutable" in headers["cache-control"]) == (200, True)
         for path in ("/static/../app.py", "/static/vendor/editor.json", "/static/%2e%2e/app.py"):
             assert (await visitor.ask("GET", path))[0] == 404
+
+
+async def test_links_never_follow_the_host_header(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        elsewhere = {**SAME_ORIGIN, "host": "evil.example"}
+        _, text, _ = await visitor.ask(
+            "POST", "/settings/users/invite", {"name": "ada", "role": "viewer"}, **elsewhere
+        )
+        assert "evil.example" not in text
+        assert f"{nicobar.url}/setup/" in text
+        _, address = await furnish(nicobar, None)
+        snapshot = nicobar.runtime.configuration.snapshot
+        for path in (f"/sources/{snapshot.sources[0].id}", f"/webhooks/{snapshot.endpoints[0].id}"):
+            _, text, _ = await visitor.ask("GET", path, host="evil.example")
+            assert ("evil.example" in text, address in text) == (False, True)
 
 
 async def test_other_paths_are_not_answered_by_the_dashboard(nicobar):

@@ -8,7 +8,7 @@ import pytest
 
 from nicobar.runtime import run
 from nicobar.settings import Role, Settings
-from nicobar.use_cases.login_limit import MAX_WRONG
+from nicobar.use_cases.login_limit import PER_ADDRESS
 from support.handlers import ORDER_PAID
 from support.installation import PASSWORD, furnish, installation
 from support.pages import Visitor, set_up, visiting
@@ -45,7 +45,7 @@ async def other_url(nicobar, tmp_path):
 async def test_wrong_passwords_count_across_processes(nicobar, other_url):
     async with visiting(nicobar) as visitor:
         beside = Visitor(other_url, visitor.http)
-        for number in range(MAX_WRONG):
+        for number in range(PER_ADDRESS.max_wrong):
             chosen = (visitor, beside)[number % 2]
             await chosen.ask("GET", "/login")
             assert (await chosen.send("/login", password="wrong"))[0] == 422

@@ -10,8 +10,9 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from nicobar.errors import Refusal
 from nicobar.web.admission import MIN_LEAVING_REQUESTS, Share
-from nicobar.web.asgi import Message, Receive, Send
+from nicobar.web.asgi import Message, Receive, Send, send_json
 from nicobar.web.connection_pool import LOOPBACK, Limits, Pool, State, address_key
 from nicobar.web.connections import Connection
 from nicobar.web.serving import RESERVED_FILES, Server
@@ -293,6 +294,63 @@ async def test_requests_beyond_their_share_are_503_without_affecting_others():
         assert (await line.ask(get("/"))).status == 200
         line.close()
     assert hits.reasons == ["too_busy"] * 3
+
+
+async def test_one_group_of_requests_leaves_half_of_its_share():
+    app = Echo()
+    shares = (Share(prefix="/in/", max_requests=4, group=lambda path: path[4:5]), Share(prefix="", max_requests=1))
+    async with serving(app, shares=shares) as server, lines(server.port, 4) as (first, stalled, second, other):
+        await first.say(get("/in/a/wait"))
+        await app.waiting.acquire()
+        await stalled.say(post("/in/a", b"x", length=9))
+        await second.say(get("//in/a/wait"))
+        await app.waiting.acquire()
+        assert (await stalled.answer()).status == 503, "its group's newer request has its place"
+        answer = await once(server.port, get("/in/a/wait"))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "2 requests for this source" in answer.body["detail"]
+        assert (await other.ask(post("/in/b", b"x"))).status == 200
+        assert (await other.ask(get("/"))).status == 200
+        app.go.set()
+        assert [(await line.answer()).status for line in (first, second)] == [200, 200]
+
+
+async def test_a_full_share_closes_requests_of_the_largest_group():
+    shares = (Share(prefix="", max_requests=4, group=lambda path: path[1:2]),)
+    async with serving(shares=shares) as server, lines(server.port, 5) as (small, large, larger, other, last):
+        for line, path in ((small, "/s"), (large, "/l"), (larger, "/l"), (other, "/o")):
+            await line.say(post(path, b"x", length=9))
+        assert (await last.ask(post("/n", b"x"))).status == 200
+        assert (await large.answer()).status == 503
+        for line in (small, larger, other):
+            assert (await line.ask(b"x" * 8)).status == 200
+
+
+class Refusing(Echo):
+    """Answers a refusal, as every application does."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except Refusal as refusal:
+            await send_json(send, refusal.status, {"code": refusal.code})
+
+
+async def test_bodies_of_one_group_use_half_of_the_memory_of_a_share():
+    hits = Hits()
+    shares = (Share(prefix="", max_requests=9, max_body_bytes=40_000, group=lambda path: path[1:2]),)
+    async with serving(Refusing(), hits, shares) as server, lines(server.port, 4) as (small, large, other, last):
+        await small.say(post("/a", b"x" * 1_000, length=1_001))
+        await large.say(post("/a", b"x" * 15_000, length=15_001))
+        await other.say(post("/b", b"x" * 15_000, length=15_001))
+        # Before the next one, all of these are in memory.
+        assert (await last.ask(post("/c", b"x" * 8_000))).body["bytes"] == 8_000
+        assert (await last.ask(post("/a", b"x" * 8_000))).body["bytes"] == 8_000
+        assert (await large.answer()).status == 503, "it uses most of its group's memory"
+        assert (await last.ask(post("/a", b"x" * 30_000))).status == 503
+        for line in (small, other):
+            assert (await line.ask(b"x")).status == 200
+    assert hits.reasons == ["evicted", "too_busy"]
 
 
 async def test_an_unread_answer_is_aborted():

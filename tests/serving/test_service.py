@@ -11,6 +11,8 @@ import structlog
 from nicobar.errors import SettingsError
 from nicobar.metrics import LimitReport, Metrics
 from nicobar.setting_sources import read_settings
+from nicobar.settings import Settings
+from nicobar.web.server_limits import request_shares
 from support.http import Line, affordable, get, lines, once, post
 from support.server import DODO, running
 
@@ -91,7 +93,7 @@ async def test_a_limit_is_documented_counted_and_configured(tmp_path):
         assert await line.rest() == b""
         assert (await once(port, get("/", "a: " + "b" * 5_000))).status == 431
         assert (await once(port, get("/", *["a: b"] * 16))).status == 431
-        text = (await once(port, get("/metrics"))).body.decode()
+        text = (await once(port, get("/metrics").replace(b"host: x", b"host: localhost"))).body.decode()
         assert 'nicobar_http_limits_total{reason="headers_too_large"} 2.0' in text
         assert 'nicobar_http_limits_total{reason="header_too_slow"} 1.0' in text
         line.close()
@@ -113,6 +115,12 @@ async def test_repeatedly_hit_limits_write_few_log_lines():
     found = [(item["reason"], item["count"]) for item in lines if item.get("reason") in REASONS]
     assert found == [("first_limit", 1), ("second_limit", 1), ("first_limit", 999)]
     assert b'nicobar_http_limits_total{reason="first_limit"} 1000.0' in metrics.render()
+
+
+def test_sources_are_limited_by_their_tokens():
+    ingress, *others = request_shares(Settings(), {"token": "src_1"}.get)
+    assert [ingress.group(path) for path in ("/in/token", "/in/token/", "/in/none")] == ["src_1", "src_1", None]
+    assert all(share.group is None for share in others)
 
 
 def test_trusted_proxies_are_addresses_and_networks():

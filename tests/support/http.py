@@ -113,7 +113,7 @@ class Echo:
                 if kind == "lifespan.shutdown":
                     return
         self.served += 1
-        if scope["path"] == "/wait":
+        if scope["path"].endswith("/wait"):
             self.waiting.release()
             await self.go.wait()
         if scope["path"] == "/large":

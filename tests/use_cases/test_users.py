@@ -8,6 +8,7 @@ from nicobar.cli.options import COMMAND_LINE, open_services
 from nicobar.crypto import hash_token
 from nicobar.settings import Settings
 from nicobar.store.history import AuditFilter
+from nicobar.use_cases.passwords import PasswordWork
 from nicobar.use_cases.users import offer_owner_link, set_up_user
 
 
@@ -21,9 +22,9 @@ async def test_a_requested_password_link_is_in_the_audit_log(services):
     path = await offer_owner_link(services, COMMAND_LINE)
     link = await services.store.link(hash_token(path.rpartition("/")[2]), now_ms=services.clock.now_ms())
     password = "a pigeon finds its way"
-    owner, is_new = await set_up_user(services, link, password, password)
+    owner, is_new = await set_up_user(services, link, password, password, work=PasswordWork())
     assert is_new
-    assert await set_up_user(services, link, password, password) is None, "a link is used once"
+    assert await set_up_user(services, link, password, password, work=PasswordWork()) is None, "a link is used once"
     await offer_owner_link(services, COMMAND_LINE)
     found = await services.store.audit(AuditFilter(), limit=10)
     assert [(line.actor, line.action, line.subject) for line in found.items] == [

@@ -21,6 +21,7 @@ from nicobar.settings import Settings
 from nicobar.store import Snapshot, Store
 from nicobar.use_cases.edit import Actor, Edit
 from nicobar.use_cases.identity_provider import IdentityProvider
+from nicobar.use_cases.passwords import PasswordWork
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.token_uses import TokenUses
 
@@ -48,6 +49,7 @@ class Services:
     request_limit: RequestLimit
     provider: IdentityProvider | None = None
     edit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    passwords: PasswordWork = field(default_factory=PasswordWork)
     token_uses: TokenUses = field(default_factory=TokenUses)
 
     async def snapshot(self) -> Snapshot:

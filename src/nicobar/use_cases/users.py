@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NamedTuple
+
+import msgspec
 
 from nicobar.audit import AuditAction
 from nicobar.crypto import hash_password, hash_token, new_url_token
@@ -13,11 +14,10 @@ from nicobar.model import PasswordLink, User, UserRole
 from nicobar.settings import Settings, Switch
 from nicobar.store import Catalogue, EndSessions, PutLink, RemoveLink, RemoveUser, SetPassword, SetRole, Users
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, audit_line, edited
+from nicobar.use_cases.passwords import PasswordWork, check_password
 
 OWNER = "owner"  # the name of the first user
 LINK_MS = 24 * 3_600_000
-MIN_PASSWORD_CHARS = 10
-MAX_PASSWORD_CHARS = 1_000
 MAX_NAME_CHARS = 64
 SETUP_PATH = "/setup/"
 
@@ -140,16 +140,25 @@ async def remove_user(services: OperationServices, actor: Actor, user_id: str) -
     await edited(services, actor, change)
 
 
-async def set_password(services: OperationServices, actor: Actor, user: User, password: str, again: str) -> None:
-    """Gives a user a new password and ends their sessions. Raises UserError for a password that is not allowed."""
-    check_password(password, again)
-    put = SetPassword(user_id=user.id, password_hash=await asyncio.to_thread(hash_password, password))
+async def set_password(
+    services: OperationServices, actor: Actor, user: User, password: str, again: str, *, work: PasswordWork
+) -> User:
+    """Gives a user a new password and ends their sessions; returns the user. Raises UserError for a password that is
+    not allowed.
+    """
+
+    def hashed() -> str:
+        check_password(password, again, user.name)
+        return hash_password(password)
+
+    put = SetPassword(user_id=user.id, password_hash=await work.run(hashed))
 
     async def change(edit: Edit) -> None:
         ended = EndSessions(user_id=user.id)
         await edit.commit(AuditAction.USER_SET_PASSWORD, user.id, put, ended, app_id=None, detail=user.name)
 
     await edited(services, actor, change)
+    return msgspec.structs.replace(user, password_hash=put.password_hash)
 
 
 async def end_sessions(services: OperationServices, actor: Actor, user: User) -> None:
@@ -163,14 +172,18 @@ async def end_sessions(services: OperationServices, actor: Actor, user: User) ->
 
 
 async def set_up_user(
-    services: OperationServices, link: PasswordLink, password: str, again: str
+    services: OperationServices, link: PasswordLink, password: str, again: str, *, work: PasswordWork
 ) -> tuple[User, bool] | None:
     """Sets the password of a link's user, who may be new; returns the user, and whether they are. None where the link
     has expired or was used. Raises UserError for a password that is not allowed.
     """
-    check_password(password, again)
     now_ms = services.clock.now_ms()
-    made = await asyncio.to_thread(make_user, services.ids, link, password, now_ms)
+
+    def make() -> User:
+        check_password(password, again, link.name)
+        return make_user(services.ids, link, password, now_ms)
+
+    made = await work.run(make)
     user = await services.store.user(link.name)
     action = AuditAction.USER_SET_PASSWORD if user else AuditAction.USER_CREATE
     subject = user.id if user else made.id
@@ -203,24 +216,6 @@ def check_name(name: str) -> None:
             "Use no spaces at the start or end.",
             max_name_chars=MAX_NAME_CHARS,
         )
-
-
-def check_password(password: str, again: str) -> None:
-    """Raises UserError for a password that is not allowed."""
-    if len(password) < MIN_PASSWORD_CHARS:
-        raise UserError(
-            "password_short",
-            "The password is too short: use at least %(min_password_chars)s characters.",
-            min_password_chars=MIN_PASSWORD_CHARS,
-        )
-    if len(password) > MAX_PASSWORD_CHARS:
-        raise UserError(
-            "password_long",
-            "The password is too long: use at most %(max_password_chars)s characters.",
-            max_password_chars=MAX_PASSWORD_CHARS,
-        )
-    if password != again:
-        raise UserError("password_differs", "The two passwords do not match.")
 
 
 def make_user(ids: IdFactory, link: PasswordLink, password: str, now_ms: int) -> User:

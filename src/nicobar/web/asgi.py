@@ -53,6 +53,11 @@ def decode_slashes(segment: str) -> str:
     return segment.replace(ENCODED_SLASH, "/")
 
 
+def plain_path(scope: Message) -> str:
+    """A request's path with one slash at its start; senders that join URLs may add more."""
+    return "/" + str(scope["path"]).lstrip("/")
+
+
 def headers_of(scope: Message) -> dict[str, str]:
     """A request's headers, names in lower case."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -64,19 +64,37 @@ def too_busy(detail: str) -> Refusal:
 
 
 def address_key(address: str, trusted: Iterable[Network]) -> str | None:
-    """What an address is counted under; None for a trusted one. Of IPv6 the network of one customer counts."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        # What a proxy forwards may be any text.
+    """What the connections of an address are counted under; None for a trusted one."""
+    ip = _ip(address)
+    # What a proxy forwards may be any text.
+    if ip is not None:
+        plain = _plain(ip)
+        if any(ip in network or plain in network for network in trusted):
+            return None
+    return counted_address(address)
+
+
+def counted_address(address: str) -> str:
+    """What an address is counted under: of IPv6 the network of one customer."""
+    ip = _ip(address)
+    if ip is None:
         return address
-    plain = (ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None) or ip
-    if any(ip in network or plain in network for network in trusted):
+    plain = _plain(ip)
+    if isinstance(plain, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((plain.packed, _IPV6_CUSTOMER_BITS), strict=False))
+    return str(plain)
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
         return None
-    ip = plain
-    if isinstance(ip, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((ip.packed, _IPV6_CUSTOMER_BITS), strict=False))
-    return str(ip)
+
+
+def _plain(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IPv4 address that is written as an IPv6 one, as itself."""
+    return (ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None) or ip
 
 
 class Member(Protocol):

@@ -7,9 +7,14 @@ from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.pipeline.receive import Receiver
 from nicobar.pipeline.rejected_requests import MAX_EVENT_ID_CHARS, RefusalLog
-from nicobar.web.asgi import App, GoneError, Message, Receive, Send, headers_of, read_body, send_json
+from nicobar.web.asgi import App, GoneError, Message, Receive, Send, headers_of, plain_path, read_body, send_json
 
 PREFIX = "/in/"
+
+
+def token_of(path: str) -> str:
+    """The token in a source's path. Senders that join URLs may add a slash at the end."""
+    return path.removeprefix(PREFIX).rstrip("/")
 
 
 class Ingress:
@@ -33,7 +38,7 @@ class Ingress:
         self._body_timeout_ms = body_timeout_ms
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _path(scope).startswith(PREFIX):
+        if scope["type"] != "http" or not plain_path(scope).startswith(PREFIX):
             await self._behind(scope, receive, send)
             return
         try:
@@ -45,7 +50,7 @@ class Ingress:
             await _refuse(send, refusal)
 
     async def _take(self, scope: Message, receive: Receive, send: Send) -> None:
-        source = await self._receiver.source(_path(scope).removeprefix(PREFIX).rstrip("/"))
+        source = await self._receiver.source(token_of(plain_path(scope)))
         headers = headers_of(scope)
         try:
             _check_method(scope)
@@ -75,11 +80,6 @@ class Ingress:
             await send_json(send, accepted.duplicate, {"id": appended.message_id, "duplicate": True})
         else:
             await send_json(send, accepted.new, {"id": appended.message_id})
-
-
-def _path(scope: Message) -> str:
-    """Senders that join URLs may add a slash at the start or at the end."""
-    return "/" + str(scope["path"]).lstrip("/")
 
 
 def _check_method(scope: Message) -> None:

@@ -208,7 +208,7 @@ def _within(shares: Sequence[Share], max_requests: int) -> list[Share]:
     """
     total = max(max_requests, sum(share.max_requests for share in shares))
     return [
-        Share(prefix=share.prefix, max_requests=max(1, share.max_requests * max_requests // total))
+        msgspec.structs.replace(share, max_requests=max(1, share.max_requests * max_requests // total))
         for share in shares
     ]
 

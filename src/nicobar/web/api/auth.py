@@ -27,6 +27,7 @@ class Needs(StrEnum):
 
     NOTHING = "nothing"  # no token
     READING = "reading"  # read access, for a POST that changes nothing
+    RUNNING = "running"  # write access, to run code of the request that changes nothing
     ANY_READER = "any_reader"  # read access, to data that all applications share
     OWN = "own"  # the handler filters by the application of the caller
     SELF = "self"  # any token, for an operation on the token itself
@@ -110,7 +111,11 @@ def check_access(caller: Caller, operation: Operation) -> None:
         raise _scope_too_narrow(caller)
     if needs is Needs.BACKEND and caller.token.portal:
         raise forbidden("Dashboard links do not allow this request.", "Use an API token.")
-    if caller.app_id is None or "app_id" in operation.path_names or needs in {Needs.ANY_READER, Needs.OWN}:
+    if (
+        caller.app_id is None
+        or "app_id" in operation.path_names
+        or needs in {Needs.ANY_READER, Needs.OWN, Needs.RUNNING}
+    ):
         return
     raise forbidden(
         f"This token is limited to the application {caller.app_id}, but this request concerns all applications.",

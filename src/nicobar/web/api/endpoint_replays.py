@@ -88,10 +88,19 @@ class ReplayCountOut(Shape):
 
 
 async def counted(
-    services: Services, kind: TaskKind, endpoint: Endpoint, which: ReplayFilter, *, new_ids: bool = False
+    services: Services,
+    caller: Caller,
+    kind: TaskKind,
+    endpoint: Endpoint,
+    which: ReplayFilter,
+    *,
+    new_ids: bool = False,
 ) -> ReplayCountOut:
+    """The effect is only for callers who may run code."""
     count = await count_replay(services.store, kind, endpoint, which)
-    effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
+    effect = None
+    if caller.may_write:
+        effect = await known_effect(services, kind, endpoint, which, count, new_ids=new_ids)
     return ReplayCountOut(
         deliveries=count.deliveries,
         customers=count.customers,
@@ -207,7 +216,7 @@ async def _replay(
 ) -> Response[TaskStartedOut | ReplayCountOut]:
     check_enabled(endpoint)
     if dry_run:
-        return Response(await counted(services, kind, endpoint, which, new_ids=new_ids), status=200)
+        return Response(await counted(services, caller, kind, endpoint, which, new_ids=new_ids), status=200)
     task = await start_replay(services, caller, kind, endpoint, which, new_ids=new_ids)
     return Response(started(task), status=202)
 

@@ -97,9 +97,11 @@ async def list_failure_groups(
     status=200,
     needs=Needs.READING,
 )
-async def count_failure_group(*, endpoint: Endpoint, services: Services, data: GroupIn) -> ReplayCountOut:
+async def count_failure_group(
+    *, endpoint: Endpoint, services: Services, caller: Caller, data: GroupIn
+) -> ReplayCountOut:
     """Returns what a replay of the failure group would do."""
-    return await counted(services, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
+    return await counted(services, caller, TaskKind.BULK_REPLAY, endpoint, group_filter(data.failure))
 
 
 @post(
@@ -125,7 +127,7 @@ async def replay_failure_group(
     if dry_run:
         check_enabled(endpoint)
         which = group_filter(data.failure)
-        found = await counted(services, TaskKind.BULK_REPLAY, endpoint, which, new_ids=data.new_ids)
+        found = await counted(services, caller, TaskKind.BULK_REPLAY, endpoint, which, new_ids=data.new_ids)
         if not found.deliveries:
             raise not_found("failure group", data.failure)
         return Response(found, status=200)

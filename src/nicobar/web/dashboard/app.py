@@ -68,6 +68,8 @@ _SECURITY_HEADERS = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
+# Browsers reach the host only over HTTPS for a year after each visit. Other hosts of its domain may have none.
+_HSTS = {"strict-transport-security": "max-age=31536000"}
 # A page or a group of pages per line.
 OPERATIONS: tuple[Operation, ...] = (
     *overview.OPERATIONS,
@@ -113,7 +115,8 @@ def create_dashboard(services: Services, beside: App) -> App:
     app = CrossSite(app, settings.public_url, needs_origin=True)
     app = Authentication(app, Sessions(services, OPEN_PLACES).identify)
     app = Errors(app, _render, no_route=_no_page)
-    pages = ResponseHeaders(app, always=_SECURITY_HEADERS, unless_set={"cache-control": "no-store"})
+    always = _SECURITY_HEADERS | (_HSTS if settings.is_https else {})
+    pages = ResponseHeaders(app, always=always, unless_set={"cache-control": "no-store"})
 
     async def dashboard(scope: Message, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and first_segment(scope["path"]) in _PLACES

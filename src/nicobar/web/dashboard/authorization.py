@@ -18,6 +18,7 @@ class Needs(StrEnum):
 
     NOTHING = "nothing"  # no sign-in needed
     LOOKING = "looking"  # a form that changes nothing
+    RUNNING = "running"  # a page that runs code
     CHANGING = "changing"  # a page whose purpose is a change
     USER = "user"  # a page of the whole installation, or a form that concerns the user alone
     OWNER = "owner"  # a form that concerns the whole installation
@@ -31,6 +32,8 @@ def check_access(visitor: Visitor, operation: Operation) -> None:
             return
         case Needs.LOOKING:
             may = visitor.is_in
+        case Needs.RUNNING:
+            may = visitor.may_run
         case Needs.CHANGING:
             may = visitor.may_change
         case Needs.USER | Needs.OWNER if visitor.user is None:

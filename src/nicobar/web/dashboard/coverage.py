@@ -12,6 +12,7 @@ from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.use_cases.dry_run import Coverage, Findings, Samples, run_samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
+from nicobar.web.dashboard.visitor import Visitor
 
 MAX_KEPT = 500
 # A failed or stopped run may be due to a busy machine and is repeated after this time.
@@ -41,8 +42,13 @@ async def coverage_of(context: Context, at: OpenEndpoint) -> Coverage:
     return kept.coverage
 
 
-async def coverage_of_endpoint(context: Context, endpoint: Endpoint) -> Coverage | None:
-    """What an endpoint sends for. None if that cannot be determined: its page must still load."""
+async def coverage_of_endpoint(context: Context, visitor: Visitor, endpoint: Endpoint) -> Coverage | None:
+    """What an endpoint sends for. None if that cannot be determined: its page must still load. For a visitor who may
+    not run code, it is what others have found.
+    """
+    if not visitor.may_run:
+        kept = context.coverages.get(_key(await context.samples(), endpoint))
+        return kept.coverage if kept else None
     try:
         return await coverage_of(context, open_endpoint(context.services.vault, endpoint))
     except NicobarError as error:
@@ -64,6 +70,7 @@ def _key(samples: Samples, endpoint: Endpoint) -> str:
         endpoint.connector,
         code,
         sorted(endpoint.variables.items()),
+        endpoint.sealed_variables.hex(),
         sorted(endpoint.event_types),
         repr(endpoint.settings),
     ]

@@ -71,9 +71,11 @@ async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     except UserError as problem:
         return await _form(context, visitor, endpoint, fields, problem)
     counted = await count_replay(context.services.store, KINDS[wanted.kind], endpoint, wanted.which)
-    effect = await known_effect(
-        context.services, KINDS[wanted.kind], endpoint, wanted.which, counted, max_run_ms=MAX_PAGE_RUN_MS
-    )
+    effect: ReplayEffect | None = ReplayEffect()
+    if visitor.may_run:
+        effect = await known_effect(
+            context.services, KINDS[wanted.kind], endpoint, wanted.which, counted, max_run_ms=MAX_PAGE_RUN_MS
+        )
     return _counted(context, visitor, endpoint, wanted, counted, effect)
 
 

@@ -73,7 +73,7 @@ async def dry_run_draft(
     return await _look(context, visitor, bench, chosen, problem)
 
 
-@get("/webhooks/{endpoint_id}/testing")
+@get("/webhooks/{endpoint_id}/testing", needs=Needs.RUNNING)
 async def dry_run_endpoint(
     *,
     endpoint_id: str,
@@ -120,7 +120,7 @@ async def sent_draft(draft_id: str, test_id: str, context: Context, visitor: Vis
     return await _sent(context, visitor, await bench_of_draft(context, draft_id), test_id)
 
 
-@get("/webhooks/{endpoint_id}/testing/sent/{test_id}")
+@get("/webhooks/{endpoint_id}/testing/sent/{test_id}", needs=Needs.RUNNING)
 async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """The result of a test event."""
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)

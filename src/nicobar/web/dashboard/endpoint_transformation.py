@@ -12,6 +12,7 @@ from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Note, line_of
 from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
 from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore_version
+from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
 from nicobar.web.dashboard.differences import Difference, compare
@@ -80,7 +81,7 @@ async def show(
         "endpoint_transformation.html",
         endpoint=endpoint,
         connector=connector(endpoint.connector),
-        coverage=await coverage_of_endpoint(context, endpoint),
+        coverage=await coverage_of_endpoint(context, visitor, endpoint),
         draft=open_draft,
         draft_differs=open_draft is not None and _differs(endpoint, open_draft),
         versions=versions,
@@ -100,7 +101,7 @@ async def restore(endpoint_id: str, context: Context, visitor: Visitor) -> Respo
     return redirect(f"/webhooks/{endpoint.id}/transformation")
 
 
-@get("/webhooks/{endpoint_id}/transformation/dry-run")
+@get("/webhooks/{endpoint_id}/transformation/dry-run", needs=Needs.RUNNING)
 async def dry_run(
     *,
     endpoint_id: str,

@@ -18,10 +18,13 @@ class Place(Record):
 
 
 class Tab(Record):
-    """A page of one endpoint: `path` is appended to its URL."""
+    """A page of one endpoint: `path` is appended to its URL. Visitors who may not run code do not see one that `runs`
+    it.
+    """
 
     path: str
     title: str
+    runs: bool = False
 
 
 PLACES = (
@@ -38,7 +41,7 @@ PLACES = (
 TABS = (
     Tab(path="", title=noop("Overview")),
     Tab(path="/deliveries", title=noop("Deliveries")),
-    Tab(path="/testing", title=noop("Testing")),
+    Tab(path="/testing", title=noop("Testing"), runs=True),
     Tab(path="/transformation", title=noop("Transformation")),
     Tab(path="/replays", title=noop("Replays")),
     Tab(path="/settings", title=noop("Settings")),

@@ -76,6 +76,11 @@ def translate(visitor: Visitor, text: str) -> str:
     return catalogue(visitor.language).gettext(text)
 
 
+def reason_text(visitor: Visitor, why: Reason) -> str:
+    """A reason with what to do, in the visitor's language."""
+    return why.text(catalogue(visitor.language).gettext)
+
+
 @cache
 def environment(language: str) -> Environment:
     """The template environment of one language."""

@@ -6,12 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from nicobar.errors import NicobarError, Refusal
 from nicobar.use_cases.identity_provider import IdentityProvider, new_attempt
-from nicobar.use_cases.login_limit import LoginAttempt, count_attempt, forgive
+from nicobar.use_cases.login_limit import count_at_provider, forgive
 from nicobar.use_cases.provider_sign_in import ATTEMPT_MS, open_attempt, seal_attempt, sign_in_identity, use_once
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, not_found
 from nicobar.web.dashboard.pages import redirect
-from nicobar.web.dashboard.sign_in import TOO_MANY, failed_sign_in, local_page, signed_in
+from nicobar.web.dashboard.sign_in import failed_sign_in, local_page, signed_in
 from nicobar.web.dashboard.visitor import ATTEMPT, Visitor, cookie
 from nicobar.web.operations import Response, get
 
@@ -40,29 +40,22 @@ async def finish(context: Context, visitor: Visitor) -> Response[bytes]:
     provider = _provider(context)
     ended = cookie(ATTEMPT, "", secure=visitor.secure, max_age_s=0)
     wanted = "/"
+    store = context.services.store
     try:
         given = _parameters(visitor)
         attempt = open_attempt(context.services, visitor.attempt, given.get("state", ""))
         wanted = attempt.next_page
-        counted = await _counted(context, visitor)
-        await use_once(context.services.store, attempt, context.now_ms())
+        counted = await count_at_provider(store, address=visitor.address, now_ms=context.now_ms())
+        await use_once(store, attempt, context.now_ms())
         await provider.check_issuer(given.get("iss"))
         _check_answer(given)
         identity = await provider.identity(given["code"], attempt, _redirect_url(context))
         user = await sign_in_identity(context.services, provider.settings, identity)
     except NicobarError as problem:
         return await failed_sign_in(context, visitor, problem, wanted, ended)
-    await forgive(context.services.store, counted)
+    await forgive(store, counted)
     answer = await signed_in(context, visitor, user, wanted, lasting_ms=provider.settings.session_ms)
     return redirect(wanted, *answer.cookies, ended)
-
-
-async def _counted(context: Context, visitor: Visitor) -> LoginAttempt:
-    """Counts like a password: browsers that are not signed in cause requests to the provider. Raises Refusal 429."""
-    try:
-        return await count_attempt(context.services.store, visitor.address, "", context.now_ms())
-    except Refusal as refusal:
-        raise Refusal(refusal.status, refusal.code, TOO_MANY, retry_after_s=refusal.retry_after_s) from refusal
 
 
 def _provider(context: Context) -> IdentityProvider:

@@ -12,9 +12,10 @@ from nicobar.store import User
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.tokens import live_token
 from nicobar.web.asgi import Message
+from nicobar.web.connection_pool import counted_address
 from nicobar.web.dashboard.language import choose
 from nicobar.web.dashboard.pages import redirect
-from nicobar.web.dashboard.visitor import ATTEMPT, LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
+from nicobar.web.dashboard.visitor import ATTEMPT, BROWSER, LANGUAGE, SESSION, THEME, THEMES, Visitor, keep_visitor
 from nicobar.web.middleware.cross_site import SAFE_METHODS
 from nicobar.web.operations import Response
 
@@ -27,7 +28,6 @@ class Sessions:
     def __init__(self, services: Services, open_places: Collection[str]) -> None:
         self._services = services
         self._open_places = open_places
-        self._public_url = services.settings.public_url.rstrip("/")
 
     async def identify(self, scope: Message, headers: Mapping[str, str]) -> Response[bytes] | None:
         """Stores the visitor in the scope, except for static files. Returns the sign-in URL for visitors who must
@@ -51,11 +51,11 @@ class Sessions:
             user=user,
             link=link,
             session=session if user or link else "",
+            browser=cookies.get(BROWSER, ""),
             language=choose(cookies.get(LANGUAGE, ""), headers.get("accept-language", "")),
             theme=cookies[THEME] if cookies.get(THEME) in THEMES else THEMES[0],
-            base_url=self._public_url or f"{scope['scheme']}://{headers.get('host', '')}",
-            secure=scope["scheme"] == "https" or self._public_url.startswith("https://"),
-            address=str((scope.get("client") or ("",))[0]),
+            secure=scope["scheme"] == "https" or self._services.settings.is_https,
+            address=counted_address(str((scope.get("client") or ("",))[0])),
             attempt=cookies.get(ATTEMPT, ""),
             path=scope["path"] + (f"?{query}" if query else ""),
         )

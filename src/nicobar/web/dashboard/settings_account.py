@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from nicobar.crypto import is_password
 from nicobar.errors import Refusal, UserError
 from nicobar.model import User
 from nicobar.settings import Switch
-from nicobar.use_cases.login_limit import count_attempt, forgive
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, check_passwords, end_sessions, set_password
+from nicobar.use_cases.passwords import MIN_PASSWORD_CHARS
+from nicobar.use_cases.sign_in import user_with_password
+from nicobar.use_cases.users import check_passwords, end_sessions, set_password
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
-from nicobar.web.dashboard.pages import page, redirect, translate
-from nicobar.web.dashboard.sign_in import PROBLEMS, TOO_MANY, signed_in, signed_out
+from nicobar.web.dashboard.pages import page, reason_text, redirect, translate
+from nicobar.web.dashboard.sign_in import signed_in, signed_out
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
@@ -42,20 +40,21 @@ async def show(
 async def change_password(context: Context, visitor: Visitor) -> Response[bytes]:
     """Changes the password if the current one is correct. Ends all other sessions."""
     user = _user(visitor)
-    store = context.services.store
+    present = visitor.form.get("present", "")
     check_passwords(context.services.settings)
     try:
-        attempt = await count_attempt(store, visitor.address, user.name, context.now_ms())
+        found = await user_with_password(
+            context.services, user.name, present, address=visitor.address, browser=visitor.browser
+        )
     except Refusal as refusal:
-        return _page(context, visitor, problem=TOO_MANY, status=refusal.status)
-    if not await asyncio.to_thread(is_password, visitor.form.get("present", ""), user.password_hash):
-        return _page(context, visitor, problem=_WRONG, status=422)
-    await forgive(store, attempt)
+        return _page(context, visitor, problem=reason_text(visitor, refusal.reason), status=refusal.status)
+    if found is None:
+        return _page(context, visitor, problem=translate(visitor, _WRONG), status=422)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
-        await set_password(context.services, visitor, user, password, again)
+        user = await set_password(context.services, visitor, user, password, again, work=context.services.passwords)
     except UserError as error:
-        return _page(context, visitor, problem=PROBLEMS[error.code], status=422)
+        return _page(context, visitor, problem=reason_text(visitor, error.reason), status=422)
     return await signed_in(context, visitor, user, "/settings/account?changed=1")
 
 
@@ -81,7 +80,7 @@ def _page(
         visitor,
         "settings_account.html",
         status=status,
-        problem=translate(visitor, problem) if problem else "",
+        problem=problem,
         min_chars=MIN_PASSWORD_CHARS,
         changed=changed,
         with_password=with_password,

@@ -29,7 +29,7 @@ async def invite(context: Context, visitor: Visitor) -> Response[bytes]:
         path = await invite_user(context.services, visitor, name, role)
     except UserError as problem:
         return await _page(context, visitor, name=name, problem=problem)
-    return await _page(context, visitor, made=visitor.base_url + path, made_for=name)
+    return await _page(context, visitor, made=context.services.public_url + path, made_for=name)
 
 
 @post("/settings/users/withdraw", status=303, needs=Needs.OWNER)
@@ -43,7 +43,7 @@ async def withdraw(context: Context, visitor: Visitor) -> Response[bytes]:
 async def offer_password(user_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Creates a password link for a user. It is shown once."""
     user, path = await users.offer_password(context.services, visitor, user_id)
-    return await _page(context, visitor, made=visitor.base_url + path, made_for=user.name)
+    return await _page(context, visitor, made=context.services.public_url + path, made_for=user.name)
 
 
 @post("/settings/users/{user_id}/role", status=303, needs=Needs.OWNER)

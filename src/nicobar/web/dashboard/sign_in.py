@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import replace
 
 import msgspec
 
-from nicobar.crypto import hash_token, is_password
+from nicobar.crypto import hash_token
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import PasswordLink, User
 from nicobar.settings import Switch
-from nicobar.use_cases.login_limit import count_attempt, forgive
+from nicobar.use_cases.passwords import MIN_PASSWORD_CHARS
+from nicobar.use_cases.sign_in import BROWSER_MS, new_browser, user_with_password
 from nicobar.use_cases.tokens import end_portal_link
-from nicobar.use_cases.users import MIN_PASSWORD_CHARS, OWNER, check_passwords, set_up_user, usable_link
+from nicobar.use_cases.users import OWNER, check_passwords, set_up_user, usable_link
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context
 from nicobar.web.dashboard.language import noop
-from nicobar.web.dashboard.pages import page, redirect, translate, with_cookie
-from nicobar.web.dashboard.visitor import SESSION, SESSION_MS, Visitor, cookie
+from nicobar.web.dashboard.pages import page, reason_text, redirect, translate
+from nicobar.web.dashboard.visitor import BROWSER, SESSION, SESSION_MS, Visitor, cookie
 from nicobar.web.operations import Response, get, post
 
 _WRONG = noop("Incorrect password.")
 _WRONG_EITHER = noop("Incorrect username or password.")
-TOO_MANY = noop("Too many failed sign-in attempts. Wait a minute and try again.")
-PROBLEMS = {
-    "password_short": noop("The password is too short."),
-    "password_long": noop("The password is too long."),
-    "password_differs": noop("The passwords do not match."),
-}
-# Compared with the password if there is no such user, so that the response time reveals nothing.
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$OVTDK5GKR2SRlEzOuN1hLHnXOpHkXvVnzcUzgBNxLX0"
 
 
 @get("/setup/{token}", needs=Needs.NOTHING)
@@ -49,9 +41,9 @@ async def set_up(token: str, context: Context, visitor: Visitor) -> Response[byt
         return _setup_page(visitor, None)
     password, again = visitor.form.get("password", ""), visitor.form.get("again", "")
     try:
-        done = await set_up_user(context.services, link, password, again)
+        done = await set_up_user(context.services, link, password, again, work=context.services.passwords)
     except UserError as error:
-        return _setup_page(visitor, link, problem=translate(visitor, PROBLEMS[error.code]))
+        return _setup_page(visitor, link, problem=reason_text(visitor, error.reason))
     if done is None:
         return _setup_page(visitor, None)
     user, is_new = done
@@ -84,22 +76,20 @@ async def login(context: Context, visitor: Visitor, next: str = "/") -> Response
 @post("/login", status=200, needs=Needs.NOTHING)
 async def sign_in(context: Context, visitor: Visitor) -> Response[bytes]:
     """Signs in with the correct password."""
-    store = context.services.store
     wanted = local_page(visitor.form.get("next", "/"))
     name = visitor.form.get("username", OWNER).strip()
+    password = visitor.form.get("password", "")
     check_passwords(context.services.settings)
     try:
-        # Counted before the comparison, so that parallel attempts do not get around the limit.
-        attempt = await count_attempt(store, visitor.address, name, context.now_ms())
+        user = await user_with_password(
+            context.services, name, password, address=visitor.address, browser=visitor.browser
+        )
     except Refusal as refusal:
-        return await _login_page(context, visitor, wanted=wanted, name=name, problem=TOO_MANY, refusal=refusal)
-    user = await store.user(name)
-    kept = (user.password_hash if user else "") or _NOBODY
-    right = await asyncio.to_thread(is_password, visitor.form.get("password", ""), kept)
-    if user is None or not user.password_hash or not right:
-        problem = _WRONG if is_alone(await store.users()) else _WRONG_EITHER
+        problem = reason_text(visitor, refusal.reason)
+        return await _login_page(context, visitor, wanted=wanted, name=name, problem=problem, refusal=refusal)
+    if user is None:
+        problem = translate(visitor, _WRONG if is_alone(await context.services.store.users()) else _WRONG_EITHER)
         return await _login_page(context, visitor, wanted=wanted, name=name, problem=problem)
-    await forgive(store, attempt)
     return await signed_in(context, visitor, user, wanted)
 
 
@@ -142,7 +132,7 @@ async def _login_page(
         with_password=context.services.settings.password_sign_in is Switch.ON,
         wanted=wanted,
         name=name,
-        problem=translate(visitor, problem) if problem else "",
+        problem=problem,
         has_users=bool(users),
         is_alone=is_alone(users),
     )
@@ -157,7 +147,11 @@ async def signed_in(
     await context.services.store.add_session(
         hash_token(session), user.id, now_ms=now_ms, expires_at_ms=now_ms + lasting_ms
     )
-    return with_cookie(visitor, location, SESSION, session, max_age_s=lasting_ms // 1000)
+    cookies = [cookie(SESSION, session, secure=visitor.secure, max_age_s=lasting_ms // 1000)]
+    if user.password_hash:
+        browser = new_browser(context.services.vault, user, now_ms)
+        cookies.append(cookie(BROWSER, browser, secure=visitor.secure, max_age_s=BROWSER_MS // 1000))
+    return redirect(location, *cookies)
 
 
 @post("/logout", status=303, needs=Needs.NOTHING)

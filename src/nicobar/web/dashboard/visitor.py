@@ -14,6 +14,7 @@ from nicobar.web.asgi import Message, headers_of
 from nicobar.web.middleware.body import body_of
 
 SESSION = "nicobar_session"
+BROWSER = "nicobar_browser"
 LANGUAGE = "nicobar_language"
 THEME = "nicobar_theme"
 ATTEMPT = "nicobar_sign_in"
@@ -26,16 +27,17 @@ _VISITOR = "nicobar.visitor"  # where the visitor is in an ASGI scope
 
 
 class Visitor(Record):
-    """A `user`, a visitor with a `link` to one application, or neither. `session` is the cookie of either. `base_url`
-    is the URL under which the browser reached this process, `address` is the browser's IP address. `form` has the
-    last value of each field of a POST, `every` has all of them. `attempt` is a sealed sign-in attempt.
+    """A `user`, a visitor with a `link` to one application, or neither. `session` is the cookie of either,
+    `browser` that of a browser in which a user has signed in before. `address` is what requests of the browser's IP
+    address are counted under. `form` has the last value of each field of a POST, `every` has all of them. `attempt`
+    is a sealed sign-in attempt.
     """
 
     user: User | None
     session: str
+    browser: str
     language: str
     theme: str
-    base_url: str
     secure: bool
     address: str
     path: str
@@ -71,6 +73,11 @@ class Visitor(Record):
         if self.link is not None:
             return self.link.scope is TokenScope.APPLICATION
         return self.user is not None and self.user.role in {UserRole.OWNER, UserRole.EDITOR}
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the visitor may run handlers, which changes nothing."""
+        return self.user is not None or self.may_change
 
     @property
     def may_manage(self) -> bool:
