@@ -100,6 +100,14 @@ def test_texts_without_an_event_are_masked_by_name_and_form(text, shown):
     assert redactor(body=b"").text(masked) == masked
 
 
+@pytest.mark.parametrize(
+    "part", ["http://a/", "/session/a", "token", "?token", 'phone:"', "4111 ", '{"phone":', "\\"]
+)
+def test_a_long_text_takes_no_longer_than_its_length(part):
+    text = f"https://x.example/?{part * 20_000}"
+    assert redactor().text(text).startswith("https://x.example/?")
+
+
 def test_an_attempt_has_nothing_personal_left():
     stored = Attempt(
         id="atmpt_1",

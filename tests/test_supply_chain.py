@@ -13,6 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[1]
+NPM = "*/package-lock.json"
 VENDOR = ROOT / "src" / "nicobar" / "web" / "dashboard" / "static" / "vendor"
 # Licenses with the reason for each. Nicobar is distributed under Apache-2.0.
 ALLOWED = {
@@ -43,12 +44,16 @@ def sbom():
 
 
 @pytest.fixture(scope="module")
-def components(sbom):
-    return json.loads(sbom.document())["components"]
+def document(sbom):
+    return sbom.document()
 
 
-def test_the_bill_of_materials_is_valid_and_reproducible(sbom):
-    document = sbom.document()
+@pytest.fixture(scope="module")
+def components(document):
+    return json.loads(document)["components"]
+
+
+def test_the_bill_of_materials_is_valid_and_reproducible(sbom, document):
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
     assert sbom.document() == document
     assert str(ROOT) not in document
@@ -78,8 +83,7 @@ def test_the_audit_covers_every_lock_file():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     recipe = makefile[makefile.index("\naudit:") :].partition("\n\n")[0]
     locks = [path.name for path in ROOT.glob("constraints*.txt")]
-    tracked = [path for path in ROOT.glob("**/package-lock.json") if "node_modules" not in path.parts]
-    folders = [path.parent.relative_to(ROOT).as_posix() for path in tracked if ".venv" not in path.parts]
+    folders = [path.parent.relative_to(ROOT).as_posix() for path in (*ROOT.glob(NPM), *ROOT.glob(f"tests/*/{NPM}"))]
     assert len(locks) == 3
     assert sorted(folders) == ["assets", "tests/clients/node"]
     assert [name for name in (*locks, *folders) if name not in recipe] == []

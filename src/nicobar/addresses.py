@@ -64,6 +64,10 @@ _NOT_PUBLIC_6 = tuple(
         "3fff::/20",  # documentation, RFC 9637
     )
 )
+# RFC 5214, section 6.1: an interface id of 0:5efe, or 200:5efe, and an IPv4 address, behind any prefix.
+_ISATAP_BITS = 32
+_ISATAP_MASK = 0xFDFF_FFFF
+_ISATAP = 0x5EFE
 
 _LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _BRACKETED = re.compile(r"\[([0-9a-f:.]+)(/\d{1,3})?\](/\d{1,3})?(?::(\d{1,5}))?")
@@ -140,6 +144,8 @@ def is_public(address: Address) -> bool:
     """Whether the address is globally reachable unicast, by the tables above."""
     if isinstance(address, IPv4Address):
         return not any(address in block for block in _NOT_PUBLIC_4)
+    if int(address) >> _ISATAP_BITS & _ISATAP_MASK == _ISATAP:
+        return False
     return address in _UNICAST_6 and not any(address in block for block in _NOT_PUBLIC_6)
 
 

@@ -40,6 +40,7 @@ class AuditAction(StrEnum):
     EVENT_TYPE_DELETE = "event-type.delete"
     EVENT_TYPE_EXPUNGE = "event-type.expunge"
     EVENT_TYPE_IMPORT = "event-type.import"
+    KEY_REPLACE = "key.replace"
     MESSAGE_EXPUNGE = "message.expunge"
     MESSAGE_RESEND = "message.resend"
     MESSAGE_REVEAL = "message.reveal"

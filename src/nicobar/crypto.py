@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import re
@@ -20,6 +21,11 @@ from nicobar.errors import StoreUnusable, UserError
 _KEY_BYTES = 32
 _KEY = re.compile(rf"[0-9A-Fa-f]{{{2 * _KEY_BYTES}}}")
 _KEY_ID_DOMAIN = b"nicobar key id 1\0"
+_KEY_ID_BYTES = 16
+# During a rotation there are two; backups may need older ones.
+MAX_KEYS = 4
+_SEALED_BY = b"nbk1"
+SEALED_PREFIX_BYTES = len(_SEALED_BY) + _KEY_ID_BYTES
 _NONCE_BYTES = 12
 WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives every signing secret
 PRIVATE_KEY_PREFIX = "whsk_"
@@ -33,45 +39,90 @@ _PASSWORDS = PasswordHasher()
 
 
 class Vault:
-    """Seals secrets with one key. What is sealed names its use (`purpose`), so that a sealed text copied into
-    another row does not open there.
+    """Seals secrets with one of its keys, and opens what any of them has sealed. What is sealed names its use
+    (`purpose`), so that a sealed text copied into another row does not open there.
+
+    `names_keys`: what is sealed begins with the id of its key. A single key that never replaced another one seals
+    without, as the versions before did, so that they can run beside this one.
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
-        self.key_id = key_id(key)
+    def __init__(self, *keys: bytes, names_keys: bool = False) -> None:
+        self._keys = {key_id(key): AESGCM(key) for key in keys}
+        self._sealing = next(iter(self._keys))
+        self._names_keys = names_keys or len(self._keys) > 1
 
     def __repr__(self) -> str:
         return "Vault(***)"
 
+    @property
+    def key_id(self) -> str:
+        """The id of the key that seals."""
+        return self._sealing
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all keys, in the order that they were given."""
+        return tuple(self._keys)
+
+    def seal_with(self, wanted: str, *, names_keys: bool) -> None:
+        """From now on seals with the key of this id. Without that key, sealing raises StoreUnusable."""
+        self._sealing = wanted
+        self._names_keys = names_keys or len(self._keys) > 1
+
     def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Raises StoreUnusable where this process lacks the key that the database is used with now."""
+        aead = self._keys.get(self._sealing)
+        if aead is None:
+            raise StoreUnusable(
+                "key_replaced",
+                f"The key of this database was replaced by {self._sealing}, which this process does not have.",
+                "Add that key to NICOBAR_SECRET_KEY or secret.key, and restart this process.",
+            )
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._aead.encrypt(nonce, plain, purpose.encode())
+        prefix = sealed_prefix(self._sealing) if self._names_keys else b""
+        return prefix + nonce + aead.encrypt(nonce, plain, purpose.encode())
 
     def unseal(self, sealed: bytes, purpose: str) -> bytes:
         """Raises StoreUnusable when it was sealed with another key or for another purpose."""
-        try:
-            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
-        except (InvalidTag, ValueError) as error:
-            raise StoreUnusable(
-                "secret_unreadable",
-                f"The secrets of {purpose} were encrypted with another key.",
-                "Restore the secret.key that belongs to this database, or enter these secrets again.",
-            ) from error
+        return self._open(sealed, purpose)[1]
+
+    def key_of(self, sealed: bytes, purpose: str) -> str:
+        """The id of the key that sealed this. Raises StoreUnusable as `unseal`."""
+        return self._open(sealed, purpose)[0]
+
+    def _open(self, sealed: bytes, purpose: str) -> tuple[str, bytes]:
+        for known, aead in self._keys.items():
+            content = sealed.removeprefix(sealed_prefix(known))
+            with contextlib.suppress(InvalidTag, ValueError):
+                return known, aead.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], purpose.encode())
+        named = sealed[len(_SEALED_BY) : SEALED_PREFIX_BYTES].hex() if sealed.startswith(_SEALED_BY) else ""
+        raise StoreUnusable(
+            "secret_unreadable",
+            f"The secrets of {purpose} were encrypted with another key{named and f', {named}'}.",
+            "Restore the secret.key that belongs to this database, or enter these secrets again.",
+        )
+
+
+def sealed_prefix(of_key_id: str) -> bytes:
+    """The first bytes of what a key has sealed, where they name the key."""
+    return _SEALED_BY + bytes.fromhex(of_key_id)
 
 
 def new_key() -> bytes:
     return secrets.token_bytes(_KEY_BYTES)
 
 
-def read_key(text: str) -> bytes | None:
-    """The key of a hexadecimal text, None for any other text."""
-    return bytes.fromhex(text) if _KEY.fullmatch(text) else None
+def read_keys(text: str) -> tuple[bytes, ...]:
+    """The keys of hexadecimal texts separated by commas or white space, at most MAX_KEYS; none for any other text."""
+    parts = re.split(r"[\s,]+", text)
+    if len(parts) > MAX_KEYS or not all(_KEY.fullmatch(part) for part in parts):
+        return ()
+    return tuple(dict.fromkeys(bytes.fromhex(part) for part in parts))
 
 
 def key_id(key: bytes) -> str:
     """An id of the key that does not reveal it: half of a hash over the key and the purpose of the hash."""
-    return hashlib.sha256(_KEY_ID_DOMAIN + key).hexdigest()[:32]
+    return hashlib.sha256(_KEY_ID_DOMAIN + key).hexdigest()[: 2 * _KEY_ID_BYTES]
 
 
 def new_token() -> str:

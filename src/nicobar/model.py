@@ -127,6 +127,9 @@ class Endpoint(Record):
     `sealed_headers` an encrypted JSON object of headers sent with each request (empty: none). `event_types` and
     `channels` are the filter; empty means all. `max_messages_per_s` is None if only the connector's own rate
     applies. `retry_after_ms` is the delay before each retry of its deliveries; None for that of the settings.
+    `sealed_variables` is an encrypted JSON object of the secret variables (empty: none), `variable_references` the
+    environment variables they came from. `public_headers` are the names, in lower case, of headers whose values
+    everybody may see.
 
     A transformation runs only if `transformation_enabled`. `paused_reason` is set while nothing is sent:
     `paused_by_hand` if only a user ends that, otherwise Nicobar does as well. `disabled_reason` is set if Nicobar
@@ -155,6 +158,9 @@ class Endpoint(Record):
     details: Details = Details()
     paused_by_hand: bool = False
     retry_after_ms: tuple[int, ...] | None = None
+    sealed_variables: bytes = b""
+    variable_references: dict[str, str] = {}
+    public_headers: tuple[str, ...] = ()
 
     @property
     def on_hold(self) -> bool:

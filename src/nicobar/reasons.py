@@ -14,6 +14,7 @@ import msgspec
 
 MAX_VALUE_CHARS = 1_000
 _LEFT_OUT = "…"
+_STATUS = re.compile(r"[1-5]\d\d")
 _PLACE = re.compile(r"%(?:\((\w+)\)s|%)")
 
 Translate = Callable[[str], str]
@@ -62,10 +63,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"{line}{detail} {fix}".rstrip()
 
     def without_texts(self) -> Reason:
-        """The reason for logs and the audit log: texts may be from an event or a response, numbers are Nicobar's own.
-        Of the location, only a line is kept, as in `outline`.
+        """The reason for logs: texts may be from an event or a response; numbers are Nicobar's own, and statuses are
+        kept too. Of the location, only a line is kept, as in `outline`.
         """
-        shown = self.with_texts(lambda _: _LEFT_OUT)
+        shown = self.with_texts(lambda text: text if _STATUS.fullmatch(text) else _LEFT_OUT)
         return shown if isinstance(self.location, int) else msgspec.structs.replace(shown, location=None)
 
     @property

@@ -77,7 +77,8 @@ _RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
 _CARD_NUMBER = re.compile(r"[2-6](?<![\w.+-].)\d{3}(?:[ -]?\d){8,15}(?![\w-])")
 _LINK = re.compile(r"\bhttps?://[^\s\"'<>\\]+", re.IGNORECASE)
 _SECRET_PART = re.compile(
-    r"([?&#;](?:[\w.-]*(?:token|signature|secret|session|password|otp|magic)[\w.-]*|sig|key|code|auth|jwt)=)[^&#\s]+",
+    r"([?&#;](?:[\w.-]{0,40}(?:token|signature|secret|session|password|otp|magic)[\w.-]{0,40}|sig|key|code|auth|jwt)=)"
+    r"[^&#\s]+",
     re.IGNORECASE,
 )
 _SIGN_IN_PLACES = ("/session", "/login", "/sign", "/magic", "/auth", "/portal")
@@ -493,7 +494,8 @@ def _without_secret(link: str) -> str:
         link = _SECRET_PART.sub(rf"\g<1>{MASK}", link)
     folded = link.lower()
     if any(place in folded for place in _SIGN_IN_PLACES):
-        link = _SIGN_IN_PATH.sub(rf"\g<1>{MASK}", link)
+        found = _SIGN_IN_PATH.match(link)
+        return f"{found[1]}{MASK}" if found else link
     return link
 
 

@@ -88,9 +88,9 @@ class Settings(Record):
     secret_key: Annotated[
         str,
         Meta(
-            pattern=r"^([0-9A-Fa-f]{64})?\Z",
-            description="Key that encrypts stored secrets: 64 hexadecimal digits. Defaults to secret.key in the data "
-            "directory.",
+            pattern=r"^([0-9A-Fa-f]{64}([\s,]+[0-9A-Fa-f]{64}){0,3})?\Z",
+            description="Key that encrypts stored secrets: 64 hexadecimal digits. During a rotation several, the "
+            "new one last, separated by commas. Defaults to secret.key in the data directory.",
         ),
     ] = ""
     role: Annotated[

@@ -61,7 +61,7 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         await api.ask("PUT", f"{typed}/retry-schedule", {"retrySchedule": []})
         made = (await api.ask("POST", f"{api.app}/endpoint", endpoint)).body
         runtime = api.nicobar.runtime
-        write_document(await runtime.store.snapshot(), tmp_path / "nicobar.toml", force=False)
+        write_document(runtime.vault, await runtime.store.snapshot(), tmp_path / "nicobar.toml", force=False)
         written = (tmp_path / "nicobar.toml").read_text()
         assert "retry_schedule = []" in written
         assert '"90s"' in written
@@ -109,7 +109,8 @@ async def test_a_file_leaves_other_applications_alone(tmp_path):
         (tmp_path / "nicobar.toml").write_text("")
         plan = await planned(api, tmp_path, {}, prune=True)
         assert plan.sentences == ("source dodo: deleted",)
-        write_document(await api.nicobar.runtime.store.snapshot(), tmp_path / "nicobar.toml", force=True)
+        runtime = api.nicobar.runtime
+        write_document(runtime.vault, await runtime.store.snapshot(), tmp_path / "nicobar.toml", force=True)
         assert "hooks" not in (tmp_path / "nicobar.toml").read_text()
 
 

@@ -175,3 +175,17 @@ async def test_an_erased_customer_is_in_no_table_and_no_byte_of_the_file(store, 
     assert done.report.is_clean, done.report
     assert (done.report.files is None) is not hasattr(store._database, "files")
     assert named(stored_text(store, tmp_path)) == []
+
+
+async def test_nobody_with_a_similar_id_or_address_is_changed(store, tmp_path):
+    await fill(store, count=4)
+    (app,) = (await store.snapshot()).applications
+    theirs = message(50, OTHER_KEY, body=body_of(OTHER_KEY, OTHER_EMAIL))
+    naming = message(51, "cus_friend", body=b'{"data":{"invited_by":"%s"}}' % KEY.encode())
+    for each in (theirs, naming):
+        await store.append(msgspec.structs.replace(each, app_id=app.id))
+    report = (await erased(store)).report
+    for each in (theirs, naming):
+        assert (await store.message(each.id)).body == each.body
+    assert report.other_messages == (naming.id, theirs.id) if PHONE in report.other_messages else (naming.id,)
+    assert [place.name for place in report.tables] == ["messages"]

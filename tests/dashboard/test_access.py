@@ -81,6 +81,7 @@ OF = {
         POST /webhooks/drafts/{draft_id}/test/send · POST /webhooks/{endpoint_id}/testing/send
         GET /webhooks/drafts/{draft_id}/test/sent/{test_id} · POST /webhooks/{endpoint_id}/transformation/restore
         POST /webhooks/{endpoint_id}/replays · POST /webhooks/{endpoint_id}/replays/{task_id}/cancel
+        POST /logs/{message_id}/reveal
         GET /logs/{message_id}/resend · POST /logs/{message_id}/resend · GET /logs/{message_id}/expunge
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel

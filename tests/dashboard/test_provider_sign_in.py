@@ -23,8 +23,9 @@ from nicobar.settings import Settings, Switch
 from nicobar.sign_in_rules import RoleRules
 from nicobar.store import PutLink
 from nicobar.store.history import AuditFilter
-from nicobar.use_cases.identity_provider import IdentityProvider, new_attempt
+from nicobar.use_cases.identity_provider import IdentityProvider, UnknownKeyError, new_attempt
 from nicobar.use_cases.login_limit import PER_ADDRESS
+from nicobar.use_cases.signed_tokens import VerificationKeys
 from nicobar.use_cases.users import new_link
 from support.clock import MovingClock
 from support.identity_provider import CLIENT, CLIENT_SECRET, Provider, new_key, providing
@@ -448,6 +449,11 @@ async def test_without_passwords_only_the_operator_s_link_is_left(tmp_path):
         path = urlsplit(made.output.strip()).path
         assert (await visitor.send(path, password=PASSWORD, again=PASSWORD))[0] == 303
         assert "owner</strong>" in (await visitor.ask("GET", "/settings/account"))[1]
+        assert (await world.sign_in(visitor, sub="s", email="olga@northpine.example"))[0] == 303
+        user = await world.store.user("owner")
+        assert (await visitor.send(f"/settings/users/{user.id}/remove"))[0] == 303
+        status, page, _ = await world.sign_in(visitor, sub="s", email="oleg@northpine.example")
+        assert (status, "At least one owner is required" in code_of(page)) == (422, True), "the rules say viewer"
 
 
 def test_roles_are_read_from_rules():
@@ -493,3 +499,13 @@ async def test_without_the_extra_nicobar_does_not_start(monkeypatch):
 def test_nobody_is_locked_out_by_settings():
     with pytest.raises(SettingsError, match="No user could sign in"):
         _ = Settings(password_sign_in=Switch.OFF).oidc
+
+
+# {"alg":"Ed25519","kid":"1"}, {} and no signature.
+NO_TOKEN = "eyJhbGciOiJFZDI1NTE5Iiwia2lkIjoiMSJ9.e30.AAAA"
+
+
+@pytest.mark.parametrize("key", [{}, {"kty": {}}, {"kty": []}, {"kty": "OKP"}, {"kty": "RSA", "n": 5, "e": None}])
+def test_a_key_that_is_none_is_skipped(key):
+    with pytest.raises(UnknownKeyError):
+        VerificationKeys([key]).claims(NO_TOKEN, issuer="", client_id="", nonce="", now_s=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import sqlite3
@@ -13,14 +14,19 @@ from click.testing import CliRunner, Result
 
 from cli.test_commands import SECRETS, _start, configure, environment, nicobar, refused
 from nicobar.cli import group
-from nicobar.crypto import Vault
+from nicobar.crypto import Vault, key_id
 from nicobar.errors import SettingsError, StoreUnusable
+from nicobar.model import DeliveryState
 from nicobar.store.installation import KeyHolder
 from nicobar.store.sqlite.connection import SQL
+from nicobar.store.tables.keys import KeyTables
+from nicobar.use_cases import key_rotation
 from support.cli import Started
 from support.patience import PATIENCE_S
+from support.server import running
 
 OTHER_KEY = "5a" * 32
+PAID = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }"
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +179,10 @@ def test_the_key_is_created_whole_and_for_its_owner_only(data):
     assert key.stat().st_mode & 0o777 == 0o600
     assert len(bytes.fromhex(key.read_text())) == 32
     assert [path.name for path in key.parent.iterdir() if "secret" in path.name] == ["secret.key"]
-    ((installation, key_id),) = query(key.parent / "nicobar.db", "SELECT installation_id, key_id FROM installation")
+    ((installation, named),) = query(key.parent / "nicobar.db", "SELECT installation_id, key_id FROM installation")
     assert installation
-    assert key_id
-    assert str(key_id) not in key.read_text()
+    assert named
+    assert str(named) not in key.read_text()
 
 
 def test_processes_that_start_at_once_agree_on_one_key(tmp_path):
@@ -209,7 +215,7 @@ def test_a_start_that_dies_while_creating_the_key_is_repeated(tmp_path, monkeypa
     assert (data / "secret.key").read_text() == key
 
 
-def died(_holder: KeyHolder) -> Vault:
+def died(*_arguments: object) -> Vault:
     raise StoreUnusable("died", "The process died here.", "Start it again.")
 
 
@@ -300,3 +306,69 @@ def test_one_process_delivers_from_a_database_and_another_takes_over(tmp_path, d
                 process.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0
     assert first.returncode == 0
+
+
+async def beside(*arguments: str) -> Result:
+    """Runs a command while this test's event loop goes on."""
+    return await asyncio.to_thread(command, *arguments)
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Other processes have little time to notice a new key."""
+    monkeypatch.setattr(key_rotation, "SETTLE_MS", 50)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_the_key_is_replaced_while_events_arrive(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "nicobar-data"
+    key_file = data / "secret.key"
+    assert (await beside("token", "create", "ci")).exit_code == 0
+    assert (await beside("rotate-key", "--add-key")).exit_code == 0
+    old, new = key_file.read_text().split()
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    async with running(data, PAID) as nicobar:
+        rotating = asyncio.create_task(beside("rotate-key"))
+        sent = 0
+        while not rotating.done() or sent < 3:
+            status, _ = await nicobar.send_sample("payment.succeeded", f"evt_{sent}")
+            assert status == 202
+            assert (await nicobar.next_recorded()).attempt.state is DeliveryState.SUCCESS
+            sent += 1
+        result = rotating.result()
+        assert result.exit_code == 0, result
+        assert "Remove it from" in result.output
+        assert not {old, new} & set(result.output.split())
+        key_file.write_text(new)
+    assert f"● keys: {key_id(bytes.fromhex(new))} encrypts" in (await beside("doctor")).output
+    async with running(data, None) as nicobar:
+        assert not nicobar.runtime.configuration.unusable_sources
+        assert not nicobar.runtime.configuration.unusable_endpoints
+    key_file.write_text(old)
+    assert key_id(bytes.fromhex(new)) in error(await beside("token", "list"))
+
+
+@pytest.mark.usefixtures("soon")
+def test_the_old_key_is_required_until_a_rotation_is_complete(data, monkeypatch):
+    old = (data / "secret.key").read_text()
+    both = f"{old},{OTHER_KEY}"
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyTables, "reseal", died)
+        assert command("rotate-key", NICOBAR_SECRET_KEY=both).exit_code == 1
+    output = error(command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY))
+    assert "rotate-key" in output
+    assert key_id(bytes.fromhex(old)) in output
+    assert "rotate-key" in command("doctor", NICOBAR_SECRET_KEY=both).output
+    assert command("rotate-key", NICOBAR_SECRET_KEY=both).exit_code == 0
+    assert command("token", "list", NICOBAR_SECRET_KEY=OTHER_KEY).exit_code == 0
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_backup_during_a_rotation_has_all_keys(data):
+    assert command("rotate-key", "--add-key").exit_code == 0
+    assert command("backup", "backup.db", "--with-key").exit_code == 0
+    assert Path("backup.db.key").read_text() == (data / "secret.key").read_text()
+    shutil.rmtree(data)
+    assert command("restore", "backup.db").exit_code == 0
+    assert command("rotate-key").exit_code == 0

@@ -63,7 +63,8 @@ class Emulator:
 
 @pytest.fixture
 async def emulator():
-    server = await Server.start(create_app(State()), "127.0.0.1", 0)
+    # At the end it waits for no answer that is still to come.
+    server = await Server.start(create_app(State()), "127.0.0.1", 0, shutdown_s=0)
     async with aiohttp.ClientSession() as http:
         yield Emulator(server, http)
     await server.stop()

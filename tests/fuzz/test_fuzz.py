@@ -15,10 +15,13 @@ EXECUTIONS = 500
 FEWER_EXECUTIONS = {
     "addresses": 200,
     "api_requests": 300,
-    "emulator_requests": 150,
-    "settings_values": 150,
+    "emulator_requests": 100,
+    "personal_data": 150,
+    "provider_tokens": 150,
+    "request_headers": 250,
+    "settings_values": 100,
     "transformation_output": 200,
-    "whole_application": 150,
+    "whole_application": 80,
 }
 
 

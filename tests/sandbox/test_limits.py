@@ -131,9 +131,9 @@ async def one_by_one(pool: SandboxPool, *jobs: Job) -> list[Result]:
     ],
 )
 async def test_a_lying_child_fails_only_its_event(liars, notes, lie, message):
-    await liars.run([job(GOOD)])
+    await liars.run([job(GOOD, app_id=lie)])
     before = starts(notes)
-    results = await one_by_one(liars, job(GOOD), job(GOOD), job(lie), job(GOOD), job(GOOD))
+    results = await one_by_one(liars, *[job(code, app_id=lie) for code in (GOOD, GOOD, lie, GOOD, GOOD)])
     assert [type(result) for result in results] == [Calls, Calls, Broken, Calls, Calls]
     assert [result.calls[0].payload for result in results if isinstance(result, Calls)] == [{"type": "person"}] * 4
     failed = results[2]
@@ -237,10 +237,11 @@ async def test_only_the_connector_s_urls_are_called_whatever_a_child_says(liars)
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 async def test_an_event_that_ends_two_processes_fails(liars, notes, times):
-    await liars.run([job(GOOD)])
+    app_id = f"ends {times}"
+    await liars.run([job(GOOD, app_id=app_id)])
     before = starts(notes)
     lie = f"os._exit(1) if starts() < {before + times} else say(frame(honest))"
-    results = await one_by_one(liars, job(GOOD), job(lie), job(GOOD))
+    results = await one_by_one(liars, *[job(code, app_id=app_id) for code in (GOOD, lie, GOOD)])
     assert [type(result) for result in results] == [Calls, Calls if times == 1 else Broken, Calls]
     if times > 1:
         assert (results[1].failure, results[1].may_pass) == (Failure.CRASHED, False)

@@ -339,6 +339,16 @@ async def test_a_process_killed_twice_fails_only_its_event():
     assert _child_pids() == others
 
 
+async def test_starter_that_was_killed_is_replaced(bounds):
+    async with SandboxPool(children=1, bounds=bounds) as pool:
+        assert isinstance((await pool.run([job(GOOD)]))[0], Calls)
+        process = pool._children._starter.process
+        process.kill()
+        await process.wait()
+        results = await pool.run([job(GOOD), job(GOOD), job(GOOD, app_id="app_2")])
+    assert [type(result) for result in results] == [Calls] * 3
+
+
 @pytest.mark.parametrize("turns", range(8))
 def test_a_pool_closed_while_it_starts_leaves_no_process(turns):
     async def start_and_close() -> None:

@@ -94,6 +94,8 @@ class Cluster:
         return int((self._data / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
+        while self._cleaners:
+            self._cleaners.popitem()[1].close()
         if self._process is not None:
             self._process.stdin.close()
             self._process.wait()

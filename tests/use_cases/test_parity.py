@@ -93,6 +93,7 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     },
     "dashboard/test_replays.py": {AuditAction.TASK_CANCEL},
     "dashboard/test_testing.py": {AuditAction.ENDPOINT_SEND_TEST},
+    "use_cases/test_key_rotation.py": {AuditAction.KEY_REPLACE},
     "dashboard/test_users.py": {
         AuditAction.USER_CREATE,
         AuditAction.USER_INVITE,

@@ -27,6 +27,7 @@ MODULES = {
     "replay": "replay",
     "expunge": "replay",
     "doctor": "doctor",
+    "rotate-key": "rotate_key",
     "migrate": "serve",
     "backup": "backup",
     "restore": "backup",

@@ -17,7 +17,7 @@ from nicobar.errors import StoreUnusable, UserError
 from nicobar.pipeline.leases import BEAT_MS
 from nicobar.settings import Settings
 from nicobar.store.backup import BackupFile
-from nicobar.store.backup_keys import KeyPlace, check_key_of, key_beside, key_for_restore, save_key
+from nicobar.store.backup_keys import KeyPlace, check_keys_of, key_beside, key_for_restore, save_keys
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.edit import edited
 from nicobar.use_cases.restore import Held, Restored, check_no_worker, hold_restored
@@ -43,7 +43,7 @@ def backup(*, file: Path, force: bool, with_key: bool, **flags: Any) -> None:
             "file_exists", f"{target} already exists.", "Choose another file, or replace it with --force."
         )
     made = location.back_up(file, force=force, now_ms=SystemClock().now_ms())
-    key = check_key_of(place, made)
+    keys = check_keys_of(place, made)
     click.echo(
         f"● {file}: {plural(made.messages, 'message')}, {plural(made.endpoints, 'endpoint')}, "
         f"{made.size_bytes / 1_000_000:,.1f} MB, no damage found.\n"
@@ -51,14 +51,14 @@ def backup(*, file: Path, force: bool, with_key: bool, **flags: Any) -> None:
     )
     if not made.is_noted:
         click.echo("▲ The backup is not in the database's list of backups. Note it: deleted data stays in it.")
-    if key is None:
+    if not keys:
         raise UserError(
             "backup_without_key",
             f"The backup is complete, but its key {made.key_id or ''} is not in {place.name}.",
             "Find that key and keep it. Without it, the stored secrets cannot be read.",
         )
     if with_key:
-        save_key(key, target)
+        save_keys(keys, target)
         click.echo(f"● {target}: the key.")
     else:
         click.echo(

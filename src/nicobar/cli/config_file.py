@@ -34,7 +34,7 @@ from nicobar.sources.registry import source_kind
 from nicobar.store import Snapshot
 from nicobar.store.location import locate
 from nicobar.use_cases.applications import default_application
-from nicobar.use_cases.config_file import ACTOR, Document, Plan, Planner, read_document
+from nicobar.use_cases.config_file import ACTOR, Document, EndpointEntry, Plan, Planner, read_document
 from nicobar.use_cases.config_file_export import write_document
 from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
 from nicobar.use_cases.edit import Edit, edited
@@ -145,11 +145,19 @@ async def _print_coverage(
                 click.echo(f"▲ endpoint {entry.name}: no handler, so nothing is sent. Add a handler and apply again.")
             continue
         at = dry_target(
-            entry.connector, code, entry.variables, settings=entry.settings, event_types=entry.event_types
+            entry.connector, code, _variables(entry), settings=entry.settings, event_types=entry.event_types
         )
         found = await run_samples(sandbox, at, samples, it.clock.now_ms(), it.clock.steady_ms)
         mark = "▲ " if found.coverage.is_silent else ""
         click.echo(f"{mark}endpoint {entry.name}: {found.coverage.summary} {found.coverage.warning}".rstrip())
+
+
+def _variables(entry: EndpointEntry) -> dict[str, str]:
+    """All variables of an entry. Nothing of what its handler does with them is printed."""
+    return {
+        name: value if isinstance(value, str) else os.environ.get(value.env, "")
+        for name, value in entry.variables.items()
+    }
 
 
 async def _check_credentials(settings: Settings, vault: Vault, endpoints: Sequence[Endpoint]) -> None:
@@ -178,7 +186,7 @@ def export(*, file: Path, force: bool, **flags: Any) -> None:
 
     async def run() -> list[Path]:
         async with open_services(settings) as it:
-            return write_document(it.snapshot, file, force=force)
+            return write_document(it.vault, it.snapshot, file, force=force)
 
     for path in run_loop(run()):
         click.echo(f"wrote {path}")

@@ -39,6 +39,7 @@ from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
+from nicobar.use_cases.key_rotation import key_uses
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
 # is worth a warning.
@@ -131,6 +132,7 @@ async def _examine_installation(
         return f"{locate(settings.database).name} is writable."
 
     await look("database", database)
+    await look("keys", lambda: _keys(it))
     if not snapshot.sources:
         click.echo(f"○ source: none, so no events are accepted. {_ADD}")
     for source in snapshot.sources:
@@ -152,6 +154,20 @@ async def _examine_installation(
     tolerances = [kind.clock_tolerance_s for kind in SOURCES if kind.kind in used]
     tolerance_s = min((item for item in tolerances if item is not None), default=TOLERANCE_S)
     await look("clock", lambda: _clock(watch.skew_s, tolerance_s))
+
+
+async def _keys(it: CommandServices) -> str:
+    """Which keys are in use. Values that none of them opens are named by what they belong to."""
+    uses, key = await key_uses(it.store, it.vault), await it.store.sealing_key()
+    counts = dict.fromkeys([key.key_id, *it.vault.key_ids], 0) | uses.counts
+    named = "; ".join(f"{key_id}: {plural(count, 'value')}" for key_id, count in counts.items())
+    if key.older_key_ids:
+        raise NicobarError(
+            "key_rotation_unfinished",
+            f"The key {key.key_id} encrypts new secrets; older keys are still needed. {named}.",
+            "Finish with: nicobar rotate-key",
+        )
+    return f"{key.key_id} encrypts stored secrets. In use: {named}."
 
 
 async def _source(vault: Vault, source: Source) -> str:

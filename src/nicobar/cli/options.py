@@ -25,6 +25,7 @@ from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
+from nicobar.pipeline.configuration import follow_key
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.setting_sources import read_origins, read_settings
 from nicobar.settings import SECRETS, Layers, LogFormat, Settings, description
@@ -203,7 +204,9 @@ class CommandServices:
     @asynccontextmanager
     async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
         """Reads the configuration again to change it."""
-        yield Edit(self, actor, await self.store.snapshot(), self.store.snapshot)
+        snapshot = await self.store.snapshot()
+        follow_key(self.vault, snapshot)
+        yield Edit(self, actor, snapshot, self.store.snapshot)
 
 
 @asynccontextmanager

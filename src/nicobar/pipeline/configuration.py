@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -12,9 +13,10 @@ import msgspec
 from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
-from nicobar.crypto import Vault
+from nicobar.crypto import Vault, sealed_prefix
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
+from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
@@ -58,11 +60,29 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class OpenEndpoint:
-    """An endpoint with its connector and its opened destination."""
+    """An endpoint with its connector and its opened destination. `secret_variables` are for the handler only.
+    `hidden` are their values, which nothing shows; `confidential` are credentials and headers too, which a response
+    may repeat. `secret_headers` are names in lower case.
+    """
 
     endpoint: Endpoint
     connector: Connector
     destination: Destination
+    secret_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret_headers: frozenset[str] = frozenset()
+    hidden: Secrets = NO_SECRETS
+    confidential: Secrets = NO_SECRETS
+
+    def without_secrets(self) -> OpenEndpoint:
+        """The endpoint for code of someone who may not change it: the handler gets masks for secret variables."""
+        return replace(self, secret_variables=dict.fromkeys(self.secret_variables, MASK))
+
+    def shown_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Headers of a request as people may see them. Those that look like credentials are masked elsewhere."""
+        return {
+            name: MASK if name.lower() in self.secret_headers else self.hidden.masked(value)
+            for name, value in headers.items()
+        }
 
 
 def seal_source_secrets(vault: Vault, source_id: str, secrets: Sequence[str]) -> bytes:
@@ -94,6 +114,28 @@ def endpoint_headers(vault: Vault, endpoint: Endpoint) -> dict[str, str]:
     return _opened(vault, endpoint.sealed_headers, f"{endpoint.id}/headers", dict[str, str])
 
 
+def seal_variables(vault: Vault, endpoint_id: str, variables: dict[str, str]) -> bytes:
+    return vault.seal(msgspec.json.encode(variables), f"{endpoint_id}/variables") if variables else b""
+
+
+def endpoint_variables(vault: Vault, endpoint: Endpoint | PutEndpoint) -> dict[str, str]:
+    """The secret variables. Raises StoreUnusable if they were sealed with another key or are malformed."""
+    if not endpoint.sealed_variables:
+        return {}
+    return _opened(vault, endpoint.sealed_variables, f"{endpoint.id}/variables", dict[str, str])
+
+
+def secrets_of(vault: Vault, endpoint: Endpoint) -> tuple[dict[str, str], dict[str, str]]:
+    """Credentials and headers. Raises StoreUnusable if they were sealed with another key or are malformed."""
+    return endpoint_credentials(vault, endpoint), endpoint_headers(vault, endpoint)
+
+
+def follow_key(vault: Vault, snapshot: Snapshot) -> None:
+    """Changes of this configuration are sealed with its key."""
+    if snapshot.key is not None:
+        vault.seal_with(snapshot.key.key_id, names_keys=bool(snapshot.key.replaced_key_ids))
+
+
 def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(vault.unseal(sealed, purpose), type=kind)
@@ -109,9 +151,25 @@ def _opened(vault: Vault, sealed: bytes, purpose: str, kind: type[T]) -> T:
 def open_endpoint(vault: Vault, endpoint: Endpoint) -> OpenEndpoint:
     """Raises NicobarError if the connector, its settings or its credentials cannot be used."""
     kind = connector(endpoint.connector)
-    credentials = endpoint_credentials(vault, endpoint)
-    destination = kind.open(endpoint.settings, credentials, endpoint_headers(vault, endpoint))
-    return OpenEndpoint(endpoint=endpoint, connector=kind, destination=destination)
+    credentials, headers = secrets_of(vault, endpoint)
+    return _opened_endpoint(vault, endpoint, kind.open(endpoint.settings, credentials, headers))
+
+
+def _opened_endpoint(vault: Vault, endpoint: Endpoint, destination: Destination) -> OpenEndpoint:
+    credentials, headers = secrets_of(vault, endpoint)
+    variables = endpoint_variables(vault, endpoint)
+    secret = {name.lower(): value for name, value in headers.items() if name.lower() not in endpoint.public_headers}
+    # The part behind a scheme, such as Bearer, is the secret.
+    sent = [*credentials.values(), *secret.values(), *(value.rpartition(" ")[2] for value in secret.values())]
+    return OpenEndpoint(
+        endpoint=endpoint,
+        connector=connector(endpoint.connector),
+        destination=destination,
+        secret_variables=variables,
+        secret_headers=frozenset(secret),
+        hidden=Secrets(variables),
+        confidential=Secrets(variables, sent),
+    )
 
 
 class Configuration:
@@ -217,6 +275,7 @@ class Configuration:
                 listener()
 
     def _open(self, snapshot: Snapshot) -> None:
+        follow_key(self._vault, snapshot)
         self._sources, self._kinds, self._unusable_sources = {}, {}, {}
         for source in snapshot.sources:
             self._open_source(source)
@@ -372,6 +431,25 @@ class Configuration:
     def _keep_or_open(self, endpoint: Endpoint) -> OpenEndpoint:
         """Keeps the destination, with what it has learned, while its settings are the same."""
         earlier = self._endpoints.get(endpoint.seq)
+        if earlier is not None:
+            endpoint = self._as_sealed_before(earlier.endpoint, endpoint)
         if earlier is not None and is_made_alike(earlier.endpoint, endpoint):
-            return OpenEndpoint(endpoint=endpoint, connector=earlier.connector, destination=earlier.destination)
+            known = (earlier.endpoint.sealed_variables, earlier.endpoint.public_headers)
+            if known == (endpoint.sealed_variables, endpoint.public_headers):
+                return replace(earlier, endpoint=endpoint)
+            return _opened_endpoint(self._vault, endpoint, earlier.destination)
         return open_endpoint(self._vault, endpoint)
+
+    def _as_sealed_before(self, earlier: Endpoint, endpoint: Endpoint) -> Endpoint:
+        """The endpoint with its secrets in the former bytes where they are the same under another key: the bytes tell
+        whether its destination has changed, which would reset its breaker.
+        """
+        if not endpoint.sealed_credentials.startswith(sealed_prefix(self._vault.key_id)):
+            return endpoint
+        same = msgspec.structs.replace(
+            endpoint, sealed_credentials=earlier.sealed_credentials, sealed_headers=earlier.sealed_headers
+        )
+        with suppress(StoreUnusable):
+            if secrets_of(self._vault, same) == secrets_of(self._vault, endpoint):
+                return same
+        return endpoint

@@ -116,7 +116,7 @@ class EndpointChanges:
             action=action.value,
             app_id=endpoint.app_id,
             subject=endpoint.id,
-            detail=why.without_texts().text(),
+            detail=str(why),
         )
 
 

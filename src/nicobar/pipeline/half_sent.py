@@ -6,13 +6,16 @@ lost, or arrive twice.
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+
 import msgspec
 
 from nicobar.connectors import ReadyCall
 from nicobar.logs import log
-from nicobar.model import Call, Customer, Record, Verdict
+from nicobar.model import Call, Customer, Json, Record, Verdict
 from nicobar.pipeline.configuration import OpenEndpoint
-from nicobar.pipeline.transform import Ready, Subject, origin_of
+from nicobar.pipeline.transform import Ready, Subject, masked_verdict, origin_of
 from nicobar.pipeline.work import Work
 from nicobar.store import Claimed
 
@@ -22,7 +25,8 @@ MAX_BYTES = 1024 * 1024
 
 class HalfSent(Record):
     """The calls of an attempt, for the destination at `url`. `calls` are the sent ones, unless each request is signed
-    separately: then `requested` are the handler's calls.
+    separately: then `requested` are the handler's calls. Secret variables are not stored: `mark` marks the places of
+    their values, empty if they have none.
     """
 
     url: str
@@ -33,6 +37,7 @@ class HalfSent(Record):
     requested: tuple[Call, ...]
     verdicts: tuple[Verdict, ...]
     untouched: bool = False
+    mark: str = ""
 
 
 _DECODER = msgspec.msgpack.Decoder(HalfSent)
@@ -48,15 +53,17 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
     # The headers have signatures and secrets, and are created again.
     signed = any(call.headers for call in ready.calls)
     version = target.endpoint.transformation
+    mark = secrets.token_hex(8) if target.hidden else ""
     half_sent = HalfSent(
         url=target.destination.url,
         version=(version.version if version else None) if ready.version is None else ready.version,
         app_uid=subject.app_uid,
         customer=subject.customer,
-        calls=() if signed else ready.calls,
-        requested=ready.requested if signed else (),
+        calls=() if signed else tuple(_call(call, target.hidden.taken_out, mark) for call in ready.calls),
+        requested=tuple(_request(call, target.hidden.taken_out, mark) for call in ready.requested) if signed else (),
         verdicts=ready.verdicts,
         untouched=ready.untouched,
+        mark=mark,
     )
     try:
         content = msgspec.msgpack.encode(half_sent)
@@ -76,12 +83,14 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
         return None
     if half_sent.url != target.destination.url:
         return None
+    half_sent = _with_secrets(target, half_sent)
     calls, verdicts = half_sent.calls, half_sent.verdicts
     if half_sent.requested:
         as_before = msgspec.structs.replace(subject, app_uid=half_sent.app_uid, customer=half_sent.customer)
         origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched)
         prepared = target.destination.prepare(half_sent.requested, origin)
-        calls, verdicts = prepared.calls, prepared.verdicts
+        calls = prepared.calls
+        verdicts = tuple(masked_verdict(target.hidden, verdict) for verdict in prepared.verdicts)
     if not calls:
         return None
     return Ready(
@@ -90,4 +99,34 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
         verdicts=verdicts,
         version=half_sent.version,
         untouched=half_sent.untouched,
+    )
+
+
+def _with_secrets(target: OpenEndpoint, half_sent: HalfSent) -> HalfSent:
+    """The calls with the current values of secret variables; without calls if one of them is gone."""
+    if not half_sent.mark:
+        return half_sent
+    try:
+        return msgspec.structs.replace(
+            half_sent,
+            calls=tuple(_call(call, target.hidden.put_back, half_sent.mark) for call in half_sent.calls),
+            requested=tuple(_request(call, target.hidden.put_back, half_sent.mark) for call in half_sent.requested),
+        )
+    except KeyError:
+        return msgspec.structs.replace(half_sent, calls=(), requested=())
+
+
+def _call(call: ReadyCall, change: Callable[[Json, str], Json], mark: str) -> ReadyCall:
+    if not mark:
+        return call
+    body = str(change(call.body.decode("utf-8", "surrogateescape"), mark)).encode("utf-8", "surrogateescape")
+    return msgspec.structs.replace(call, url=str(change(call.url, mark)), body=body)
+
+
+def _request(call: Call, change: Callable[[Json, str], Json], mark: str) -> Call:
+    if not mark:
+        return call
+    headers = {name: str(change(value, mark)) for name, value in call.headers.items()}
+    return msgspec.structs.replace(
+        call, url=str(change(call.url, mark)), headers=headers, payload=change(call.payload, mark)
     )

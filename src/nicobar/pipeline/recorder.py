@@ -19,6 +19,7 @@ from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
+from nicobar.pipeline.transform import masked_verdict
 from nicobar.pipeline.work import Work
 from nicobar.reasons import Reason
 from nicobar.store import Finished, Queue
@@ -101,6 +102,7 @@ class Recorder:
                 await self._clock.wait(asyncio.Event(), RECORD_AGAIN_MS)
 
     def _attempt(self, target: OpenEndpoint, work: Work, result: Settled, now_ms: int) -> Attempt:
+        verdicts = (*work.ready.verdicts, *work.verdicts) if work.ready else ()
         current, repeated = target.endpoint.transformation, work.ready.version if work.ready else None
         attempt = Attempt(
             id=self._ids.new("atmpt"),
@@ -114,7 +116,7 @@ class Recorder:
             response=work.response,
             response_headers=work.response_headers,
             console=work.ready.console if work.ready else (),
-            verdicts=(*work.ready.verdicts, *work.verdicts) if work.ready else (),
+            verdicts=tuple(masked_verdict(target.hidden, verdict) for verdict in verdicts),
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
         )

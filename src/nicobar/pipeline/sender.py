@@ -21,8 +21,10 @@ from nicobar.connectors import (
     Request,
     Response,
     Transport,
+    is_credential,
 )
 from nicobar.logs import log
+from nicobar.masking import MASK, MIN_CREDENTIAL_CHARS
 from nicobar.metrics import Metrics
 from nicobar.model import BreakerState, DeliveryState, RequestRecord
 from nicobar.pipeline import batching
@@ -61,6 +63,7 @@ class _Item:
 class _Exchange:
     """A request, its response, and the outcome of each call."""
 
+    target: OpenEndpoint
     request: Request
     answer: Response | NoResponse
     outcomes: Sequence[Outcome]
@@ -119,7 +122,8 @@ class Sender:
         answer = await self._transport.send(request)
         self._count(target, answer)
         owners = _owners(items)
-        read = [_masked(outcome, owners) for outcome in target.destination.read(calls, answer)]
+        answered = (_without_secrets(target, outcome) for outcome in target.destination.read(calls, answer))
+        read = [_masked(outcome, owners) for outcome in answered]
         outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
@@ -132,7 +136,7 @@ class Sender:
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
             return [*first, *await self._send(target, _sendable(items[half:], items), gate, deadline_ms)]
-        exchange = _Exchange(request, answer, outcomes, _refused_together(merged, outcomes))
+        exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes))
         if any(exchange.refused):
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
         _note_merged(items, merged)
@@ -252,6 +256,13 @@ def _firsts(items: Sequence[_Item]) -> list[str]:
     return [owner.claimed.message.id for owner in firsts.values()]
 
 
+def _without_secrets(target: OpenEndpoint, outcome: Outcome) -> Outcome:
+    """A response may repeat what was sent, and a reason quotes the response."""
+    if isinstance(outcome, Delivered) or not target.confidential:
+        return outcome
+    return msgspec.structs.replace(outcome, reason=outcome.reason.with_texts(target.confidential.masked))
+
+
 def _masked(outcome: Outcome, owners: Sequence[Work]) -> Outcome:
     """The outcome without the personal data that its reason quotes: the reason is stored with the breaker and the
     endpoint too.
@@ -329,18 +340,20 @@ def _noted(
     own: dict[int, list[bytes]] = {}
     for item in all_items:
         own.setdefault(id(item.owner), []).append(item.call.body)
-    headers = exchange.request.shown_headers
+    headers = exchange.target.shown_headers(exchange.request.shown_headers)
+    confidential = exchange.target.confidential
     response, response_headers = "", {}
     if isinstance(answer, Response):
         # It may quote any of the calls.
-        response, response_headers = _start_of(answer.body), answer.kept_headers
+        response = confidential.masked(_without_echo(exchange))
+        response_headers = confidential.masked_texts(answer.kept_headers)
         for owner in _owners(all_items):
             response = owner.redactor.text(response)
             response_headers = owner.redactor.headers(response_headers)
     for owner in _owners(items):
         calls = own[id(owner)]
         others = len(all_items) - len(calls)
-        owner.requests.append(_recorded_request(exchange.request, headers, calls, others, owner.redactor))
+        owner.requests.append(_recorded_request(exchange, headers, calls, others, owner.redactor))
         if isinstance(answer, Response):
             owner.status = answer.status
             owner.response = response
@@ -353,13 +366,28 @@ def _owners(items: Sequence[_Item]) -> list[Work]:
 
 
 def _recorded_request(
-    request: Request, headers: dict[str, str], calls: Sequence[bytes], others: int, redactor: Redactor
+    exchange: _Exchange, headers: dict[str, str], calls: Sequence[bytes], others: int, redactor: Redactor
 ) -> RequestRecord:
-    """The request as shown in a delivery's attempt: its own calls only, one per line, without personal data."""
+    """The request as shown in a delivery's attempt: its own calls only, one per line, without secrets and personal
+    data.
+    """
+    hidden = exchange.target.hidden
+    bodies = (redactor.text(hidden.masked(call.decode("utf-8", "replace"))) for call in calls)
     return RequestRecord(
-        method=request.method,
-        url=request.url,
+        method=exchange.request.method,
+        url=hidden.masked(exchange.request.url),
         headers=headers,
-        body="\n".join(redactor.text(call.decode("utf-8", "replace")) for call in calls)[:MAX_RECORDED_BODY_CHARS],
+        body="\n".join(bodies)[:MAX_RECORDED_BODY_CHARS],
         others=others,
     )
+
+
+def _without_echo(exchange: _Exchange) -> str:
+    """The beginning of the response, without the credentials that it repeats of the request."""
+    answer = exchange.answer
+    text = _start_of(answer.body) if isinstance(answer, Response) else ""
+    for name, value in exchange.request.headers.items():
+        secret = value.rpartition(" ")[2]
+        if is_credential(name) and len(secret) >= MIN_CREDENTIAL_CHARS:
+            text = text.replace(secret, MASK)
+    return text

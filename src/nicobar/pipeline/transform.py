@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.connectors import Origin, Prepared, ReadyCall
+from nicobar.masking import Secrets
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
@@ -93,7 +94,49 @@ async def transform(
             continue
         result = next(ran)
         transformed.append(_beyond_limits(subject, result) or _check(target, subject, result, now_ms))
-    return transformed
+    return [_without_secrets(target, result) for result in transformed]
+
+
+def _without_secrets(target: OpenEndpoint, result: Transformed) -> Transformed:
+    """What the handler and the check say, without the values of secret variables. The calls keep them."""
+    if not target.hidden:
+        return result
+    console = tuple(map(target.hidden.masked, result.console))
+    verdicts = tuple(masked_verdict(target.hidden, verdict) for verdict in result.verdicts)
+    if isinstance(result, Ready):
+        return msgspec.structs.replace(result, console=console, verdicts=verdicts)
+    why = result.reason.with_texts(target.hidden.masked)
+    return msgspec.structs.replace(result, console=console, verdicts=verdicts, reason=why)
+
+
+def masked_verdict(secrets: Secrets, verdict: Verdict) -> Verdict:
+    return msgspec.structs.replace(verdict, reason=verdict.reason.with_texts(secrets.masked)) if secrets else verdict
+
+
+def shown(target: OpenEndpoint, result: Transformed) -> Transformed:
+    """The result as people may see it: its calls without secret variables and headers. It is not sent."""
+    calls = result.calls if isinstance(result, Ready) else ()
+    requested = tuple(
+        msgspec.structs.replace(
+            call,
+            url=target.hidden.masked(call.url),
+            headers=target.shown_headers(call.headers),
+            payload=target.hidden.masked_json(call.payload),
+        )
+        for call in result.requested
+    )
+    if isinstance(result, Stopped):
+        return msgspec.structs.replace(result, requested=requested)
+    shown_calls = tuple(
+        msgspec.structs.replace(
+            call,
+            url=target.hidden.masked(call.url),
+            headers=target.shown_headers(call.headers),
+            body=target.hidden.masked_bytes(call.body),
+        )
+        for call in calls
+    )
+    return msgspec.structs.replace(result, requested=requested, calls=shown_calls)
 
 
 async def _run(sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[Result]:
@@ -186,7 +229,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         occurred_at_ms=message.occurred_at_ms,
         seed=_seed(subject, endpoint),
         customer_key=subject.customer.key if subject.customer else None,
-        variables=endpoint.variables,
+        variables={**endpoint.variables, **target.secret_variables},
         params=message.params,
         exact=exact_texts(find_rounded(message.body)),
     )

@@ -191,7 +191,7 @@ class SandboxPool:
             self._give_back(child)
         except Interrupted:
             # Its code now counts as slow. An event has no effects, so it can be run again.
-            self._learn(part, run.since_reply_us)
+            self._learn(part, max(run.mean_us, run.since_reply_us))
             await self._children.end(child)
         except TimeoutError:
             self._learn(part, self._bounds.cpu_ms * 1_000)
@@ -341,6 +341,8 @@ class _Run:
             self._timer = loop.call_later(LOOK_MS / 1_000, look)
         try:
             yield
+            if self._interrupted:  # after the last reply had arrived
+                raise Interrupted
         except DEATHS as error:
             if self._interrupted:
                 raise Interrupted from error

@@ -48,6 +48,7 @@ from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.erasure import Erasure
 from nicobar.store.history import History
+from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
 from nicobar.store.queue import (
     NO_SHARES,
@@ -90,6 +91,7 @@ class Store(
     Users,
     Drafts,
     AlertLog,
+    Keys,
     Protocol,
 ):
     """A database with all of these protocols."""

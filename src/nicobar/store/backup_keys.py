@@ -1,22 +1,20 @@
-"""The key that belongs to a backup, and its copy beside the backup's file."""
+"""The keys that belong to a backup, and their copy beside the backup's file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.model import Record
 from nicobar.store.backup import BackupFile
-from nicobar.store.installation import NEW_SUFFIX, find_key, fix_for, read_key_file, sync_directory
+from nicobar.store.installation import NEW_SUFFIX, find_keys, fix_for, read_key_file, write_keys
 
 
 class KeyPlace(Record):
-    """Where the key of this machine is: a file, unless the setting has one."""
+    """Where the keys of this machine are: a file, unless the setting has some."""
 
     path: Path
     setting: str
@@ -25,36 +23,26 @@ class KeyPlace(Record):
     def name(self) -> str:
         return "the setting secret_key" if self.setting else str(self.path)
 
-    def find(self) -> bytes | None:
+    def find(self) -> tuple[bytes, ...]:
         """Raises StoreUnusable for a file without a key."""
-        return find_key(self.path, self.setting)
+        return find_keys(self.path, self.setting)
 
 
 def key_beside(backup: Path) -> Path:
-    """The file of the key of a backup."""
+    """The file of the keys of a backup."""
     return backup.with_name(f"{backup.name}.key")
 
 
-def check_key_of(place: KeyPlace, made: BackupFile) -> bytes | None:
-    """The key of a database that was backed up, None if it is not on this machine."""
-    key = place.find()
-    return key if key is not None and _fits(key, made) else None
+def check_keys_of(place: KeyPlace, made: BackupFile) -> tuple[bytes, ...]:
+    """The keys of a database that was backed up, none if its key is not on this machine."""
+    keys = place.find()
+    return keys if keys and _fits(keys, made) else ()
 
 
-def save_key(key: bytes, target: Path) -> None:
-    """Writes the key with mode 0600, whole or not at all. Raises UserError."""
+def save_keys(keys: Sequence[bytes], target: Path) -> None:
+    """Writes the keys with mode 0600, whole or not at all. Raises UserError."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(key.hex().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).rename(target)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_directory(target.parent)
+        write_keys(target, keys)
     except OSError as error:
         raise UserError(
             "not_writable",
@@ -68,19 +56,19 @@ def key_for_restore(place: KeyPlace, backup: BackupFile) -> Iterator[bool]:
     """Makes sure that this machine has the key of the backup; gives whether it comes from the file beside the backup,
     which is kept only if the block succeeds. Raises StoreUnusable.
     """
-    key = place.find()
-    if key is not None:
-        if not _fits(key, backup):
+    keys = place.find()
+    if keys:
+        if not _fits(keys, backup):
             raise StoreUnusable(
                 "key_foreign",
                 f"The backup {backup.path} belongs to the key {backup.key_id}. The key in {place.name} has the id "
-                f"{Vault(key).key_id}.",
+                f"{', '.join(Vault(*keys).key_ids)}.",
                 f"Put the key of that installation into {place.path}, or set NICOBAR_SECRET_KEY to it.",
             )
         yield False
         return
     saved = read_key_file(key_beside(backup.path))
-    if saved is None or not _fits(saved, backup):
+    if not saved or not _fits(saved, backup):
         raise StoreUnusable(
             "key_missing",
             f"The backup {backup.path} needs the key {backup.key_id or 'of its installation'}. There is no key in "
@@ -89,13 +77,13 @@ def key_for_restore(place: KeyPlace, backup: BackupFile) -> Iterator[bool]:
         )
     # Opening the database puts it in its place.
     new = place.path.with_name(place.path.name + NEW_SUFFIX)
-    save_key(saved, new)
+    save_keys(saved, new)
     try:
         yield True
     finally:
         new.unlink(missing_ok=True)
 
 
-def _fits(key: bytes, backup: BackupFile) -> bool:
+def _fits(keys: Sequence[bytes], backup: BackupFile) -> bool:
     """A database from before key ids names none; opening it finds out."""
-    return backup.key_id is None or Vault(key).key_id == backup.key_id
+    return backup.key_id is None or backup.key_id in Vault(*keys).key_ids

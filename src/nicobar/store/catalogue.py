@@ -79,6 +79,9 @@ class PutEndpoint(Record, tag=True):
     uid: str | None = None
     details: Details = Details()
     retry_after_ms: tuple[int, ...] | None = None
+    sealed_variables: bytes = b""
+    variable_references: dict[str, str] = {}
+    public_headers: tuple[str, ...] = ()
 
 
 class RemoveEndpoint(Record, tag=True):
@@ -261,8 +264,18 @@ def _made_of(item: Endpoint | PutEndpoint) -> tuple[object, ...]:
     return item.connector, item.settings, item.sealed_credentials, item.sealed_headers
 
 
+class SealingKey(Record):
+    """The key that seals, and those that it has replaced, of which `older_key_ids` may still be needed."""
+
+    key_id: str
+    older_key_ids: tuple[str, ...] = ()
+    replaced_key_ids: tuple[str, ...] = ()
+
+
 class Snapshot(Record):
-    """The configuration at one moment. `version` grows with every change."""
+    """The configuration at one moment. `version` grows with every change. `key` is the key of its secrets; None for a
+    database that was never opened with one.
+    """
 
     version: int
     applications: tuple[Application, ...]
@@ -270,6 +283,7 @@ class Snapshot(Record):
     endpoints: tuple[Endpoint, ...]
     event_types: tuple[EventType, ...]
     alert_targets: tuple[AlertTarget, ...] = ()
+    key: SealingKey | None = None
 
 
 class Catalogue(Protocol):

@@ -22,6 +22,7 @@ ONE_SIDED = frozenset({"event_ids"})
 # those it refers to.
 TOGETHER = (
     "installation",
+    "replaced_keys",
     "catalogue",
     "applications",
     "sources",

@@ -1,5 +1,5 @@
-"""Which key belongs to which database. A key is created together with its database and never replaced: without it the
-stored secrets cannot be read.
+"""Which keys belong to which database. A key is created together with its database: without it the stored secrets
+cannot be read. It is replaced by `use_cases/key_rotation.py` only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from nicobar.crypto import Vault, new_key, read_key
+from nicobar.crypto import MAX_KEYS, Vault, new_key, read_keys
 from nicobar.errors import StoreMoving, StoreUnusable
 from nicobar.ids import IdFactory
 from nicobar.model import Record
@@ -36,10 +36,19 @@ NEW_SUFFIX = ".new"
 
 
 class Installation(Record):
-    """What a database stores about itself. `key_id` names the key of its secrets."""
+    """What a database stores about itself. `key_id` names the key of its secrets, `replaced_key_ids` those that it
+    has replaced, of which `older_key_ids` may still be needed.
+    """
 
     id: str
     key_id: str
+    older_key_ids: tuple[str, ...] = ()
+    replaced_key_ids: tuple[str, ...] = ()
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys that a process needs."""
+        return (self.key_id, *self.older_key_ids)
 
 
 class Sealed(Record):
@@ -69,45 +78,48 @@ class KeyHolder:
 
     def check_missing(self) -> None:
         """For a database that is missing or empty, before it is touched: raises StoreUnusable if there is a key."""
-        if self._known_key() is not None:
+        if self._known_keys():
             self._check_new()
 
     def bind(
         self, known: Installation | None, *, is_new: bool, sealed: Sequence[Sealed], may_create: bool
     ) -> Installation:
         """The installation that the database is to store. `known` is what it stores already, `is_new` says that it
-        had no tables, `sealed` are its secrets. Raises StoreUnusable where the key is missing or another one.
+        had no tables, `sealed` are its secrets. Raises StoreUnusable where a key is missing or another one.
         """
-        key = self._known_key()
-        if key is not None and is_new:
+        keys = self._known_keys()
+        if keys and is_new:
             self._check_new()
-        if key is None:
-            key = read_key_file(self._new_path)
-            if key is not None and not _fits(Vault(key), known, sealed):
-                key = None
-        elif not _fits(Vault(key), known, sealed):
-            raise self._foreign(Vault(key), known)
-        if key is None:
+        if not keys:
+            keys = read_key_file(self._new_path)
+            if keys and _sealing_key(Vault(*keys), known, sealed) is None:
+                keys = ()
+        elif _sealing_key(Vault(*keys), known, sealed) is None:
+            raise self._foreign(Vault(*keys), known)
+        if not keys:
             if known is not None or sealed:
                 raise self._missing()
             if not may_create:
                 raise self._none()
-            key = self._create()
-        self._vault = Vault(key)
-        return known or Installation(id=IdFactory(lambda: self._now_ms).new("inst"), key_id=self._vault.key_id)
+            keys = (self._create(),)
+        vault = Vault(*keys)
+        sealing = _sealing_key(vault, known, sealed) or vault.key_id
+        vault.seal_with(sealing, names_keys=known is not None and bool(known.replaced_key_ids))
+        self._vault = vault
+        return known or Installation(id=IdFactory(lambda: self._now_ms).new("inst"), key_id=sealing)
 
     def settle(self) -> Vault:
-        """The key, once the database that knows it is on disk."""
+        """The keys, once the database that knows them is on disk."""
         if self._vault is None:
             raise StoreUnusable("key_unknown", "The database was opened without its key.", "Report this as a bug.")
-        if self._known_key() is None:
+        if not self._known_keys():
             with self._creating():
                 self._new_path.rename(self._key_path)
                 sync_directory(self._key_path.parent)
         return self._vault
 
-    def _known_key(self) -> bytes | None:
-        return find_key(self._key_path, self._secret_key)
+    def _known_keys(self) -> tuple[bytes, ...]:
+        return find_keys(self._key_path, self._secret_key)
 
     def _check_new(self) -> None:
         if not self._new_installation:
@@ -141,7 +153,16 @@ class KeyHolder:
         )
 
     def _foreign(self, vault: Vault, known: Installation | None) -> StoreUnusable:
-        ids = f" It has the id {vault.key_id}; the database needs {known.key_id}." if known else ""
+        ids = ""
+        if known is not None:
+            missing = ", ".join(key_id for key_id in known.key_ids if key_id not in vault.key_ids)
+            ids = f" It has the id {', '.join(vault.key_ids)}; the database needs {missing}."
+        if known is not None and known.key_id in vault.key_ids:
+            return StoreUnusable(
+                "key_foreign",
+                f"Some secrets of the database {self._database} are still encrypted with an older key.{ids}",
+                f"Put the older key back, before the current one, into {self._where}, and run `nicobar rotate-key`.",
+            )
         return StoreUnusable(
             "key_foreign",
             f"The key in {self._where} is not the key of the database {self._database}.{ids}",
@@ -153,17 +174,7 @@ class KeyHolder:
         """A new key, whole and on disk before anybody can see it."""
         key = new_key()
         with self._creating():
-            handle, name = tempfile.mkstemp(prefix=f"{self._new_path.name}.", dir=self._key_path.parent)  # 0600
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(key.hex().encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).rename(self._new_path)
-            except OSError:
-                Path(name).unlink()
-                raise
-            sync_directory(self._key_path.parent)
+            write_keys(self._new_path, [key])
         return key
 
     @contextlib.contextmanager
@@ -182,12 +193,23 @@ def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -
     """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
     Raises StoreUnusable.
     """
-    row = session.row("installation")
-    known = None if row is None else Installation(id=row[0], key_id=row[1])
+    known = read_installation(session)
     sealed = [] if known else [Sealed(purpose=row[0], content=row[1]) for row in session.rows("sealed")]
     bound = keys.bind(known, is_new=is_new, sealed=sealed, may_create=may_create)
     if known is None:
         session.run("add_installation", {"id": bound.id, "key_id": bound.key_id})
+
+
+def read_installation(session: Session) -> Installation | None:
+    """None for a database from before key ids."""
+    row = session.row("installation")
+    if row is None:
+        return None
+    replaced = session.rows("replaced_keys")
+    older = tuple(key_id for key_id, _, unused_since_ms in replaced if unused_since_ms is None)
+    return Installation(
+        id=row[0], key_id=row[1], older_key_ids=older, replaced_key_ids=tuple(key_id for key_id, *_ in replaced)
+    )
 
 
 def check_not_moved(session: Session, planned: Plan) -> None:
@@ -239,9 +261,9 @@ def new_application(now_ms: int) -> dict[str, str]:
     return {"id": IdFactory(lambda: now_ms).new("app"), "uid": DEFAULT_APPLICATION}
 
 
-def find_key(key_path: Path, secret_key: str) -> bytes | None:
-    """The key of this machine, None where there is none. Raises StoreUnusable for a file without a key."""
-    return read_key(secret_key) if secret_key else read_key_file(key_path)
+def find_keys(key_path: Path, secret_key: str) -> tuple[bytes, ...]:
+    """The keys of this machine. Raises StoreUnusable for a file without a key."""
+    return read_keys(secret_key) if secret_key else read_key_file(key_path)
 
 
 @contextlib.contextmanager
@@ -309,25 +331,24 @@ def fix_for(error: OSError, otherwise: str) -> str:
     return otherwise
 
 
-def _fits(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) -> bool:
-    """Whether it is the key that the database names. One from before key ids names none: then the key fits where it
-    opens any of the secrets, or there are none.
+def _sealing_key(vault: Vault, known: Installation | None, sealed: Sequence[Sealed]) -> str | None:
+    """The key that the database names, None where the vault lacks one that it needs. A database from before key ids
+    names none: then it is the key that opens any of the secrets, or the first if there are none.
     """
     if known is not None:
-        return known.key_id == vault.key_id
+        return known.key_id if set(known.key_ids) <= set(vault.key_ids) else None
     for item in sealed:
         with contextlib.suppress(StoreUnusable):
-            vault.unseal(item.content, item.purpose)
-            return True
-    return not sealed
+            return vault.key_of(item.content, item.purpose)
+    return None if sealed else vault.key_id
 
 
-def read_key_file(path: Path) -> bytes | None:
-    """The key in the file, None where there is no file. Raises StoreUnusable for a file without a key."""
+def read_key_file(path: Path) -> tuple[bytes, ...]:
+    """The keys in the file, none where there is no file. Raises StoreUnusable for a file without a key."""
     try:
         text = path.read_text("ascii").strip()
     except FileNotFoundError:
-        return None
+        return ()
     except OSError as error:
         raise StoreUnusable(
             "key_file_unusable",
@@ -336,14 +357,30 @@ def read_key_file(path: Path) -> bytes | None:
         ) from error
     except UnicodeDecodeError:
         text = ""
-    key = read_key(text)
-    if key is None:
+    keys = read_keys(text)
+    if not keys:
         raise StoreUnusable(
             "key_file_unusable",
-            f"The key file {path} does not hold a key: 64 hexadecimal digits.",
+            f"The key file {path} does not hold a key: 64 hexadecimal digits, or one key on each of at most "
+            f"{MAX_KEYS} lines.",
             "Restore the file that belongs to this database; without it the stored secrets cannot be read.",
         )
-    return key
+    return keys
+
+
+def write_keys(path: Path, keys: Sequence[bytes]) -> None:
+    """Writes a key file with mode 0600, whole or not at all. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write("\n".join(key.hex() for key in keys).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).rename(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -67,6 +67,8 @@ HeaderName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9!#$%&'*+\-.^_`|~]+$", max_
 HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=MAX_HEADER_VALUE_CHARS)]
 VariableName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 VariableValue = Annotated[str, Meta(max_length=MAX_VARIABLE_CHARS)]
+SecretVariableValue = Annotated[str, Meta(min_length=1, max_length=MAX_VARIABLE_CHARS)]
+SecretVariables = Annotated[dict[VariableName, SecretVariableValue], Meta(max_length=MAX_VARIABLES)]
 Variables = Annotated[dict[VariableName, VariableValue], Meta(max_length=MAX_VARIABLES)]
 SourceName = Annotated[str, Meta(min_length=MIN_SOURCE_NAME_CHARS, max_length=MAX_NAME_CHARS, examples=["shop-live"])]
 SourceUid = Annotated[
@@ -139,10 +141,10 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
                 "Shorten it.",
                 max_setting_chars=MAX_SETTING_CHARS,
             )
-        case "variables":
+        case "variables" | "secret_variables":
             return UserError(
                 "variables_invalid",
-                "A variable is too long, or there are more than %(max_variables)s variables.",
+                "A variable is too long, a secret one is empty, or there are more than %(max_variables)s variables.",
                 "Names can have up to %(max_name_chars)s characters, values up to %(max_variable_chars)s.",
                 max_variables=MAX_VARIABLES,
                 max_name_chars=MAX_NAME_CHARS,

@@ -15,7 +15,7 @@ from nicobar.audit import AuditAction
 from nicobar.connectors.registry import connector
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
 from nicobar.model import Endpoint, EventType, Record, Setting, Source
-from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.pipeline.configuration import endpoint_credentials, endpoint_variables
 from nicobar.retry_schedule import read_delays
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, PutEventType, Snapshot, ends_pause
@@ -44,7 +44,7 @@ class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`handler` is a path relative to the file."""
+    """`handler` is a path relative to the file. A variable that comes from the environment is secret."""
 
     name: str
     connector: str
@@ -55,7 +55,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_schedule: tuple[str, ...] | None = None
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
-    variables: dict[str, str] = {}
+    variables: dict[str, str | Reference] = {}
 
 
 class EventTypeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,16 +245,21 @@ class Planner:
             name: self._secret(reference, f"endpoint {entry.name}, {name}")
             for name, reference in entry.credentials.items()
         }
+        variables = {
+            name: self._secret(value, f"endpoint {entry.name}, variable {name}")
+            for name, value in entry.variables.items()
+            if isinstance(value, Reference)
+        }
         code = self._handler(entry)
         running = stored.transformation.code if stored and stored.transformation else None
         if code is not None and code != running:
             await self._check_handler(entry, code)
         if stored is None:
-            spec = _spec(entry, credentials, code)
+            spec = _spec(entry, credentials, variables, code)
             _, act = endpoints.creation(self._services, self._snapshot, self._app_id, spec)
             self._add(f"endpoint {entry.name}: added", act)
             return
-        patch = _patch(entry, credentials, self._stored(stored))
+        patch = _patch(entry, credentials, variables, self._stored(stored), self._stored_variables(stored))
         put, acts = endpoints.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             resumed = ", resumed" if ends_pause(stored, put) else ""
@@ -274,6 +279,13 @@ class Planner:
         """The names of the stored credentials. None if they are sealed with a lost key: setting them is the cure."""
         try:
             return set(endpoint_credentials(self._services.vault, endpoint))
+        except StoreUnusable:
+            return set()
+
+    def _stored_variables(self, endpoint: Endpoint) -> set[str]:
+        """The names of the stored secret variables, as `_stored`."""
+        try:
+            return set(endpoint_variables(self._services.vault, endpoint))
         except StoreUnusable:
             return set()
 
@@ -312,7 +324,9 @@ class Planner:
             )
 
 
-def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None) -> EndpointSpec:
+def _spec(
+    entry: EndpointEntry, credentials: Mapping[str, str], variables: Mapping[str, str], code: str | None
+) -> EndpointSpec:
     return EndpointSpec(
         connector=entry.connector,
         name=entry.name,
@@ -320,7 +334,9 @@ def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None
         credentials=dict(credentials),
         references={name: reference.env for name, reference in entry.credentials.items()},
         event_types=entry.event_types,
-        variables=entry.variables,
+        variables=_plain_variables(entry),
+        secret_variables=dict(variables),
+        variable_references=_variable_references(entry),
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
         retry_after_ms=_delays(entry.retry_schedule),
@@ -328,7 +344,21 @@ def _spec(entry: EndpointEntry, credentials: Mapping[str, str], code: str | None
     )
 
 
-def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collection[str]) -> EndpointPatch:
+def _plain_variables(entry: EndpointEntry) -> dict[str, str]:
+    return {name: value for name, value in entry.variables.items() if isinstance(value, str)}
+
+
+def _variable_references(entry: EndpointEntry) -> dict[str, str]:
+    return {name: value.env for name, value in entry.variables.items() if isinstance(value, Reference)}
+
+
+def _patch(
+    entry: EndpointEntry,
+    credentials: Mapping[str, str],
+    variables: Mapping[str, str],
+    stored: Collection[str],
+    stored_variables: Collection[str],
+) -> EndpointPatch:
     """What the file has no words for, and a generated signing secret, stays."""
     signing = {field.name for field in connector(entry.connector).fields if field.signs}
     removed = dict.fromkeys(name for name in stored if name not in credentials and name not in signing)
@@ -338,7 +368,9 @@ def _patch(entry: EndpointEntry, credentials: Mapping[str, str], stored: Collect
         credentials={**removed, **credentials},
         references={name: reference.env for name, reference in entry.credentials.items()},
         event_types=entry.event_types,
-        variables=entry.variables,
+        variables=_plain_variables(entry),
+        secret_variables=dict.fromkeys(name for name in stored_variables if name not in variables) | dict(variables),
+        variable_references=_variable_references(entry),
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
         retry_after_ms=_delays(entry.retry_schedule),

@@ -10,15 +10,17 @@ import tomli_w
 
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
+from nicobar.crypto import Vault
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Json
+from nicobar.pipeline.configuration import endpoint_variables
 from nicobar.retry_schedule import delay_text
 from nicobar.store import Snapshot
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.config_file_targets import written_target
 
 
-def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]:
+def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]:
     """Writes the file of the default application and its handlers; returns their paths. Secrets are named, never
     written; one that was not read from an environment variable gets a variable's name.
 
@@ -40,7 +42,7 @@ def write_document(snapshot: Snapshot, path: Path, *, force: bool) -> list[Path]
             "retry_schedule": _schedule(endpoint.retry_after_ms),
             "settings": dict(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
-            "variables": dict(endpoint.variables),
+            "variables": {**endpoint.variables, **_secret_variables(vault, endpoint)},
         }
         entries.append(
             {
@@ -94,6 +96,14 @@ def _credentials(endpoint: Endpoint) -> dict[str, str]:
     ]
     named = {secret.name: _variable(endpoint.name, secret.name) for secret in secrets}
     return named | endpoint.credential_references
+
+
+def _secret_variables(vault: Vault, endpoint: Endpoint) -> dict[str, Json]:
+    """Secret variables, by the environment variables of their values."""
+    return {
+        name: {"env": endpoint.variable_references.get(name, _variable(endpoint.name, name))}
+        for name in endpoint_variables(vault, endpoint)
+    }
 
 
 def _variable(*parts: str) -> str:

@@ -37,13 +37,20 @@ def check_stored(
     *,
     credentials: Collection[str] = (),
     headers: Collection[str] = (),
+    variables: Collection[str] = (),
+    kind_before: str | None = None,
 ) -> None:
-    """Raises UserError if stored credentials or headers (given by name) would be sent to a host that they were not
-    entered for. A signing secret may stay: it is never sent, and anyone with access to the URL may read it.
+    """Raises UserError if stored credentials, headers or secret variables (given by name) would be sent to a host
+    that they were not entered for. A signing secret may stay: it is never sent, and anyone with access to the URL may
+    read it. `kind_before` is the connector of the settings `before`, the same one by default.
     """
-    of_kind = connector(kind)
-    old, new = of_kind.credentials_host(before), of_kind.credentials_host(settings)
-    names = [*sent_secrets(kind, credentials), *(f"header {name}" for name in headers)]
+    old = connector(kind_before or kind).credentials_host(before)
+    new = connector(kind).credentials_host(settings)
+    names = [
+        *sent_secrets(kind, credentials),
+        *(f"header {name}" for name in headers),
+        *(f"variable {name}" for name in variables),
+    ]
     if old != new and names:
         raise UserError(
             "credentials_host_changed",

@@ -30,7 +30,7 @@ from nicobar.model import (
     Verdict,
 )
 from nicobar.pipeline.configuration import OpenEndpoint
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
 from nicobar.sources import SourceKind
@@ -47,7 +47,7 @@ _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
 class DryRun(Record):
-    """One event and its outcome."""
+    """One event and its outcome, as people may see it."""
 
     subject: Subject
     result: Transformed
@@ -275,7 +275,7 @@ def unpublished(code: str) -> Transformation:
 async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
     """Runs the handler on one event. Raises SandboxError."""
     (result,) = await transform(sandbox, at, [subject], now_ms)
-    return DryRun(subject=subject, result=result)
+    return DryRun(subject=subject, result=shown(at, result))
 
 
 async def run_samples(
@@ -289,7 +289,9 @@ async def run_samples(
     while len(dry_runs) < len(subjects) and steady_ms() < until_ms:
         turn = subjects[len(dry_runs) : len(dry_runs) + events]
         results = await transform(sandbox, at, turn, now_ms)
-        dry_runs += [DryRun(subject=subject, result=result) for subject, result in zip(turn, results, strict=True)]
+        dry_runs += [
+            DryRun(subject=subject, result=shown(at, result)) for subject, result in zip(turn, results, strict=True)
+        ]
         events = min(2 * events, TURN_EVENTS)
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
     return Findings(

@@ -14,7 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.subscriptions import wants
-from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, transform
+from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, shown, transform
 from nicobar.reasons import Reason
 from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
@@ -116,7 +116,7 @@ async def run_messages(
         ]
         transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
         results += [
-            compare(message, result, attempt, services.configuration.redactor(message))
+            compare(message, shown(target, result), attempt, services.configuration.redactor(message))
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
         ]
     return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))

@@ -14,7 +14,7 @@ from nicobar.connectors.signing_secrets import SignatureScheme, new_secret
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
 from nicobar.model import Details, Endpoint, Record
-from nicobar.pipeline.configuration import endpoint_credentials, endpoint_headers, seal_credentials, seal_headers
+from nicobar.pipeline.configuration import seal_credentials, seal_headers, seal_variables, secrets_of
 from nicobar.store import PutEndpoint
 from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
@@ -28,12 +28,16 @@ from nicobar.use_cases.bounds import (
     HeaderValue,
     MessagesPerS,
     Metadata,
+    SecretVariables,
+    SecretVariableValue,
     Settings,
     Uid,
+    VariableName,
     Variables,
     out_of_bounds,
 )
 from nicobar.use_cases.destination_check import check_stored
+from nicobar.use_cases.endpoint_secrets import check_variables, checked_public, kept_variables, with_variables
 
 EventTypes = Annotated[tuple[EventTypeName, ...], Meta(max_length=MAX_EVENT_TYPES)]
 Channels = Annotated[tuple[Channel, ...], Meta(max_length=MAX_CHANNELS)]
@@ -42,8 +46,9 @@ Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 
 class EndpointSpec(Record):
     """The specification of a new endpoint. `name` defaults to the uid or the id. `references` names the
-    environment variables that credentials came from. `code` is the transformation's; None for none, and by default
-    the connector's default code. A required secret that only signs is generated where none is given, for `signature`.
+    environment variables that credentials came from, `variable_references` those of secret variables. `code` is the
+    transformation's; None for none, and by default the connector's default code. A required secret that only signs is
+    generated where none is given, for `signature`.
     """
 
     connector: str
@@ -57,7 +62,10 @@ class EndpointSpec(Record):
     event_types: EventTypes = ()
     channels: Channels = ()
     variables: Variables = {}
+    secret_variables: SecretVariables = {}
+    variable_references: dict[str, str] = {}
     headers: Headers = {}
+    public_headers: tuple[str, ...] = ()
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
     retry_after_ms: tuple[int, ...] | None = None
@@ -66,8 +74,9 @@ class EndpointSpec(Record):
 
 
 class EndpointPatch(Record):
-    """Changes of an endpoint; unset fields stay. `settings` replace all settings. `credentials` and `headers` that
-    are not named stay, and None removes one. Another connector removes all settings and credentials.
+    """Changes of an endpoint; unset fields stay. `settings`, `variables` and `public_headers` replace all.
+    `credentials`, `headers` and `secret_variables` that are not named stay, and None removes one. Another connector
+    removes all settings and credentials.
     """
 
     connector: str | UnsetType = UNSET
@@ -81,15 +90,24 @@ class EndpointPatch(Record):
     event_types: EventTypes | UnsetType = UNSET
     channels: Channels | UnsetType = UNSET
     variables: Variables | UnsetType = UNSET
+    secret_variables: dict[VariableName, SecretVariableValue | None] | UnsetType = UNSET
+    variable_references: dict[str, str] | UnsetType = UNSET
     headers: dict[HeaderName, HeaderValue | None] | UnsetType = UNSET
+    public_headers: tuple[str, ...] | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
     max_messages_per_s: MessagesPerS | UnsetType | None = UNSET
     retry_after_ms: tuple[int, ...] | UnsetType | None = UNSET
 
     @property
     def connects(self) -> bool:
-        """Whether it changes how the destination is reached."""
-        return any(value is not UNSET for value in (self.connector, self.settings, self.credentials, self.headers))
+        """Whether it changes how the destination is reached, or what is known of its secrets."""
+        changes = (self.connector, self.settings, self.credentials, self.headers, self.public_headers)
+        return any(value is not UNSET for value in changes)
+
+    @property
+    def changes_variables(self) -> bool:
+        changes = (self.variables, self.secret_variables, self.variable_references)
+        return any(value is not UNSET for value in changes)
 
 
 def unchanged(endpoint: Endpoint) -> PutEndpoint:
@@ -101,6 +119,7 @@ def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, 
     """The endpoint of a spec. Raises UserError for settings or credentials that its connector rejects."""
     credentials = _with_signing_secrets(spec.connector, spec.credentials, spec.signature)
     connector(spec.connector).open(spec.settings, credentials, spec.headers)
+    check_variables(spec.variables, spec.secret_variables)
     return PutEndpoint(
         id=endpoint_id,
         app_id=app_id,
@@ -112,7 +131,10 @@ def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, 
         event_types=_distinct(spec.event_types),
         channels=_distinct(spec.channels),
         variables=dict(spec.variables),
+        sealed_variables=seal_variables(vault, endpoint_id, dict(spec.secret_variables)),
+        variable_references=dict(spec.variable_references),
         sealed_headers=seal_headers(vault, endpoint_id, dict(spec.headers)),
+        public_headers=checked_public(spec.public_headers, spec.headers),
         disabled=spec.disabled,
         max_messages_per_s=spec.max_messages_per_s,
         retry_after_ms=spec.retry_after_ms,
@@ -137,7 +159,6 @@ def changed(endpoint: Endpoint, patch: EndpointPatch, *, vault: Vault, now_ms: i
             "uid",
             "event_types",
             "channels",
-            "variables",
             "disabled",
             "max_messages_per_s",
             "retry_after_ms",
@@ -152,6 +173,14 @@ def changed(endpoint: Endpoint, patch: EndpointPatch, *, vault: Vault, now_ms: i
     after = msgspec.structs.replace(before, **fields, details=msgspec.structs.replace(before.details, **about))
     if patch.connects:
         after = _connected(endpoint, after, patch, vault)
+    if patch.changes_variables:
+        after = with_variables(
+            after,
+            vault,
+            variables=patch.variables,
+            secret=patch.secret_variables,
+            references=patch.variable_references,
+        )
     if after == before:
         return before
     return msgspec.structs.replace(after, details=msgspec.structs.replace(after.details, updated_at_ms=now_ms))
@@ -168,8 +197,15 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
     kept = {name: value for name, value in stored.items() if name not in given} if stays else {}
     named = {name.lower() for name in given_headers}
     kept_headers = {name: value for name, value in stored_headers.items() if name.lower() not in named}
-    if stays:
-        check_stored(kind, settings, endpoint.settings, credentials=kept, headers=kept_headers)
+    check_stored(
+        kind,
+        settings,
+        endpoint.settings,
+        credentials=kept,
+        headers=kept_headers if stays else (),
+        variables=kept_variables(after, vault, patch.secret_variables),
+        kind_before=endpoint.connector,
+    )
     credentials = _with_signing_secrets(kind, kept | _present(given))
     headers = kept_headers | _present(given_headers)
     if given_headers and len(headers) > MAX_HEADERS:
@@ -185,6 +221,8 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
             seal_credentials(vault, endpoint.id, credentials),
             seal_headers(vault, endpoint.id, headers),
         )
+    public = endpoint.public_headers if patch.public_headers is UNSET else patch.public_headers
+    revealed = set(public) - set(endpoint.public_headers)
     references = _references(endpoint, patch, given) if stays or patch.references is not UNSET else {}
     return msgspec.structs.replace(
         after,
@@ -192,6 +230,7 @@ def _connected(endpoint: Endpoint, after: PutEndpoint, patch: EndpointPatch, vau
         settings=dict(settings),
         sealed_credentials=sealed[0],
         sealed_headers=sealed[1],
+        public_headers=checked_public(public, headers, kept=revealed & _in_lower_case(kept_headers).keys()),
         credential_references=references,
     )
 
@@ -208,7 +247,7 @@ def _stored(vault: Vault, endpoint: Endpoint, *, may_be_lost: bool) -> tuple[dic
     the cure; else raises StoreUnusable.
     """
     try:
-        return endpoint_credentials(vault, endpoint), endpoint_headers(vault, endpoint)
+        return secrets_of(vault, endpoint)
     except StoreUnusable:
         if not may_be_lost:
             raise

@@ -110,9 +110,13 @@ async def update(edit: Edit, endpoint: Endpoint, patch: EndpointPatch) -> Endpoi
     return endpoint_of_id(after, endpoint.id)
 
 
-async def set_headers(edit: Edit, endpoint: Endpoint, headers: Mapping[str, str | None]) -> None:
-    """Sets headers of each request to an endpoint; None removes one. Raises UserError."""
-    patch = EndpointPatch(headers=dict(headers))
+async def set_headers(
+    edit: Edit, endpoint: Endpoint, headers: Mapping[str, str | None], public: Sequence[str] | None = None
+) -> None:
+    """Sets headers of each request to an endpoint; None removes one. All are secret but the `public` ones, which stay
+    the same by default. Raises UserError.
+    """
+    patch = EndpointPatch(headers=dict(headers), public_headers=UNSET if public is None else tuple(public))
     put, acts = update_acts(edit.services, edit.snapshot, endpoint, patch)
     if acts:
         await edit.commit(AuditAction.ENDPOINT_SET_HEADERS, endpoint.id, put, app_id=endpoint.app_id)

@@ -12,6 +12,8 @@ from nicobar.store.erasure import KeptBackup, Place
 
 MAX_VALUES = 500
 MAX_NAMED_MESSAGES = 20
+# Each waits for readers for a moment.
+CLEAR_TRIES = 20
 # Shorter ones stand in too much that is about nobody.
 MIN_VALUE_CHARS = 6
 
@@ -89,7 +91,7 @@ async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: i
     if tables:
         without_customer = await store.hide_values(app_id, forms, now_ms=now_ms)
         tables = await store.tables_with(forms)
-    await store.clear_log()
+    await _clear_log(store)
     files = await _files(store, forms) if not tables else None
     named = any(place.name == "messages" for place in tables)
     return Report(
@@ -102,13 +104,20 @@ async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: i
     )
 
 
+async def _clear_log(store: Store) -> None:
+    """A reader may prevent it for a moment; where one does for longer, the report names the log."""
+    for _ in range(CLEAR_TRIES):
+        if await store.clear_log():
+            return
+
+
 async def _files(store: Store, forms: list[str]) -> tuple[Place, ...] | None:
     """The files that have one of the values where no row has one: in unused parts of pages."""
     files = await store.files_with(forms)
     if not files:
         return files
     if await store.rewrite():
-        await store.clear_log()
+        await _clear_log(store)
         files = await store.files_with(forms)
     if files and await store.tables_with(forms, exactly=False):
         return None  # The bytes in a file do not tell where a value ends.

@@ -27,7 +27,7 @@ class VerificationKeys:
     def __init__(self, found: Sequence[Mapping[str, Any]]) -> None:
         keys: list[Key] = []
         for item in found[:MAX_KEYS]:
-            if item.get("kty") not in _PUBLIC_KEY_TYPES or item.get("use", "sig") != "sig":
+            if str(item.get("kty")) not in _PUBLIC_KEY_TYPES or item.get("use", "sig") != "sig":
                 continue
             try:
                 keys.append(JWKRegistry.import_key(dict(item)))

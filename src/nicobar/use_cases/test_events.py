@@ -15,7 +15,6 @@ import msgspec
 from nicobar.audit import AuditAction
 from nicobar.connectors import (
     Delivered,
-    Destination,
     NoResponse,
     Outcome,
     ReadyCall,
@@ -29,12 +28,12 @@ from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
-from nicobar.pipeline.transform import Ready, Subject
+from nicobar.pipeline.transform import Ready, Subject, transform
 from nicobar.reasons import Reason
 from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
-from nicobar.use_cases.dry_run import run_event
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+from nicobar.use_cases.sealed_answers import answer_purpose, test_owner
 
 MAX_SHOWN_BODY_CHARS = 65_536
 MAX_SHOWN_RESPONSE_CHARS = 4_096
@@ -99,7 +98,7 @@ async def send_test_event(
     """Sends what the handler returns for an event, once for each `test_id` over all processes. Raises
     UserError if there is nothing to send, and SandboxError; then it may be called again.
     """
-    owner = _owner(target.subject_id)
+    owner = test_owner(target.subject_id)
     now_ms = services.clock.now_ms()
     if await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS) is not None:
         return
@@ -108,7 +107,7 @@ async def send_test_event(
     except NicobarError:
         await services.store.drop_answer(owner, test_id)
         raise
-    body = services.vault.seal(msgspec.json.encode(event), f"{owner}/{test_id}")
+    body = services.vault.seal(msgspec.json.encode(event), answer_purpose(owner, test_id, ""))
     await services.store.keep_answer(owner, test_id, status=HTTPStatus.OK, body=body)
 
 
@@ -116,7 +115,7 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     """The result of a test event; waits while it is being sent. Raises Refusal 404 for an unknown one, 409 where it
     is not finished after MAX_WAIT_MS.
     """
-    owner = _owner(subject_id)
+    owner = test_owner(subject_id)
     for _ in range(MAX_WAIT_MS // POLL_MS):
         kept = await services.store.answer(owner, test_id)
         if kept is None:
@@ -124,7 +123,7 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
                 404, "not_found", "Test event %(id)s not found.", "Results are kept for 12 hours.", id=test_id
             )
         if kept.status:
-            body = services.vault.unseal(kept.body, f"{owner}/{test_id}")
+            body = services.vault.unseal(kept.body, answer_purpose(owner, test_id, ""))
             return msgspec.json.decode(body, type=SentTestEvent)
         await asyncio.sleep(POLL_MS / 1000)
     raise Refusal(
@@ -135,18 +134,13 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     )
 
 
-def _owner(subject_id: str) -> str:
-    """Results are kept like the answers to idempotent requests."""
-    return f"test/{subject_id}"
-
-
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
-    dry_run = await run_event(services.sandbox, target.opened, subject, services.clock.now_ms())
-    if not isinstance(dry_run.result, Ready):
+    (result,) = await transform(services.sandbox, target.opened, [subject], services.clock.now_ms())
+    if not isinstance(result, Ready):
         raise UserError(
             "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."
         )
-    calls = dry_run.result.calls
+    calls = result.calls
     event_type = subject.message.event_type
 
     async def note(edit: Edit) -> None:
@@ -154,30 +148,35 @@ async def _send(services: TestEventServices, actor: Actor, target: TestTarget, s
         await edit.commit(AuditAction.ENDPOINT_SEND_TEST, target.subject_id, app_id=target.app_id, detail=detail)
 
     await edited(services, actor, note)
-    sent = await send_calls(services.transport, target.opened.destination, calls, target.secrets)
+    sent = await send_calls(services.transport, target.opened, calls, target.secrets)
     redactor = services.configuration.redactor(subject.message)
     sent = tuple(_masked(item, redactor) for item in sent)
     return SentTestEvent(event_type=event_type, sent=sent, calls=len(calls), at_ms=services.clock.now_ms())
 
 
 async def send_calls(
-    transport: Transport, destination: Destination, calls: Sequence[ReadyCall], secrets: Sequence[str] = ()
+    transport: Transport, target: OpenEndpoint, calls: Sequence[ReadyCall], secrets: Sequence[str] = ()
 ) -> tuple[Sent, ...]:
     """Sends the calls in order until one is not accepted. `secrets` are masked wherever a response repeats them."""
     sent: list[Sent] = []
+    destination = target.destination
     for start, end in batching.requests(calls, destination.batch_bounds):
         part = calls[start:end]
         request = destination.pack(part)
         answer = await transport.send(request)
         outcomes = destination.read(part, answer)
-        sent.append(_sent(request, answer, outcomes, secrets))
+        sent.append(_sent(target, request, answer, outcomes, secrets))
         if not all(isinstance(outcome, Delivered | Refused) for outcome in outcomes):
             break
     return tuple(sent)
 
 
 def _sent(
-    request: Request, answer: Response | NoResponse, outcomes: Sequence[Outcome], secrets: Sequence[str]
+    target: OpenEndpoint,
+    request: Request,
+    answer: Response | NoResponse,
+    outcomes: Sequence[Outcome],
+    secrets: Sequence[str],
 ) -> Sent:
     hidden = {*secrets, *(value for name, value in request.headers.items() if is_credential(name))}
     hidden |= {value.partition(" ")[2] for value in hidden}
@@ -185,14 +184,17 @@ def _sent(
     return Sent(
         request=RequestRecord(
             method=request.method,
-            url=request.url,
-            headers=request.shown_headers,
-            body=request.body.decode("utf-8", "replace")[:MAX_SHOWN_BODY_CHARS],
+            url=target.hidden.masked(request.url),
+            headers=target.shown_headers(request.shown_headers),
+            body=target.hidden.masked(request.body.decode("utf-8", "replace"))[:MAX_SHOWN_BODY_CHARS],
         ),
         status=answer.status if isinstance(answer, Response) else None,
-        response=_without(text, hidden)[:MAX_SHOWN_RESPONSE_CHARS],
+        response=target.confidential.masked(_without(text, hidden))[:MAX_SHOWN_RESPONSE_CHARS],
         duration_ms=answer.duration_ms,
-        reasons=tuple(why.with_texts(lambda text: _without(text, hidden)) for why in _reasons(outcomes)),
+        reasons=tuple(
+            why.with_texts(lambda text: target.confidential.masked(_without(text, hidden)))
+            for why in _reasons(outcomes)
+        ),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from nicobar.audit import AuditAction
+from nicobar.crypto import Vault
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Endpoint, Record
 from nicobar.sandbox import Sandbox
@@ -16,6 +16,7 @@ from nicobar.store import AddTransformation, Change, EnableTransformation, Histo
 from nicobar.store.history import Version
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
 from nicobar.use_cases.endpoint_records import unchanged
+from nicobar.use_cases.endpoint_secrets import with_variables
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.lookups import endpoint_of_id
 
@@ -30,11 +31,14 @@ class TransformationServices(OperationServices, Protocol):
 
 
 class TransformationPatch(Record):
-    """Changes of a transformation; UNSET fields stay. New code becomes a version."""
+    """Changes of a transformation; UNSET fields stay. New code becomes a version. Secret variables that are not named
+    stay, and None removes one.
+    """
 
     code: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     variables: Mapping[str, str] | UnsetType = UNSET
+    secret_variables: Mapping[str, str | None] | UnsetType = UNSET
 
 
 async def check_code(services: TransformationServices, code: str) -> None:
@@ -63,7 +67,7 @@ async def update_transformation(
 
     async def change(edit: Edit) -> Endpoint:
         endpoint = endpoint_of_id(edit.snapshot, endpoint_id)
-        changes = _changes(endpoint, patch, services.clock.now_ms())
+        changes = _changes(services.vault, endpoint, patch, services.clock.now_ms())
         if not changes:
             return endpoint
         after = await edit.commit(action, endpoint.id, *changes, app_id=endpoint.app_id, detail=detail)
@@ -72,10 +76,14 @@ async def update_transformation(
     return await edited(services, actor, change)
 
 
-def _changes(endpoint: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
+def _changes(vault: Vault, endpoint: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
     changes: list[Change] = []
-    if isinstance(patch.variables, Mapping) and patch.variables != endpoint.variables:
-        changes.append(msgspec.structs.replace(unchanged(endpoint), variables=dict(patch.variables)))
+    if patch.variables is not UNSET or patch.secret_variables is not UNSET:
+        before = unchanged(endpoint)
+        after = with_variables(
+            before, vault, variables=patch.variables, secret=patch.secret_variables, references=UNSET
+        )
+        changes += [after] if after != before else []
     running = endpoint.transformation.code if endpoint.transformation else None
     if isinstance(patch.code, str) and patch.code != running:
         changes.append(AddTransformation(endpoint_id=endpoint.id, code=patch.code, created_at_ms=now_ms))

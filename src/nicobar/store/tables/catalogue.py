@@ -46,6 +46,7 @@ from nicobar.store.stored_reasons import read_attempt, reason_column
 from nicobar.store.tables.base import Tables, existing, json_text, write_audit_line
 from nicobar.store.tables.drafts import remove_unchanged
 from nicobar.store.tables.history import deliveries_of_messages
+from nicobar.store.tables.keys import sealing_key
 from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
@@ -92,6 +93,7 @@ def _snapshot(session: Session) -> Snapshot:
         endpoints=tuple(endpoint(row) for row in session.rows("endpoints")),
         event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in session.rows("event_types")),
         alert_targets=tuple(_alert_target(row) for row in session.rows("alert_targets")),
+        key=sealing_key(session),
     )
 
 
@@ -220,7 +222,14 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
         paused_by_hand=known is not None and known.paused_by_hand,
     )
     del values["channels"], values["details"]
-    for name in ("settings", "credential_references", "event_types", "variables"):
+    for name in (
+        "settings",
+        "credential_references",
+        "event_types",
+        "variables",
+        "variable_references",
+        "public_headers",
+    ):
         values[name] = json_text(values[name])
     if change.retry_after_ms is not None:
         values["retry_after_ms"] = json_text(change.retry_after_ms)

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from nicobar.conversion import converter
 from nicobar.model import Attempt, Message
 from nicobar.redaction import MASK
 from nicobar.store.erasure import KeptBackup, Place, bytes_pattern_of, pattern_of
@@ -117,6 +118,9 @@ def _hide_event_id(session: Session, seq: int, values: Sequence[str]) -> None:
         session.run("put_event_id", {"seq": seq, "event_id": f"sha256:{digest}"})
 
 
+_to_attempt = converter(Attempt)
+
+
 def _hidden(content: bytes, values: Sequence[str]) -> bytes:
     pattern = re.compile(pattern_of(values))
 
@@ -128,4 +132,4 @@ def _hidden(content: bytes, values: Sequence[str]) -> bytes:
         return [hide(value) for value in item] if isinstance(item, list | tuple) else item
 
     attempt = read_attempt(content)
-    return msgspec.msgpack.encode(msgspec.convert(hide(msgspec.to_builtins(attempt)), Attempt))
+    return msgspec.msgpack.encode(_to_attempt(hide(msgspec.to_builtins(attempt))))

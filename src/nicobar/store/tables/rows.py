@@ -138,6 +138,9 @@ def endpoint(row: Row) -> Endpoint:
         sealed_headers=row[18],
         transformation_enabled=bool(row[19]),
         retry_after_ms=None if row[20] is None else _DELAYS.decode(row[20]),
+        sealed_variables=row[21],
+        variable_references=_TEXT_MAP.decode(row[22]),
+        public_headers=texts(row[23]),
     )
 
 

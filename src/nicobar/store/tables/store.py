@@ -10,6 +10,7 @@ from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.erasure import ErasureTables
 from nicobar.store.tables.history import HistoryTables
+from nicobar.store.tables.keys import KeyTables
 from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.recovery import RecoveryTables
@@ -31,6 +32,7 @@ class TableStore(
     UserTables,
     DraftTables,
     AlertTables,
+    KeyTables,
 ):
     """`Store` over a database."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET
 
 from nicobar.connectors import Finding
 from nicobar.connectors.registry import connector
 from nicobar.model import Endpoint
-from nicobar.pipeline.configuration import endpoint_credentials
+from nicobar.pipeline.configuration import endpoint_credentials, endpoint_variables
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.destination_check import sent_secrets
 from nicobar.use_cases.services import Services
@@ -45,9 +46,10 @@ async def check_endpoint(
     """
     body = data.connector if data else None
     with located("body.connector"):
-        put = endpoints.after_patch(
-            services, endpoint, patch_of(services.vault, endpoint, EndpointPatch(connector=body or UNSET))
-        )
+        patch = patch_of(services.vault, endpoint, EndpointPatch(connector=body or UNSET))
+        # A check sends no variables, wherever it goes.
+        unsent = dict.fromkeys(endpoint_variables(services.vault, endpoint))
+        put = endpoints.after_patch(services, endpoint, msgspec.structs.replace(patch, secret_variables=unsent))
         destination = connector(put.connector).open(put.settings, endpoint_credentials(services.vault, put))
     given = {name for name, value in (body.config if body else {}).items() if value != MASKED}
     stored = endpoint_credentials(services.vault, endpoint).keys() if put.connector == endpoint.connector else set()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from nicobar.connectors import is_credential
+from typing import Annotated
+
+from msgspec import Meta
+
 from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoints
-from nicobar.use_cases.bounds import HeaderName, HeaderValue
+from nicobar.use_cases.bounds import MAX_HEADERS, HeaderName, HeaderValue
 from nicobar.use_cases.edit import Edit, edited
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
@@ -16,25 +19,38 @@ from nicobar.web.api.lookups import AppKey, EndpointKey, application_of, endpoin
 from nicobar.web.api.shapes import Shape
 from nicobar.web.operations import get, patch, put
 
+Public = Annotated[
+    list[HeaderName],
+    Meta(max_length=MAX_HEADERS, description="The names of headers whose values are shown."),
+]
+
 
 class EndpointHeadersOut(Shape):
-    """The custom headers. `sensitive` lists the names of headers with credentials, whose values are not returned."""
+    """The custom headers that are public. `sensitive` lists the names of the secret ones, whose values are not
+    returned.
+    """
 
     headers: dict[str, str]
     sensitive: list[str]
 
 
 class EndpointHeadersIn(Shape):
-    """The custom headers. Omitted headers are removed. Maximum 50."""
+    """The custom headers. Omitted headers are removed. Maximum 50. All are secret except those in `public` (an
+    addition to the Svix API). If it is omitted, public headers stay public.
+    """
 
     headers: Headers
+    public: Public | None = None
 
 
 class EndpointHeadersPatchIn(Shape):
-    """The headers to set, or to remove (null), and the names of headers to remove."""
+    """The headers to set, or to remove (null), and the names of headers to remove. `public` (an addition to the Svix
+    API) replaces the names of the public headers. A secret header becomes public only together with its value.
+    """
 
     headers: dict[HeaderName, HeaderValue | None] = {}
     delete_headers: list[str] = []
+    public: Public | None = None
 
 
 @get(f"{ONE}/headers", id="v1.endpoint.get-headers", tags=TAGS, summary="Get endpoint headers")
@@ -42,8 +58,8 @@ async def get_headers(endpoint: Endpoint, services: Services) -> EndpointHeaders
     """Returns the custom headers of an endpoint's requests."""
     headers = endpoint_headers(services.vault, endpoint)
     return EndpointHeadersOut(
-        headers={name: value for name, value in headers.items() if not is_credential(name)},
-        sensitive=[name for name in headers if is_credential(name)],
+        headers={name: value for name, value in headers.items() if name.lower() in endpoint.public_headers},
+        sensitive=[name for name in headers if name.lower() not in endpoint.public_headers],
     )
 
 
@@ -68,7 +84,7 @@ async def set_headers(
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         stored = endpoint_headers(services.vault, endpoint)
         with located("body.headers"):
-            await endpoints.set_headers(edit, endpoint, replacing(stored, data.headers))
+            await endpoints.set_headers(edit, endpoint, replacing(stored, data.headers), data.public)
 
     await edited(services, caller, change)
 
@@ -93,7 +109,8 @@ async def patch_headers(
     async def change(edit: Edit) -> None:
         endpoint = endpoint_of(edit.snapshot, application_of(edit.snapshot, caller, app_id), endpoint_id)
         with located("body.headers"):
-            await endpoints.set_headers(edit, endpoint, {**data.headers, **dict.fromkeys(data.delete_headers)})
+            headers = {**data.headers, **dict.fromkeys(data.delete_headers)}
+            await endpoints.set_headers(edit, endpoint, headers, data.public)
 
     await edited(services, caller, change)
 

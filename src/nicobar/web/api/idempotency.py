@@ -11,6 +11,7 @@ from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.errors import Refusal, StoreUnusable
 from nicobar.store import Access
+from nicobar.use_cases.sealed_answers import answer_purpose
 from nicobar.web.api.auth import caller_in
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of, send_body
 from nicobar.web.middleware.body import body_of
@@ -51,7 +52,7 @@ def key_of(token_id: str, key: str, *, method: str, path: str, query: bytes, bod
 
 
 def _purpose(key: Key) -> str:
-    return f"answer/{key.token_id}/{key.request}"
+    return answer_purpose(key.token_id, key.key, key.request)
 
 
 async def begin(access: Access, vault: Vault, key: Key, now_ms: int) -> GivenAnswer | None:

@@ -12,18 +12,18 @@ from nicobar.connectors import preview_headers
 from nicobar.errors import UserError
 from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Message
-from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, open_endpoint
-from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
+from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, endpoint_variables, open_endpoint
+from nicobar.pipeline.transform import Ready, Subject, Transformed, shown, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
-from nicobar.use_cases.bounds import MAX_VARIABLES, VariableName, VariableValue
+from nicobar.use_cases.bounds import MAX_VARIABLES, SecretVariableValue, VariableName, VariableValue
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.auth import Caller, Needs
-from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, Kind
+from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, MASKED, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import page_of_found, span_of
@@ -49,29 +49,36 @@ Variables = Annotated[
     dict[VariableName, VariableValue],
     Meta(max_length=MAX_VARIABLES, description="Variables for the handler, in `webhook.env`. Maximum 100."),
 ]
+SecretVariables = Annotated[
+    dict[VariableName, SecretVariableValue | None],
+    Meta(max_length=MAX_VARIABLES, description="Secret variables for the handler, in `webhook.env`."),
+]
 VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION, description="The version number.")]
 
 
 class EndpointTransformationOut(Shape):
     """The transformation of an endpoint. `version` starts at 1. `code` and `version` are null without a
-    transformation.
+    transformation. `secretVariables` are the names of secret variables, whose values are not returned.
     """
 
     code: str | None = None
     enabled: bool = False
     variables: dict[str, str] | None = None
+    secret_variables: list[str] = []
     updated_at: Moment | None = None
     version: int | None = None
 
 
 class EndpointTransformationPatch(Shape):
     """The fields to change. Omitted fields keep their values. New code is published as a new version. `code: null`
-    disables the transformation and keeps its versions.
+    disables the transformation and keeps its versions. `secretVariables` (an addition to the Svix API) are encrypted
+    and never returned; omitted ones and those with `***` keep their values, null removes one.
     """
 
     code: Code | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     variables: Variables | UnsetType | None = UNSET
+    secret_variables: SecretVariables | UnsetType = UNSET
 
 
 class TransformationSimulateIn(Shape):
@@ -162,11 +169,15 @@ async def patch_transformation(
     code = data.code if isinstance(data.code, str) else UNSET
     enabled = False if data.code is None else data.enabled
     variables = data.variables if data.variables is UNSET else data.variables or {}
-    patch = TransformationPatch(code=code, enabled=enabled, variables=variables)
+    secret = data.secret_variables
+    if isinstance(secret, dict):
+        secret = {name: value for name, value in secret.items() if value != MASKED}
+    patch = TransformationPatch(code=code, enabled=enabled, variables=variables, secret_variables=secret)
     try:
         await transformations.update_transformation(services, caller, endpoint.id, patch)
     except UserError as error:
-        raise Invalid("body.code", error.detail, error.fix, code=error.code) from error
+        where = "body.variables" if error.code.startswith("variable") else "body.code"
+        raise Invalid(where, error.detail, error.fix, code=error.code) from error
 
 
 @post(
@@ -178,16 +189,17 @@ async def patch_transformation(
     needs=Needs.RUNNING,
 )
 async def simulate_transformation(
-    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
+    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services, caller: Caller
 ) -> TransformationSimulateOut:
     """Runs code on an event for this endpoint, and checks the calls against the destination's contract. Nothing is
-    sent.
+    sent. With a read-only token, secret variables are `***`.
     """
     variables = endpoint.variables if data.variables is None else data.variables
     changed = msgspec.structs.replace(
         endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    return await _simulated(services, open_endpoint(services.vault, changed), data)
+    target = open_endpoint(services.vault, changed)
+    return await _simulated(services, target if caller.may_write else target.without_secrets(), data)
 
 
 @post(
@@ -215,7 +227,7 @@ async def _simulated(
     kind = services.configuration.application_kind(target.endpoint.app_id)
     subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
-    return _outcome(target.destination.url, result)
+    return _outcome(target.destination.url, shown(target, result))
 
 
 @get(
@@ -298,13 +310,15 @@ async def restore_version(
 
 
 async def _shown(services: Services, endpoint: Endpoint) -> EndpointTransformationOut:
+    secret = sorted(endpoint_variables(services.vault, endpoint))
     if endpoint.transformation is None:
-        return EndpointTransformationOut(variables=endpoint.variables)
+        return EndpointTransformationOut(variables=endpoint.variables, secret_variables=secret)
     newest = await services.store.versions(endpoint.id, limit=1)
     return EndpointTransformationOut(
         code=endpoint.transformation.code,
         enabled=endpoint.transformation_enabled,
         variables=endpoint.variables,
+        secret_variables=secret,
         updated_at=moment(newest.items[0].created_at_ms),
         version=endpoint.transformation.version,
     )

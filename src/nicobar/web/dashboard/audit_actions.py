@@ -38,6 +38,7 @@ _NAMES = {
     AuditAction.EVENT_TYPE_DELETE: noop("Event type archived"),
     AuditAction.EVENT_TYPE_EXPUNGE: noop("Event type deleted"),
     AuditAction.EVENT_TYPE_IMPORT: noop("Event types imported"),
+    AuditAction.KEY_REPLACE: noop("Key of stored secrets replaced"),
     AuditAction.MESSAGE_EXPUNGE: noop("Message payload deleted"),
     AuditAction.MESSAGE_RESEND: noop("Message resent"),
     AuditAction.MESSAGE_REVEAL: noop("Personal data of message shown"),

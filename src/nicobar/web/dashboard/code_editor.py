@@ -10,7 +10,7 @@ import msgspec
 from nicobar.connectors.registry import connector, find_recipe, recipes
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Level, Record
-from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials
+from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_variables, open_endpoint
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
 from nicobar.use_cases.edit import retried
@@ -18,6 +18,7 @@ from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, find_draft, find_endpoint
 from nicobar.web.dashboard.coverage import findings_of
 from nicobar.web.dashboard.differences import Difference, compare
+from nicobar.web.dashboard.endpoint_bench import with_draft
 from nicobar.web.dashboard.endpoint_new import add_draft, credentials, keep
 from nicobar.web.dashboard.forms import read_variables, write_variables
 from nicobar.web.dashboard.language import catalogue
@@ -202,18 +203,27 @@ def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
 
 
 async def _target(context: Context, draft: Draft, code: str, variables: dict[str, str]) -> OpenEndpoint:
-    event_types = draft.event_types
     if draft.endpoint_id is not None:
-        event_types = find_endpoint(await context.snapshot(), draft.endpoint_id).event_types
+        endpoint = find_endpoint(await context.snapshot(), draft.endpoint_id)
+        typed = msgspec.structs.replace(draft, code=code, variables=variables)
+        return open_endpoint(context.services.vault, with_draft(endpoint, typed))
     return target(
         kind=draft.connector,
         code=code,
         settings=draft.settings,
         credentials=credentials(context, draft),
         variables=variables,
-        event_types=event_types,
-        endpoint_id=draft.endpoint_id or draft.id,
+        event_types=draft.event_types,
+        endpoint_id=draft.id,
     )
+
+
+async def _secret_names(context: Context, draft: Draft) -> list[str]:
+    """The secret variables of a draft's endpoint."""
+    if draft.endpoint_id is None:
+        return []
+    endpoint = find_endpoint(await context.snapshot(), draft.endpoint_id)
+    return sorted(endpoint_variables(context.services.vault, endpoint))
 
 
 async def _findings(context: Context, draft: Draft, code: str, variables: dict[str, str]) -> Findings:
@@ -239,6 +249,7 @@ async def _editor(
         connector=connector(draft.connector),
         typed=shown,
         is_kept=typed is None,
+        secret_names=await _secret_names(context, draft),
         findings=await _findings(context, draft, shown.code, draft.variables),
         recipes=recipes([connector(draft.connector)], [kind.kind for kind in (await context.samples()).kinds]),
         conflict=conflict,

@@ -70,6 +70,7 @@ def _key(samples: Samples, endpoint: Endpoint) -> str:
         endpoint.connector,
         code,
         sorted(endpoint.variables.items()),
+        endpoint.sealed_variables.hex(),
         sorted(endpoint.event_types),
         repr(endpoint.settings),
     ]

@@ -11,7 +11,7 @@ from nicobar.connectors.registry import connector
 from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.model import Endpoint, Record, Setting
-from nicobar.pipeline.configuration import endpoint_headers
+from nicobar.pipeline.configuration import endpoint_headers, endpoint_variables
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.retry_schedule import schedule_text
 from nicobar.use_cases import endpoints
@@ -25,10 +25,13 @@ from nicobar.web.dashboard.forms import (
     further_fields,
     kept_values,
     main_fields,
+    masked_variables,
     read_fields,
     read_headers,
+    read_public,
     read_rate,
     read_retries,
+    read_secret_variables,
     read_variables,
     shown_headers,
     value_of,
@@ -43,7 +46,7 @@ EMPTY_ROWS = 2
 
 
 class Form(Record):
-    """The content of the form. The value of a secret header is None."""
+    """The content of the form. The value of a secret header is None, that of a secret variable a mask."""
 
     name: str
     settings: dict[str, Setting]
@@ -51,6 +54,7 @@ class Form(Record):
     rate: str
     retries: str
     variables: str
+    secret_variables: str
     headers: dict[str, str | None]
 
 
@@ -79,7 +83,8 @@ async def _stored_page(
         rate=_rate(endpoint),
         retries=_retries(endpoint),
         variables=write_variables(endpoint.variables),
-        headers=shown_headers(endpoint_headers(context.services.vault, endpoint)),
+        secret_variables=masked_variables(endpoint_variables(context.services.vault, endpoint)),
+        headers=shown_headers(endpoint_headers(context.services.vault, endpoint), endpoint.public_headers),
     )
     return await _settings_page(context, visitor, endpoint, form, problem=problem, made=made)
 
@@ -110,7 +115,8 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
         rate=visitor.form.get("rate", "").strip(),
         retries=visitor.form.get("retries", "").strip(),
         variables=visitor.form.get("variables", ""),
-        headers=shown_headers(read_headers(visitor.every, {})),
+        secret_variables=masked_variables(_names(visitor.form.get("secret_variables", ""))),
+        headers=shown_headers(read_headers(visitor.every, {}), read_public(visitor.every)),
     )
 
 
@@ -120,8 +126,12 @@ def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: 
     if visitor.form.get("types") == "some" and not form.chosen:
         raise UserError("types_missing", "No event types selected.", "Select at least one, or deliver all events.")
     stored = {name.lower(): value for name, value in endpoint_headers(context.services.vault, endpoint).items()}
-    kept = kept_values(visitor.every, stored)
-    headers = {name: value for name, value in read_headers(visitor.every, stored).items() if name not in kept}
+    public = endpoint.public_headers
+    kept = kept_values(visitor.every, stored, public)
+    given = read_headers(visitor.every, stored, public)
+    headers = {name: value for name, value in given.items() if name not in kept}
+    secret = endpoint_variables(context.services.vault, endpoint)
+    typed = visitor.form.get("secret_variables")
     removed = dict.fromkeys(name for name in stored if name not in kept)
     return EndpointPatch(
         name=UNSET if form.name == endpoint.name else form.name,
@@ -129,10 +139,17 @@ def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: 
         credentials=dict(read_fields(connector(endpoint.connector), visitor.form).credentials),
         event_types=UNSET if form.chosen == endpoint.event_types else form.chosen,
         variables=read_variables(form.variables),
+        secret_variables=UNSET if typed is None else read_secret_variables(typed, secret),
         headers=removed | headers,
+        public_headers=read_public(visitor.every),
         max_messages_per_s=UNSET if form.rate == _rate(endpoint) else read_rate(form.rate),
         retry_after_ms=read_retries(form.retries),
     )
+
+
+def _names(variables: str) -> list[str]:
+    """The names in lines of the form NAME=value, valid or not."""
+    return [name for line in variables.splitlines() if (name := line.partition("=")[0].strip())]
 
 
 def _retries(endpoint: Endpoint) -> str:

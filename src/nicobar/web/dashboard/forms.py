@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from nicobar.connectors import Connector, Field, FieldKind, is_credential
+from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.errors import NicobarError, UserError
+from nicobar.masking import MASK
 from nicobar.model import Record, Setting
 from nicobar.retry_schedule import read_schedule
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
@@ -146,11 +147,13 @@ def chosen_types(event_types: Collection[str], form: Mapping[str, Sequence[str]]
     return tuple(found)
 
 
-def read_headers(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
+def read_headers(
+    form: Mapping[str, Sequence[str]], stored: Mapping[str, str], public: Collection[str] = ()
+) -> dict[str, str]:
     """The names and values of the form's rows. Rows without a name are skipped. A secret header without a value keeps
-    its stored value.
+    its stored value; `public` are those that were none.
     """
-    kept = kept_values(form, stored)
+    kept = kept_values(form, stored, public)
     headers: dict[str, str] = {}
     for name, value in zip(form.get("header_name", ()), form.get("header_value", ()), strict=False):
         wanted = name.strip().lower()
@@ -159,13 +162,40 @@ def read_headers(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -
     return headers
 
 
-def kept_values(form: Mapping[str, Sequence[str]], stored: Mapping[str, str]) -> dict[str, str]:
+def kept_values(
+    form: Mapping[str, Sequence[str]], stored: Mapping[str, str], public: Collection[str]
+) -> dict[str, str]:
     """The stored values of secret headers that the form leaves empty."""
     rows = zip(form.get("header_name", ()), form.get("header_value", ()), strict=False)
     empty = [name.strip().lower() for name, value in rows if not value.strip()]
-    return {name: stored[name] for name in empty if is_credential(name) and name in stored}
+    return {name: stored[name] for name in empty if name not in public and name in stored}
 
 
-def shown_headers(stored: Mapping[str, str]) -> dict[str, str | None]:
+def read_public(form: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The names of the rows that are public."""
+    rows = zip(form.get("header_name", ()), form.get("header_access", ()), strict=False)
+    return tuple(name.strip().lower() for name, access in rows if access == "public" and name.strip())
+
+
+def shown_headers(stored: Mapping[str, str], public: Collection[str]) -> dict[str, str | None]:
     """Headers as the form shows them: None in place of a secret."""
-    return {name: None if is_credential(name) else value for name, value in stored.items()}
+    return {name: value if name.lower() in public else None for name, value in stored.items()}
+
+
+def read_secret_variables(text: str, stored: Collection[str]) -> dict[str, str | None]:
+    """The changes of the secret variables in lines of the form NAME=value: masked and empty ones keep their values,
+    missing ones are removed. Raises UserError for a new one without a value.
+    """
+    given = read_variables(text)
+    changes: dict[str, str | None] = dict.fromkeys(name for name in stored if name not in given)
+    for name, value in given.items():
+        if value not in {"", MASK}:
+            changes[name] = value
+        elif name not in stored:
+            raise UserError("variable_empty", "Secret variable %(name)s has no value.", "Enter its value.", name=name)
+    return changes
+
+
+def masked_variables(names: Collection[str]) -> str:
+    """Secret variables as the form shows them."""
+    return write_variables(dict.fromkeys(sorted(names), MASK))

@@ -20,3 +20,21 @@ CREATE INDEX user_identities_of_user ON user_identities (user_id);
 CREATE TABLE backups (path text COLLATE "C" PRIMARY KEY, taken_at_ms bigint NOT NULL);
 -- For deleting a customer's ids.
 CREATE INDEX sent_keys_by_message ON sent_keys (message_id);
+
+-- === Keys of secrets ===
+
+-- The keys that the key of `installation` has replaced. Each is needed until unused_since_ms is set: until then
+-- something may still be sealed with it.
+CREATE TABLE replaced_keys (
+    key_id text COLLATE "C" PRIMARY KEY,
+    replaced_at_ms bigint NOT NULL,
+    unused_since_ms bigint
+);
+
+-- === Secret variables, and headers that are no secrets ===
+
+-- sealed_variables: the secret variables, an encrypted JSON object; variable_references: the environment variables that
+-- they came from; public_headers: the names of headers that everybody may see. Versions before leave them as they are.
+ALTER TABLE endpoints ADD COLUMN sealed_variables bytea NOT NULL DEFAULT '';
+ALTER TABLE endpoints ADD COLUMN variable_references text NOT NULL DEFAULT '{}';
+ALTER TABLE endpoints ADD COLUMN public_headers text NOT NULL DEFAULT '[]';

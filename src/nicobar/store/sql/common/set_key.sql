@@ -1,0 +1,2 @@
+-- Names the key that seals from now on.
+UPDATE installation SET key_id = :key_id;
