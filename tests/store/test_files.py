@@ -18,7 +18,7 @@ from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.settings import Settings
 from nicobar.store import Claim
-from nicobar.store.backup_keys import KeyPlace, key_beside, save_key
+from nicobar.store.backup_keys import KeyPlace, key_beside, save_keys
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect
 from support.store import open_store
@@ -228,7 +228,7 @@ async def test_no_other_user_can_read_the_files(tmp_path):
                 await store.change([await endpoint(store, "ep_1")])
                 await post(store, 1)
                 made = location.back_up(tmp_path / "data" / "backup.db", force=False, now_ms=1)
-                save_key(KeyPlace(path=settings.key_path, setting="").find(), key_beside(made.path))
+                save_keys(KeyPlace(path=settings.key_path, setting="").find(), key_beside(made.path))
                 names = {file.name for file in (tmp_path / "data").iterdir()}
                 modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "data").iterdir()}
             finally:

@@ -370,13 +370,17 @@ def read_key_file(path: Path) -> tuple[bytes, ...]:
     return keys
 
 
-def write_keys(path: Path, keys: Sequence[bytes]) -> None:
-    """Writes a key file with mode 0600, whole or not at all. Raises OSError."""
+def write_keys(path: Path, keys: Sequence[bytes], *, like: Path | None = None) -> None:
+    """Writes a key file with mode 0600, whole or not at all. If root does, it gets the owner of `like`. Raises
+    OSError.
+    """
     with temporary_file(path, "saving") as made:
         with made.open("wb") as file:
             file.write("\n".join(key.hex() for key in keys).encode())
             file.flush()
             os.fsync(file.fileno())
+        if like is not None:
+            give_from_root(made, like)
         made.rename(path)
     sync_directory(path.parent)
 
