@@ -88,7 +88,7 @@ class KeptBackupOut(Shape):
 
 class ErasureReportOut(Shape):
     """What remains after the deletion. `values` is the number of values that were searched for: the key, email
-    addresses, phone numbers, license keys and links. `withoutCustomer` messages named the customer without being
+    addresses, phone numbers and license keys. `withoutCustomer` messages named the customer without being
     about one; their payloads were deleted too. `tables` and `files` still contain a value: `clean` is true if there
     are none. `files` is null for PostgreSQL, and if `tables` is not empty. `otherMessages` are messages about other
     customers that contain a value. Maximum 20. `backups` still contain the data.
