@@ -49,8 +49,7 @@ REASONS = (
     "web/middleware/cross_site.py",
 )
 NOT_SHOWN = frozenset(
-    f"use_cases/{name}.py"
-    for name in ("applications", "config_file", "config_file_export", "event_type_import", "event_types")
+    f"use_cases/{name}.py" for name in ("applications", "config_file", "config_file_export", "event_type_import")
 )
 # The arguments that are templates, counted from 0.
 TEMPLATES = {

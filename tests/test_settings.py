@@ -34,6 +34,9 @@ def test_each_setting_says_where_it_comes_from(tmp_path):
         ("smtp://mailer:a@b@mail.example", "smtp://mailer:***@mail.example"),
         ("smtp://:only@mail.example", "smtp://:***@mail.example"),
         ("smtp://mailer:s3cret@[mail.example", "***"),
+        ("smtp://mailer:12/cret@mail.example", "***"),
+        ("smtp://mailer:12?cret@mail.example", "***"),
+        ("smtp://mailer:12#cret@mail.example", "***"),
     ],
 )
 def test_a_password_in_an_address_is_masked(url, seen):

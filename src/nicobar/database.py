@@ -15,6 +15,7 @@ from nicobar.store import Store
 from nicobar.store.installation import KeyHolder, fix_for, opening
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
+from nicobar.store.temporary_files import delete_leftovers
 
 
 def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool) -> tuple[Vault, Migrated]:
@@ -31,6 +32,7 @@ def prepare_database(settings: Settings, now_ms: int, *, new_installation: bool)
         now_ms=now_ms,
     )
     with opening(*filter(None, [settings.data_dir, location.directory])):
+        delete_leftovers(settings.data_dir)
         migrated = location.migrate(keys, now_ms)
         return keys.settle(), migrated
 

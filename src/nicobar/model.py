@@ -344,15 +344,15 @@ class DeliveryState(StrEnum):
 class Delivery(Record):
     """Durable work: one message for one endpoint. `due_at_ms` is None while it is queued after an earlier delivery of
     the same customer (`behind` is that delivery's message, `behind_until_ms` when it is due) and once it is finished.
-    `tries` counts the attempts of the retry schedule, `edition` how often new ids were requested. `replay_key` names
-    the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
+    `attempts_used` counts attempts of the retry schedule, `edition` how often new ids were requested. `replay_key`
+    names the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
     `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it.
     """
 
     message_id: str
     endpoint_id: str
     state: DeliveryState
-    tries: int
+    attempts_used: int
     due_at_ms: int | None
     reason: Reason | None
     ended_at_ms: int | None = None

@@ -68,7 +68,7 @@ _OPEN_PARTS = {PersonalData.BILLING_ADDRESS: frozenset({"country", "countrycode"
 _CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "value", "code"})}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD_START = r"(?<![^\W_])"
-_IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.SIGN_IN_LINK, PersonalData.PHONE})
+_IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.PHONE})
 _SPECIAL = re.compile(r"[^\w.~-]")
 _TELEPHONE = re.compile(r"\+?[\d\s()./-]+")
 _RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
@@ -314,7 +314,7 @@ class Redactor:
 
     @property
     def identifying(self) -> tuple[str, ...]:
-        """The event's values that nobody else has."""
+        """The event's values that nobody else has, without links: each event has others."""
         own = (value for kind, value in self._found if kind in _IDENTIFYING and len(value) >= MIN_NUMBER_DIGITS)
         return tuple(dict.fromkeys(own))
 

@@ -441,7 +441,9 @@ def shown(settings: Settings, name: str) -> str:
     try:
         parts = urlsplit(text)
     except ValueError:
-        # It is unknown which part is the password.
+        parts = None
+    if parts is None or (parts.password is None and "@" in f"{parts.path}?{parts.query}#{parts.fragment}"):
+        # It is unknown which part is the password: a special character of it may have cut the URL.
         return "***"
     if name == "outbound_proxy" and parts.password is None and parts.username:
         # Some proxies take a token for the user.

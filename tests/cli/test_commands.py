@@ -367,7 +367,9 @@ def without_secrets(directory: Path) -> None:
 
 def test_a_handler_that_sends_nothing_always_gets_a_warning(tmp_path):
     configure(tmp_path, handler="function handler(webhook) {\n  return webhook;\n}")
-    applied = nicobar(tmp_path, "apply", "nicobar.toml").stdout
+    result = nicobar(tmp_path, "apply", "nicobar.toml")
+    applied = result.stdout
+    assert result.returncode == 0, "the file is applied"
     silent = "Sends for 0 of 48 event types. This handler sends nothing. Events will be canceled as not handled."
     assert f"▲ endpoint customerio: {silent}" in applied
     tried = nicobar(tmp_path, "transform", "paid.js", "--all")
@@ -522,6 +524,7 @@ def test_apply_reports_a_workspace_in_the_other_region(tmp_path):
     right = nicobar(tmp_path, "apply", "nicobar.toml")
     emulator.terminate()
     emulator.communicate(timeout=PATIENCE_S)
+    assert (wrong.returncode, right.returncode) == (0, 0), "the file is applied"
     assert "▲ endpoint customerio: The workspace is in region eu. Set the region to eu." in wrong.stdout
     assert "● endpoint customerio: " in right.stdout
     assert "The region is eu" in right.stdout

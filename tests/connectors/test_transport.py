@@ -283,7 +283,7 @@ async def test_a_failed_connection_differs_from_an_invalid_url():
 # operator's settings name, and the address to listen on.
 OPENS = {
     "aiohttp": {"connectors/transport.py"},
-    "smtplib": {"pipeline/alert_mail.py", "pipeline/alerts.py"},
+    "smtplib": {"pipeline/alert_mail.py", "pipeline/alert_sending.py"},
     "getaddrinfo": {"web/serving.py"},
     # To a child, over a pair of sockets.
     "open_unix_connection": {"sandbox/children.py"},

@@ -13,6 +13,7 @@ from nicobar.reasons import plain
 from nicobar.store import (
     NO_SHARES,
     AddTransformation,
+    Claim,
     Finished,
     NewMessage,
     PauseEndpoint,
@@ -62,7 +63,7 @@ async def claim(
     store, *, now_ms=100, limit=10, max_bytes=10_000, lease_ms=50, endpoint_seq=1, term=0, shares=NO_SHARES
 ):
     bounds = {"limit": limit, "max_bytes": max_bytes, "lease_ms": lease_ms, "shares": shares}
-    return await store.claim(endpoint_seq, term=term, now_ms=now_ms, **bounds)
+    return await store.claim(Claim(endpoint_seq=endpoint_seq, term=term, now_ms=now_ms, **bounds))
 
 
 def done(claimed, state=DeliveryState.SUCCESS, *, due_at_ms=None, spent=True, attempt="atmpt_1", at_ms=100):
@@ -140,7 +141,7 @@ async def test_a_customer_s_deliveries_are_sent_one_by_one(store):
     await store.record([done(first, DeliveryState.PENDING, due_at_ms=500)])
     assert await claim(store, now_ms=120) == []
     (again,) = await claim(store, now_ms=500)
-    assert (again.message.id, again.tries) == ("msg_1", 1)
+    assert (again.message.id, again.attempts_used) == ("msg_1", 1)
     await store.record([done(again, DeliveryState.FAILED, attempt="atmpt_2")])
     (second,) = await claim(store, now_ms=510)
     assert second.message.id == "msg_2"
@@ -174,7 +175,7 @@ async def test_a_try_that_was_not_spent_does_not_count(store):
     (first,) = await claim(store)
     await store.record([done(first, DeliveryState.PENDING, due_at_ms=100, spent=False)])
     (again,) = await claim(store)
-    assert again.tries == 0
+    assert again.attempts_used == 0
 
 
 async def test_the_backlog_counts_what_is_not_finished(store):

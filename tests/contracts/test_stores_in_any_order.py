@@ -266,7 +266,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(ids) == min(limit, len(by_id)) or put_behind
         for held in claimed:
             entry = by_id[held.message.id]
-            assert held.tries == entry.tries
+            assert held.attempts_used == entry.tries
             if entry.held:
                 entry.was = entry.was_canceled = None
             entry.held, entry.ends_at_ms = held, self.now_ms + lease_ms

@@ -124,7 +124,7 @@ async def test_what_a_dead_worker_was_sending_waits_and_the_rest_does_not(store)
     assert [item.message.id for item in await claim(store, term=2, lease_ms=10_000)] == ["msg_3"]
     assert await claim(store, now_ms=499, term=2) == []
     (again,) = await claim(store, now_ms=500, term=2, lease_ms=10_000)
-    assert (again.message.id, again.tries) == (sent.message.id, 0)
+    assert (again.message.id, again.attempts_used) == (sent.message.id, 0)
 
 
 async def test_a_second_take_over_makes_nothing_wait_longer(store):

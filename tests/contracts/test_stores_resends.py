@@ -40,7 +40,7 @@ async def test_a_resend_restarts_the_schedule_and_keeps_ids_by_default(store):
     await store.record([done(first, FAILED)])
     await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False)
     (again,) = await claim(store, now_ms=1_000)
-    assert (again.tries, again.edition, again.manual) == (0, 0, True)
+    assert (again.attempts_used, again.edition, again.manual) == (0, 0, True)
     assert await store.record([done(first, SUCCESS, attempt="atmpt_x")]) == 0, "the old lease holds no longer"
     await store.record([done(again, FAILED, attempt="atmpt_2")])
     await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=True)
@@ -71,7 +71,7 @@ async def test_a_resend_makes_a_waiting_retry_due(store):
     await store.record([done(one, PENDING, due_at_ms=9_000)])
     assert await store.resend("msg_1", "ep_1", now_ms=1_000, new_ids=False) is Resent.HASTENED
     (again,) = await claim(store, now_ms=1_000)
-    assert (again.message.id, again.tries) == ("msg_1", 1)
+    assert (again.message.id, again.attempts_used) == ("msg_1", 1)
 
 
 async def test_a_resend_leaves_queued_and_sending_deliveries_alone(store):

@@ -69,10 +69,10 @@ async def test_deliveries_behind_one_not_final_return_untried(store):
     assert await store.record([done(first), later, *(untried(item) for item in rest)]) == 5
     assert await store.next_due_at_ms(1) == 500
     (alone,) = await claim(store, now_ms=500, shares=CHAINS)
-    assert (alone.message.id, alone.tries) == ("msg_2", 1), "what has failed is sent alone"
+    assert (alone.message.id, alone.attempts_used) == ("msg_2", 1), "what has failed is sent alone"
     await end(store, alone)
     page = await claim(store, now_ms=500, shares=CHAINS)
-    assert [(item.message.id, item.tries) for item in page] == [("msg_3", 0), ("msg_4", 0), ("msg_5", 0)]
+    assert [(item.message.id, item.attempts_used) for item in page] == [("msg_3", 0), ("msg_4", 0), ("msg_5", 0)]
     assert await store.attempts("msg_3", "ep_1") == []
 
 

@@ -354,7 +354,7 @@ async def test_the_wait_reason_is_the_outermost_cause(nicobar):
         message_id="m",
         endpoint_id=furnished.id,
         state=DeliveryState.PENDING,
-        tries=0,
+        attempts_used=0,
         due_at_ms=10,
         reason=plain("why"),
     )
@@ -374,5 +374,5 @@ async def test_the_wait_reason_is_the_outermost_cause(nicobar):
     assert cause(breaker=open_breaker, due_at_ms=None, behind="msg", behind_until_ms=5) == (WaitCause.BEHIND, 5, None)
     assert cause(breaker=open_breaker) == (WaitCause.FAILING, 99, plain("503"))
     assert cause() == (WaitCause.TURN, None, None)
-    assert cause(due_at_ms=20, tries=1) == (WaitCause.RETRY, 20, plain("why"))
+    assert cause(due_at_ms=20, attempts_used=1) == (WaitCause.RETRY, 20, plain("why"))
     assert cause(due_at_ms=20, reason=None) == (WaitCause.LATER, 20, None)

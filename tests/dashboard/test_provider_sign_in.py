@@ -24,7 +24,7 @@ from nicobar.sign_in_rules import RoleRules
 from nicobar.store import PutLink
 from nicobar.store.history import AuditFilter
 from nicobar.use_cases.identity_provider import IdentityProvider, UnknownKeyError, new_attempt
-from nicobar.use_cases.login_limit import MAX_WRONG
+from nicobar.use_cases.login_limit import PER_ADDRESS
 from nicobar.use_cases.signed_tokens import VerificationKeys
 from nicobar.use_cases.users import new_link
 from support.clock import MovingClock
@@ -80,8 +80,8 @@ class World:
 
     async def forget_failures(self) -> None:
         """Of the address that all visitors of a test have."""
-        owner = f"login/{hashlib.sha256(b'127.0.0.1').hexdigest()}"
-        for slot in range(MAX_WRONG):
+        owner = f"{PER_ADDRESS.kind}/{hashlib.sha256(b'127.0.0.1').hexdigest()}"
+        for slot in range(PER_ADDRESS.max_wrong):
             await self.store.drop_answer(owner, str(slot))
 
     async def actions(self, subject: str) -> list[str]:
@@ -276,13 +276,17 @@ async def test_another_provider_s_or_a_refused_answer_is_no_sign_in(it):
 async def test_failed_sign_ins_are_limited_like_wrong_passwords(it):
     async with it.visitor() as visitor:
         statuses = []
-        for _ in range(MAX_WRONG + 1):
+        for _ in range(PER_ADDRESS.max_wrong + 1):
             query = it.provider.grant(await it.begin(visitor), {})
             statuses.append((await visitor.ask("GET", f"/login/oidc/callback?{query}x"))[0])
         assert statuses[-1] == 429
         asked = it.provider.asked["/token"]
         status, page, headers = await it.sign_in(visitor, sub="s-olga", email="olga@northpine.example")
-        assert (status, "Too many failed sign-in" in code_of(page), it.provider.asked["/token"]) == (429, True, asked)
+        assert (status, "Too many failed sign-ins" in code_of(page), it.provider.asked["/token"]) == (
+            429,
+            True,
+            asked,
+        )
         assert int(headers["retry-after"]) > 0
 
 

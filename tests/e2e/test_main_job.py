@@ -6,6 +6,7 @@ import pytest
 
 from nicobar.emulator.state import State
 from nicobar.model import Customer, DeliveryState, Level
+from nicobar.store import Claim
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.server import ADA, running
 
@@ -101,7 +102,7 @@ async def test_an_outage_is_waited_out_and_recorded_with_its_reason(tmp_path, st
         assert item.attempt.state is DeliveryState.PENDING
         assert str(status) in str(item.attempt.reason)
         (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
-        assert delivery.tries == (0 if status == 429 else 1), "throttling is no failure of the event"
+        assert delivery.attempts_used == (0 if status == 429 else 1), "throttling is no failure of the event"
         assert delivery.due_at_ms is not None
 
 
@@ -111,7 +112,7 @@ async def test_rejected_credentials_pause_the_endpoint_and_lose_nothing(tmp_path
         item = await nicobar.next_recorded()
         assert item.attempt.state is DeliveryState.PENDING
         (delivery,) = await nicobar.runtime.store.deliveries(item.message.id)
-        assert delivery.tries == 0
+        assert delivery.attempts_used == 0
         assert "credentials" in str(item.attempt.reason)
 
 
@@ -128,7 +129,7 @@ async def test_a_later_process_finishes_an_earlier_one_s_work(tmp_path):
         later_ms = nicobar.runtime.clock.now_ms() + 3_600_000
         lane = nicobar.runtime.worker._lanes[endpoint.seq]
         bounds = {"now_ms": later_ms, "limit": 1, "max_bytes": 1, "lease_ms": 3_600_000}
-        (claimed,) = await store.claim(endpoint.seq, term=lane._term, **bounds)
+        (claimed,) = await store.claim(Claim(endpoint_seq=endpoint.seq, term=lane._term, **bounds))
         assert claimed.message.id == answer["id"]
         url = endpoint.settings["base_url"]
     assert url

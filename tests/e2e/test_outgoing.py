@@ -25,7 +25,7 @@ async def test_a_rejected_address_puts_the_endpoint_on_hold(tmp_path):
         "Requests to 127.0.0.1 are blocked: its address is not public. To allow it, add "
         f"{host} to allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}) and restart Nicobar."
     )
-    assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+    assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
     assert not nicobar.state.requests
 
     async with running(tmp_path, None) as nicobar:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from e2e.test_event_ids import ONE, customer_io, endpoint, installed, names
 from nicobar.cli import group
+from nicobar.pipeline import leases
 from nicobar.sources.samples import fresh
 from nicobar.store.location import locate
 from support import postgres
@@ -80,7 +81,9 @@ async def test_restore_and_redelivery_lose_and_double_nothing(tmp_path):
 
 
 @pytest.mark.slow
-async def test_a_dump_of_postgresql_is_restored_without_loss(tmp_path, server):
+async def test_a_dump_of_postgresql_is_restored_without_loss(tmp_path, server, monkeypatch):
+    # What was being sent in the dump is sent again after it: no request of this test takes as long.
+    monkeypatch.setattr(leases, "TIMEOUT_MS", 1_000)
     dump, key = tmp_path / "nicobar.dump", "ab" * 32
     url = server.create_database()
     database = {"database_url": url, "secret_key": key}

@@ -21,7 +21,7 @@ from nicobar.pipeline.alerts import HOUR_MS, MAX_CAUSES_AN_HOUR, Alerts
 from nicobar.pipeline.configuration import Configuration
 from nicobar.reasons import Reason, plain, reason
 from nicobar.setting_sources import read_settings
-from nicobar.store import NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
+from nicobar.store import Claim, NewMessage, NewTask, PutSource, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.history import MessageFilter
 from support.clock import MovingClock
 from support.patience import PATIENCE_S
@@ -105,7 +105,9 @@ async def world(tmp_path, **more):
 
 
 async def waiting(store, endpoint_seq: int, now_ms: int) -> list[dict[str, object]]:
-    claimed = await store.claim(endpoint_seq, term=0, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
+    claimed = await store.claim(
+        Claim(endpoint_seq=endpoint_seq, term=0, now_ms=now_ms, limit=100, max_bytes=10**6, lease_ms=1)
+    )
     return [msgspec.json.decode(item.message.body) for item in claimed]
 
 

@@ -19,7 +19,7 @@ async def test_failing_destination_uses_up_no_attempts(tmp_path):
         later = await it.accept("later", "cus_z")
         await it.move(9_000)
         assert it.network.sent.empty(), "the retries that were due are not sent either"
-        assert (await it.delivery(ids[4])).tries == 0, "the one that opened it"
+        assert (await it.delivery(ids[4])).attempts_used == 0, "the one that opened it"
         for probed in range(6):
             await it.move(320_000)
             assert len(await it.network.next()) == 1, "one delivery finds out"
@@ -27,7 +27,7 @@ async def test_failing_destination_uses_up_no_attempts(tmp_path):
             await it.move(0)
             assert (await breaker(it)).opens == probed + 2
         assert it.network.sent.empty()
-        assert (await it.delivery(later)).tries == 0
+        assert (await it.delivery(later)).attempts_used == 0
         it.network.answer = lambda _items: OK
         await it.move(400_000)
         left: set[object] = set()
@@ -60,7 +60,7 @@ async def test_one_event_that_breaks_the_destination_opens_no_breaker(tmp_path):
             await it.network.next()
             await it.next_recorded()
             delivery = await it.delivery(bad)
-            assert delivery.tries == tried + 1
+            assert delivery.attempts_used == tried + 1
             await it.move(delivery.due_at_ms - it.clock.now_ms())
         assert {breaker.state for breaker in (await it.store.breakers()).values()} == {BreakerState.CLOSED}
 
@@ -170,12 +170,14 @@ async def test_foreign_answers_alert_once_and_mark_nothing_delivered(tmp_path):
         ids = [first, *await failing(it, 4, page)]
         await it.move(0)
         assert (await breaker(it)).state is BreakerState.OPEN
-        spent = sum([(await it.delivery(item)).tries for item in ids])
+        spent = sum([(await it.delivery(item)).attempts_used for item in ids])
         for _ in range(30):
             await it.move(360_000)
             await it.network.next()
             assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
-        assert sum([(await it.delivery(item)).tries for item in ids]) == spent, "none is spent while it is open"
+        assert sum([(await it.delivery(item)).attempts_used for item in ids]) == spent, (
+            "none is spent while it is open"
+        )
         assert it.alerts() == ["endpoint.failing"], "nobody is told again, three hours later"
         it.network.answer = lambda _items: OK
         await it.move(360_000)

@@ -13,7 +13,7 @@ from nicobar.pipeline.batching import merge
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.reasons import plain
 from nicobar.sandbox import Broken, Failure
-from nicobar.store import AddTransformation
+from nicobar.store import AddTransformation, Claim
 from support.worker import OK, status, working, world
 
 IDENTIFY = """function handler(webhook) {
@@ -50,7 +50,8 @@ async def chain(it, count: int = LENGTH) -> list[str]:
 
 async def states(it, ids):
     return [
-        (delivery.state.value, delivery.tries) for delivery in [await it.delivery(message_id) for message_id in ids]
+        (delivery.state.value, delivery.attempts_used)
+        for delivery in [await it.delivery(message_id) for message_id in ids]
     ]
 
 
@@ -98,7 +99,12 @@ async def test_a_chain_without_success_waits_behind_its_first(tmp_path, answer, 
         await it.move(0)
         assert await states(it, ids) == [("pending", spent), *waiting(LENGTH)[1:]]
         assert [len(await it.attempts(message_id)) for message_id in ids] == [1, *[0] * (LENGTH - 1)]
-        assert await it.store.claim(1, term=1, now_ms=it.clock.now_ms(), limit=9, max_bytes=9, lease_ms=9) == []
+        assert (
+            await it.store.claim(
+                Claim(endpoint_seq=1, term=1, now_ms=it.clock.now_ms(), limit=9, max_bytes=9, lease_ms=9)
+            )
+            == []
+        )
         it.network.answer = lambda _items: OK
         await it.move(5_000)
         if spent:
@@ -272,7 +278,7 @@ async def test_an_internal_error_sends_no_other_request_again(tmp_path):
         ids = [await it.accept(name) for name in NAMES[:2]]
         broken = await it.accept(",".join(f"b{number}" for number in range(101)), "cus_b")
         it.network.open.set()
-        while (await it.delivery(broken)).tries == 0:
+        while (await it.delivery(broken)).attempts_used == 0:
             await it.next_recorded()
         await it.move(5_000)
         await it.move(0)

@@ -118,7 +118,7 @@ async def test_a_410_disables_the_endpoint_and_keeps_the_delivery(tmp_path):
         assert it.alerts() == ["endpoint.disabled"]
         for item in ids:
             delivery = await it.delivery(item)
-            assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+            assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
         sent = it.network.sent.qsize()
         await it.move(3_600_000)
         await it.move(0)

@@ -37,7 +37,7 @@ async def test_wrong_credentials_put_the_endpoint_on_hold(tmp_path):
         await it.next_recorded()
         await it.accept("two", "cus_b")
         await it.move(60_000)
-        assert (await it.delivery(message_id)).tries == 0
+        assert (await it.delivery(message_id)).attempts_used == 0
         assert it.network.sent.empty()
         endpoint = await the_endpoint(it)
         assert "401" in str(endpoint.paused_reason)
@@ -56,7 +56,7 @@ async def test_unstored_hold_is_stored_by_the_next_rejection(tmp_path):
         await it.move(0)
         endpoint = await the_endpoint(it)
         assert "401" in str(endpoint.paused_reason)
-        assert (await it.delivery(message_id)).tries == 0
+        assert (await it.delivery(message_id)).attempts_used == 0
 
 
 async def test_rejection_of_replaced_credentials_pauses_nothing(tmp_path):
@@ -90,7 +90,7 @@ async def test_a_hold_heals_without_a_person(tmp_path, number):
         for _ in ids:
             assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
         await it.move(0)
-        assert {(await it.delivery(item)).tries for item in ids} <= {0, 1}
+        assert {(await it.delivery(item)).attempts_used for item in ids} <= {0, 1}
         endpoint = await the_endpoint(it)
         assert (endpoint.paused_reason, it.network.checks) == (None, 1)
         assert [line[:2] for line in await audit_log(it.store)] == [
@@ -127,7 +127,7 @@ async def test_waits_double_while_the_harmless_call_is_not_answered_well(tmp_pat
         it.network.region = region
         assert await probes(it, 7) == DOUBLING
         assert it.network.sent.empty(), "nothing is sent before it is"
-        assert (await it.delivery(message_id)).tries == 0
+        assert (await it.delivery(message_id)).attempts_used == 0
         assert it.alerts() == ["endpoint.paused"]
         assert len(await audit_log(it.store)) == 1
 
@@ -140,7 +140,7 @@ async def test_waits_double_while_no_delivery_is_accepted(tmp_path, refused):
         it.network.answer = lambda _items: refused
         assert await probes(it, 7) == DOUBLING
         assert it.network.sent.qsize() == 7, "one delivery each time"
-        assert {(await it.delivery(item)).tries for item in ids} == {0} or refused.status == 400
+        assert {(await it.delivery(item)).attempts_used for item in ids} == {0} or refused.status == 400
         assert it.alerts()[0] == "endpoint.paused"
         assert set(it.alerts()[1:]) <= {"message.attempt.exhausted"}
         assert len(await audit_log(it.store)) == 1

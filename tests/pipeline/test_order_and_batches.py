@@ -37,7 +37,7 @@ async def test_a_customer_s_events_keep_order_without_blocking_other_customers(t
         assert await it.network.next() == ["b1"]
         assert (await it.next_recorded()).attempt.state is DeliveryState.SUCCESS
         delivery = await it.delivery(first)
-        assert (delivery.tries, delivery.due_at_ms) == (1, it.clock.now_ms() + 5_000)
+        assert (delivery.attempts_used, delivery.due_at_ms) == (1, it.clock.now_ms() + 5_000)
         it.network.answer = lambda _items: OK
         await it.move(5_000)
         assert await it.network.next() == ["a1"]
@@ -95,7 +95,7 @@ async def test_a_parcel_that_breaks_does_not_send_the_others_twice(tmp_path):
         waiting = [name for name, message_id in ids.items() if states[message_id] is DeliveryState.PENDING]
         assert "n20" in waiting
         assert len(waiting) < 20
-        assert {(await it.delivery(ids[name])).tries for name in waiting} == {1}
+        assert {(await it.delivery(ids[name])).attempts_used for name in waiting} == {1}
 
 
 async def test_a_second_half_is_not_sent_after_a_deferred_first(tmp_path):

@@ -135,7 +135,7 @@ async def test_one_event_that_fails_among_others_keeps_its_schedule(tmp_path):
             await it.move(10_000)
         await it.move(0)
         assert await is_no_wait_shortened(it, ids)
-        assert (await it.delivery(ids[0])).tries == 3
+        assert (await it.delivery(ids[0])).attempts_used == 3
 
 
 @pytest.mark.parametrize("database", STORES)
@@ -147,7 +147,7 @@ async def test_a_hastened_attempt_that_fails_costs_nothing(tmp_path, database):
         await it.move(5_000)
         await it.move(0)
         before = await it.delivery(bad)
-        assert before.tries == 2
+        assert before.attempts_used == 2
         for customer in range(3):
             await it.accept("good", f"cus_{customer}")
             await it.move(0)
@@ -155,7 +155,7 @@ async def test_a_hastened_attempt_that_fails_costs_nothing(tmp_path, database):
         await pass_time(it, 30_000)
         after = await it.delivery(bad)
         assert len(await it.attempts(bad)) > 2
-        assert (after.tries, after.due_at_ms) == (2, before.due_at_ms)
+        assert (after.attempts_used, after.due_at_ms) == (2, before.due_at_ms)
 
 
 async def test_a_404_for_everything_is_an_outage_of_an_http_endpoint(tmp_path):
@@ -163,7 +163,7 @@ async def test_a_404_for_everything_is_an_outage_of_an_http_endpoint(tmp_path):
         it.network.answer = lambda _items: status(404)
         ids = [await it.accept(f"n{number}", f"cus_{number}") for number in range(3)]
         await pass_time(it, 8_000)
-        assert {(await it.delivery(message_id)).tries for message_id in ids} == {2}
+        assert {(await it.delivery(message_id)).attempts_used for message_id in ids} == {2}
         it.network.answer = lambda _items: OK
         ids.append(await it.accept("new", "cus_new"))
         assert await delivered_within(it, ids) <= WITHIN_MS
@@ -197,4 +197,4 @@ async def test_a_failing_chain_of_one_customer_is_no_outage(tmp_path):
         it.network.open.set()
         await pass_time(it, 60_000)
         assert not it.alerts()
-        assert [(await it.delivery(message_id)).tries for message_id in ids] == [2, 0, 0]
+        assert [(await it.delivery(message_id)).attempts_used for message_id in ids] == [2, 0, 0]

@@ -39,7 +39,7 @@ async def test_long_pause_requeues_the_rest_without_using_attempts(tmp_path):
         assert 1 < len(sent) < 41
         for message_id in ids.keys() - sent:
             assert await it.attempts(message_id) == [], "nothing of it left"
-        spent = [(await it.delivery(message_id)).tries for message_id in ids]
+        spent = [(await it.delivery(message_id)).attempts_used for message_id in ids]
         states = {(await it.delivery(message_id)).state for message_id in ids}
         assert set(spent) <= {0, 1}
         assert DeliveryState.PENDING in states
@@ -71,7 +71,7 @@ async def test_a_probe_answered_429_waits_for_the_next_probe(tmp_path):
     async with world(tmp_path) as it:
         ids = await failing(it, 5)
         await it.move(0)
-        spent = sum([(await it.delivery(item)).tries for item in ids])
+        spent = sum([(await it.delivery(item)).attempts_used for item in ids])
         it.network.answer = lambda _items: status(429)
         waits = []
         for _ in range(5):
@@ -84,7 +84,7 @@ async def test_a_probe_answered_429_waits_for_the_next_probe(tmp_path):
             assert it.network.sent.empty()
             await it.move(0)
         assert waits == [10_000, 5_000, 15_000, 35_000, 75_000], "longer each time, 5 s of which are over"
-        assert sum([(await it.delivery(item)).tries for item in ids]) == spent
+        assert sum([(await it.delivery(item)).attempts_used for item in ids]) == spent
         it.network.answer = lambda _items: OK
         await it.move(300_000)
         for _ in ids:

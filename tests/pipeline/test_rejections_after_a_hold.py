@@ -51,7 +51,7 @@ async def test_always_rejected_event_fails_without_delaying_others(tmp_path):
         assert {(await it.delivery(other)).state for other in others} == {DeliveryState.SUCCESS}, (
             "with the hold's end"
         )
-        assert (await it.delivery(bad)).tries == 1
+        assert (await it.delivery(bad)).attempts_used == 1
         number = 30
         while (due_at_ms := (await it.delivery(bad)).due_at_ms) is not None:
             await it.move(due_at_ms - 10_000 - it.clock.now_ms())
@@ -80,7 +80,7 @@ async def test_a_batch_rejected_after_a_hold_is_split(tmp_path, bad):
             if (await it.delivery(message_id)).state is not DeliveryState.SUCCESS
         ]
         assert waiting == bad
-        assert {(await it.delivery(ids[names.index(name)])).tries for name in bad} == {1}
+        assert {(await it.delivery(ids[names.index(name)])).attempts_used for name in bad} == {1}
         assert (await the_endpoint(it)).paused_reason is None
 
 
@@ -92,7 +92,7 @@ async def test_credentials_revoked_soon_after_a_hold_start_another_one(tmp_path)
         assert it.network.sent.qsize() <= 10
         deliveries = [await it.delivery(item) for item in ids]
         assert {delivery.state for delivery in deliveries} == {DeliveryState.PENDING}
-        assert sorted(delivery.tries for delivery in deliveries)[-3:] == [0, 1, 1]
+        assert sorted(delivery.attempts_used for delivery in deliveries)[-3:] == [0, 1, 1]
         assert all([await it.attempts(item) for item in ids]), "each says what was answered"
 
 
@@ -107,7 +107,7 @@ async def test_single_rejections_soon_after_a_hold_start_another_hold(tmp_path):
             await it.next_recorded()
             await it.move(0)
         assert "401" in str((await the_endpoint(it)).paused_reason)
-        assert [(await it.delivery(item)).tries for item in ids] == [1, 1, 0]
+        assert [(await it.delivery(item)).attempts_used for item in ids] == [1, 1, 0]
 
 
 async def test_single_delivery_uses_one_attempt_on_revoked_credentials(tmp_path):
@@ -121,7 +121,7 @@ async def test_single_delivery_uses_one_attempt_on_revoked_credentials(tmp_path)
             await it.move(3_600_000)
         await it.move(0)
         assert (await the_endpoint(it)).paused_reason
-        assert (await it.delivery(message_id)).tries == 1
+        assert (await it.delivery(message_id)).attempts_used == 1
 
 
 async def test_long_after_a_hold_the_first_rejection_starts_another_one(tmp_path):
@@ -129,7 +129,7 @@ async def test_long_after_a_hold_the_first_rejection_starts_another_one(tmp_path
         await healed(it)
         await it.move(600_000)
         message_id = await put_on_hold(it, name="two")
-        assert (await it.delivery(message_id)).tries == 0
+        assert (await it.delivery(message_id)).attempts_used == 0
 
 
 async def test_a_hold_that_returns_within_the_hour_is_told_again(tmp_path):

@@ -20,7 +20,7 @@ async def test_delivery_fails_after_the_whole_schedule(tmp_path):
             entry = await it.next_recorded()
             delivery = await it.delivery(message_id)
             if tried < 7:
-                assert (entry.attempt.state, delivery.tries) == (DeliveryState.PENDING, tried + 1)
+                assert (entry.attempt.state, delivery.attempts_used) == (DeliveryState.PENDING, tried + 1)
                 await it.move(delivery.due_at_ms - it.clock.now_ms())
         assert (entry.attempt.state, delivery.due_at_ms) == (DeliveryState.FAILED, None)
         assert str(entry.attempt.reason).startswith("Failed after 8 attempts")
@@ -33,7 +33,7 @@ async def test_killed_handler_is_retried_on_the_schedule(tmp_path):
         message_id = await it.accept("one")
         item = await it.next_recorded()
         delivery = await it.delivery(message_id)
-        assert (item.attempt.state, delivery.tries) == (DeliveryState.PENDING, 1)
+        assert (item.attempt.state, delivery.attempts_used) == (DeliveryState.PENDING, 1)
         assert delivery.due_at_ms == it.clock.now_ms() + 5_000
         sandbox.result = None
         await it.move(5_000)
@@ -49,7 +49,7 @@ async def test_an_http_endpoint_retries_on_the_schedule(tmp_path, number):
             assert (await it.next_recorded()).attempt.state is DeliveryState.PENDING
         await it.move(0)
         assert {breaker.state for breaker in (await it.store.breakers()).values()} <= {BreakerState.CLOSED}
-        assert {(await it.delivery(item)).tries for item in ids} == {1}
+        assert {(await it.delivery(item)).attempts_used for item in ids} == {1}
         it.network.answer = lambda _items: OK
         await it.move(6_000)
         for _ in ids:

@@ -148,7 +148,7 @@ async def test_a_page_that_waits_is_requeued_when_its_worker_stops(tmp_path):
         await waits_for_confirmation(it)
         await it.worker.stop(1_000_000)
         delivery = await it.delivery(message_id)
-        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
 
 
 async def waits_for_confirmation(it) -> None:

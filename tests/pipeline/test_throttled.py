@@ -21,7 +21,7 @@ async def test_retry_after_of_a_429_is_honored_each_time(tmp_path, asked, wait_m
             await it.network.next()
             await it.move(0)
             delivery = await it.delivery(message_id)
-            assert (delivery.tries, delivery.due_at_ms - it.clock.now_ms()) == (0, wait_ms)
+            assert (delivery.attempts_used, delivery.due_at_ms - it.clock.now_ms()) == (0, wait_ms)
             await it.move(wait_ms)
         it.network.answer = lambda _items: OK
         await it.network.next()
@@ -38,7 +38,7 @@ async def test_a_429_that_asks_for_nothing_is_soon_retried(tmp_path, asked):
             await it.move(0)
             delivery = await it.delivery(message_id)
             waits.append(delivery.due_at_ms - it.clock.now_ms())
-            assert delivery.tries == 0
+            assert delivery.attempts_used == 0
             await it.move(waits[-1])
         assert waits == [5_000, 5_000, 10_000, 20_000]
 
@@ -52,7 +52,7 @@ async def test_retry_after_of_a_503_does_not_shorten_the_schedule(tmp_path, aske
             await it.network.next()
             await it.next_recorded()
             delivery = await it.delivery(message_id)
-            assert (delivery.tries, delivery.due_at_ms - it.clock.now_ms()) == (tries, wait_ms)
+            assert (delivery.attempts_used, delivery.due_at_ms - it.clock.now_ms()) == (tries, wait_ms)
             await it.move(wait_ms)
 
 
@@ -101,7 +101,7 @@ async def test_another_answer_starts_the_five_days_anew(tmp_path):
             await it.move(DAY_MS // 2)
         await it.move(0)
         delivery = await it.delivery(message_id)
-        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 1)
+        assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 1)
 
 
 @pytest.mark.parametrize("is_under_way", [False, True])
@@ -122,5 +122,5 @@ async def test_a_clock_set_forward_ends_no_throttling(tmp_path, is_under_way):
         await it.clock_looked_at()
         await it.move(0)
         delivery = await it.delivery(message_id)
-        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
         assert delivery.due_at_ms - it.clock.now_ms() == 2_000

@@ -35,7 +35,7 @@ async def test_a_failing_sandbox_puts_the_endpoint_on_hold_without_rows(tmp_path
         await it.move(0)
         for message_id in ids:
             delivery = await it.delivery(message_id)
-            assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+            assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
             assert await it.attempts(message_id) == []
         assert "No process could be started" in str((await it.delivery(ids[0])).reason)
 
@@ -86,7 +86,7 @@ async def test_stop_requeues_deliveries_in_flight(tmp_path):
         await it.network.next()
         await it.worker.stop(0)
         delivery = await it.delivery(message_id)
-        assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
+        assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
         assert not it.worker.alive
 
 

@@ -481,8 +481,10 @@ async def test_what_outlasts_the_shutdown_is_canceled_and_logged(caplog):
     async with lines(server.port, 1) as opened:
         await filled(app, opened)
         await server.stop()
-        assert b"500" in await opened[0].rest()
+        answer = await opened[0].answer()
+        assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "too_busy", "1")
     assert "1 unfinished requests were canceled" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from nicobar.clock import SystemClock
 from nicobar.database import prepare_database
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.settings import Settings
-from nicobar.store.backup_keys import KeyPlace, key_beside, save_key
+from nicobar.store import Claim
+from nicobar.store.backup_keys import KeyPlace, key_beside, save_keys
 from nicobar.store.location import locate
 from nicobar.store.sqlite.connection import connect
 from support.store import open_store
@@ -61,7 +62,11 @@ def overwrite(path) -> None:
 @pytest.mark.parametrize("harm", [delete, replace, empty, cut, overwrite])
 async def test_a_lost_file_refuses_writes_claims_and_reads(store, tmp_path, harm):
     harm(tmp_path / "nicobar.db")
-    works = [post(store, 2), store.claim(1, term=0, now_ms=100, limit=1, max_bytes=1, lease_ms=1), store.check()]
+    works = [
+        post(store, 2),
+        store.claim(Claim(endpoint_seq=1, term=0, now_ms=100, limit=1, max_bytes=1, lease_ms=1)),
+        store.check(),
+    ]
     if harm in {delete, replace, empty}:
         works.append(store.snapshot())
     for work in works:
@@ -223,7 +228,7 @@ async def test_no_other_user_can_read_the_files(tmp_path):
                 await store.change([await endpoint(store, "ep_1")])
                 await post(store, 1)
                 made = location.back_up(tmp_path / "data" / "backup.db", force=False, now_ms=1)
-                save_key(KeyPlace(path=settings.key_path, setting="").find(), key_beside(made.path))
+                save_keys(KeyPlace(path=settings.key_path, setting="").find(), key_beside(made.path))
                 names = {file.name for file in (tmp_path / "data").iterdir()}
                 modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "data").iterdir()}
             finally:

@@ -14,7 +14,7 @@ from psycopg.pq import ExecStatus
 from contracts.test_stores import claim, done, endpoint, message
 from nicobar.errors import StoreUnavailable, StoreUnusable
 from nicobar.model import DeliveryState
-from nicobar.store import ReplayFilter
+from nicobar.store import Claim, ReplayFilter
 from nicobar.store.migrations import load_migrations
 from nicobar.store.postgres import PostgresStore, apply_migrations
 from nicobar.store.postgres.connection import SQL, connect, transaction
@@ -245,7 +245,7 @@ async def test_a_connection_that_broke_is_replaced(stores, url):
         try:
             await stores[0].append(message(2, None))
             await stores[0].snapshot()
-            await stores[0].claim(1, term=0, now_ms=NOW_MS, limit=1, max_bytes=100, lease_ms=10)
+            await stores[0].claim(Claim(endpoint_seq=1, term=0, now_ms=NOW_MS, limit=1, max_bytes=100, lease_ms=10))
         except StoreUnavailable:
             failed += 1
     assert failed <= 3 * 4, "each connection fails once"

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from contracts.test_stores import endpoint, message
 from nicobar.errors import StoreUnavailable, StoreUnusable
-from nicobar.store import group_commit
+from nicobar.store import Claim, group_commit
 from nicobar.store.postgres import PostgresStore, apply_migrations, connection, database
 from nicobar.store.postgres.connection import TRANSACTION_MS, begin, connect, transaction
 from nicobar.store.postgres.hot import append_many
@@ -140,7 +140,9 @@ async def test_a_reconnection_that_failed_is_tried_again(url, monkeypatch):
     calls = (
         lambda: store.append(message(2)),
         store.snapshot,
-        lambda: store.claim(1, term=0, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9),
+        lambda: store.claim(
+            Claim(endpoint_seq=1, term=0, now_ms=message(2).accepted_at_ms, limit=9, max_bytes=999, lease_ms=9)
+        ),
     )
     with monkeypatch.context() as patched:
         patched.setattr(connection, "connect", unreachable)

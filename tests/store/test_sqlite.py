@@ -17,7 +17,7 @@ import pytest
 
 from nicobar.errors import StoreBusy, StoreUnavailable, StoreUnusable
 from nicobar.model import DeliveryState
-from nicobar.store import NewMessage, ReplayFilter, Resent
+from nicobar.store import Claim, NewMessage, ReplayFilter, Resent
 from nicobar.store.installation import fix_for
 from nicobar.store.migrations import Migrated, load_migrations
 from nicobar.store.queries import load_queries
@@ -224,13 +224,13 @@ async def test_upgrade_keeps_the_ids_of_unfinished_deliveries(tmp_path, monkeypa
         """)
     connection.close()
     store = await SqliteStore.open(path, now_ms=1)
-    (retried,) = await store.claim(1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    (retried,) = await store.claim(Claim(endpoint_seq=1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5))
     assert (retried.message.id, retried.replay_key, retried.edition) == ("msg_1", None, 2)
     every = ReplayFilter(states=(DeliveryState.SUCCESS, DeliveryState.CANCELED))
     count = await store.count_replay(1, every)
     assert (count.deliveries, count.earlier_ids) == (2, 1), "nothing was sent of what was canceled"
     assert await store.resend("msg_2", "ep_1", now_ms=10, new_ids=False) is Resent.QUEUED
-    (replayed,) = await store.claim(1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5)
+    (replayed,) = await store.claim(Claim(endpoint_seq=1, term=0, now_ms=10, limit=9, max_bytes=99, lease_ms=5))
     assert (replayed.message.id, replayed.replay_key) == ("msg_2", "")
     assert (await store.count_replay(1, every)).earlier_ids == 0
     await store.close()

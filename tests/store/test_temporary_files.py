@@ -12,6 +12,7 @@ from nicobar.clock import SystemClock
 from nicobar.database import prepare_database
 from nicobar.errors import UserError
 from nicobar.settings import Settings
+from nicobar.store.backup_keys import save_keys
 from nicobar.store.location import locate
 from nicobar.store.sqlite import whole_files
 from nicobar.store.temporary_files import PURPOSES, delete_leftovers, leftovers, temporary_file
@@ -87,6 +88,18 @@ def test_doctor_names_a_leftover(settings):
     left = leave(settings.data_dir / "nicobar.db", "compacting")
     (finding,) = locate(settings.database).examine(SystemClock())
     assert str(left) in finding.detail
+
+
+@as_root
+def test_database_and_key_that_root_creates_are_the_services(tmp_path):
+    os.chown(tmp_path, SERVICE, SERVICE)
+    prepare_database(Settings(data_dir=tmp_path), 1, new_installation=False)
+    found = {path.name: path.stat() for path in tmp_path.iterdir()}
+    assert {name: status.st_uid for name, status in found.items()} == dict.fromkeys(found, SERVICE)
+    assert found["secret.key"].st_mode & 0o777 == 0o600
+    key = tmp_path / "secret.key"
+    save_keys([b"k" * 32, b"l" * 32], key, like=key)
+    assert key.stat().st_uid == SERVICE
 
 
 @as_root

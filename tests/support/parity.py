@@ -28,6 +28,7 @@ from nicobar.store import (
     PutSource,
     RemoveAlertTarget,
     RemoveEndpoint,
+    RemoveEventType,
     RemoveSource,
 )
 from nicobar.store.history import AuditFilter
@@ -99,6 +100,7 @@ class World:
             *(RemoveEndpoint(endpoint_id=endpoint.id) for endpoint in snapshot.endpoints),
             *(RemoveSource(source_id=source.id) for source in snapshot.sources),
             *(RemoveAlertTarget(target_id=target.id) for target in snapshot.alert_targets),
+            *(RemoveEventType(name=event_type.name) for event_type in snapshot.event_types),
         )
 
     def endpoint(self, **fields) -> PutEndpoint:
@@ -155,6 +157,7 @@ class World:
             "sources": sorted(
                 (_source_state(vault, source) for source in snapshot.sources), key=lambda item: item["name"]
             ),
+            "event types": [_without_varying(msgspec.to_builtins(item)) for item in snapshot.event_types],
             "alert targets": [_target_state(vault, target) for target in snapshot.alert_targets],
             "message": await self._message_state(),
             "tokens": [

@@ -14,6 +14,7 @@ from use_cases import (
     application_operations,
     delivery_operations,
     endpoint_operations,
+    event_type_operations,
     source_operations,
 )
 
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *application_operations.OPERATIONS,
     *delivery_operations.OPERATIONS,
     *endpoint_operations.OPERATIONS,
+    *event_type_operations.OPERATIONS,
     *source_operations.OPERATIONS,
 )
 TESTS = Path(__file__).parent.parent
@@ -47,6 +49,7 @@ OFFERED: dict[AuditAction, set[Interface]] = {
     AuditAction.ENDPOINT_SET_HEADERS: {API},
     AuditAction.ENDPOINT_CHECK: {API, DASHBOARD},
     AuditAction.ENDPOINT_SEND_EXAMPLE: {API},
+    AuditAction.EVENT_TYPE_UPDATE: {API, DASHBOARD, FILE},
     AuditAction.TRANSFORMATION_UPDATE: {API, DASHBOARD, FILE},
     AuditAction.TRANSFORMATION_RESTORE: {API, DASHBOARD},
     AuditAction.MESSAGE_RESEND: {API, DASHBOARD, COMMAND},
@@ -72,7 +75,6 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     },
     "api/test_configuration.py": {
         AuditAction.EVENT_TYPE_CREATE,
-        AuditAction.EVENT_TYPE_UPDATE,
         AuditAction.EVENT_TYPE_DELETE,
         AuditAction.EVENT_TYPE_EXPUNGE,
         AuditAction.EVENT_TYPE_IMPORT,

@@ -49,7 +49,9 @@ CHECK_TIMEOUT_MS = 5_000
 @new_installation_option
 @setting_options("data_dir", "database_url", "allowed_addresses", "host", "port", "public_url")
 def apply(*, file: Path, prune: bool, dry_run: bool, new_installation: bool, **flags: Any) -> None:
-    """Apply the configuration in FILE. On an error, nothing is changed. Applying it again changes nothing."""
+    """Apply the configuration in FILE. On an error, nothing is changed and the exit code is 1. Applying it again
+    changes nothing. A ▲ needs a fix, but the file is applied and the exit code is 0: for a check, run doctor.
+    """
     settings = settings_of(flags)
     run_loop(_apply(settings, file, prune=prune, dry_run=dry_run, new_installation=new_installation))
 

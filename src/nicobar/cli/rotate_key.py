@@ -78,7 +78,7 @@ def _add_key(settings: Settings) -> None:
             "too_many_keys", f"{path} has {len(keys)} keys already.", "Run `nicobar rotate-key`, and remove old keys."
         )
     added = new_key()
-    save_keys([*keys, added], path)
+    save_keys([*keys, added], path, like=path)
     click.echo(
         f"● {path}: added the key {Vault(added).key_id}. Save the file, restart all processes, and run "
         "`nicobar rotate-key`."

@@ -225,7 +225,7 @@ class Deliverer:
         schedule = self._configuration.retry_after_ms(target.endpoint, claimed.message.event_type)
         return settle(
             work.outcomes,
-            claimed.tries,
+            claimed.attempts_used,
             now_ms,
             self.jitter(),
             on_hold=on_hold,

@@ -26,7 +26,7 @@ from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.pipeline.overtaking import Overtaking
 from nicobar.reasons import Reason, reason
-from nicobar.store import Claimed, Shares, Store, is_made_alike
+from nicobar.store import Claim, Claimed, Shares, Store, is_made_alike
 
 # Of an endpoint whose calls are not batched. With a receiver that responds in 100 ms that is 640 a second.
 MAX_PARALLEL_DELIVERIES = 64
@@ -243,13 +243,15 @@ class Lane:
         shares = Shares(oldest_new=oldest, newest_new=newest, chains=bounds is not None and bounds.keeps_order)
         try:
             return await self._store.claim(
-                seq,
-                term=term,
-                now_ms=now_ms,
-                limit=places,
-                max_bytes=PAGE_MAX_BYTES,
-                lease_ms=LEASE_MS,
-                shares=shares,
+                Claim(
+                    endpoint_seq=seq,
+                    term=term,
+                    now_ms=now_ms,
+                    limit=places,
+                    max_bytes=PAGE_MAX_BYTES,
+                    lease_ms=LEASE_MS,
+                    shares=shares,
+                )
             )
         except LeaseLost:
             raise

@@ -1,4 +1,4 @@
-"""What processes share about alerts: who sends one, and how the latest to each target ended."""
+"""What processes share about alerts: which of them sends one, and how the latest to each target ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AlertLog(Protocol):
     async def take_alert(
         self, problem: str, content: str, *, now_ms: int, again_before_ms: int, forget_before_ms: int
     ) -> bool:
-        """Whether the caller is the first to take on this alert about a problem, and so is the one to send it: the
+        """Whether the caller is the first to claim this alert about a problem, and so has to send it: the
         latest one about the problem, if there is one, had another content, or is older than `again_before_ms`.
         """
         ...

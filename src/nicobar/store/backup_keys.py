@@ -39,10 +39,10 @@ def check_keys_of(place: KeyPlace, made: BackupFile) -> tuple[bytes, ...]:
     return keys if keys and _fits(keys, made) else ()
 
 
-def save_keys(keys: Sequence[bytes], target: Path) -> None:
-    """Writes the keys with mode 0600, whole or not at all. Raises UserError."""
+def save_keys(keys: Sequence[bytes], target: Path, *, like: Path | None = None) -> None:
+    """Writes the keys as `write_keys`. Raises UserError."""
     try:
-        write_keys(target, keys)
+        write_keys(target, keys, like=like)
     except OSError as error:
         raise UserError(
             "not_writable",

@@ -1,4 +1,4 @@
-"""Whether a message's body holds a value in a field."""
+"""Whether a message's body holds a text, or a value in a field."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from nicobar.model import Json
 
 # No list is longer, and Python converts no number with thousands of digits.
 _MAX_INDEX_DIGITS = 12
+
+
+def holds_text(body: bytes, text: bytes) -> bool:
+    """Whether the text is in the body, in whichever form the sender wrote it in JSON, escaped or not."""
+    if text in body:
+        return True
+    as_text = msgspec.json.encode(text.decode("utf-8", "replace"))[1:-1]
+    if as_text in body:
+        return True
+    if b"\\" not in body:
+        return False
+    try:
+        return as_text in msgspec.json.encode(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
 
 
 def holds(body: bytes, path: Sequence[str], value: str) -> bool:

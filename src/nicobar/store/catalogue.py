@@ -27,7 +27,7 @@ from nicobar.reasons import Reason
 
 
 class PutAlertTarget(Record, tag=True):
-    """Adds the target of alerts, or replaces the one with its id."""
+    """Adds the target of alerts, or replaces that with its id."""
 
     target: AlertTarget
 
@@ -37,7 +37,7 @@ class RemoveAlertTarget(Record, tag=True):
 
 
 class PutApplication(Record, tag=True):
-    """Adds the application, or replaces the one with its id."""
+    """Adds the application, or replaces that with its id."""
 
     application: Application
 
@@ -49,7 +49,7 @@ class RemoveApplication(Record, tag=True):
 
 
 class PutSource(Record, tag=True):
-    """Adds the source, or replaces the one with its id."""
+    """Adds the source, or replaces that with its id."""
 
     source: Source
 
@@ -59,7 +59,7 @@ class RemoveSource(Record, tag=True):
 
 
 class PutEndpoint(Record, tag=True):
-    """Adds the endpoint, or replaces the one with its id. Transformations are kept, and so is a pause unless the
+    """Adds the endpoint, or replaces that with its id. Transformations are kept, and so is a pause unless the
     change ends it (`ends_pause`). Enabling clears the reason for which it was disabled.
     """
 
@@ -85,7 +85,7 @@ class PutEndpoint(Record, tag=True):
 
 
 class RemoveEndpoint(Record, tag=True):
-    """Deletes the endpoint: nothing of it is claimed any more, and no deliveries are created for it. Its unfinished
+    """Deletes the endpoint: nothing of it is claimed again, and no deliveries are created for it. Its unfinished
     deliveries are canceled by `Retention.cancel_removed`; its history is kept.
     """
 
@@ -93,7 +93,7 @@ class RemoveEndpoint(Record, tag=True):
 
 
 class AddTransformation(Record, tag=True):
-    """Adds `code` as the endpoint's newest version, which is the one that runs."""
+    """Adds `code` as the endpoint's newest version, which runs."""
 
     endpoint_id: str
     code: str
@@ -133,7 +133,7 @@ class RemoveEventType(Record, tag=True):
 
 
 class PutToken(Record, tag=True):
-    """Adds the token, or replaces the one with its id."""
+    """Adds the token, or replaces that with its id."""
 
     token: Token
 
@@ -206,9 +206,9 @@ class RemoveDraft(Record, tag=True):
 
 
 class Audited(Record, tag=True):
-    """A line of the audit log: who did what to which object. `detail` holds no secrets.
+    """A line of the audit log: actor, action and object. `detail` holds no secrets.
 
-    Methods that change something outside the configuration take it as `audit_line`, and write it in the same
+    Methods that change something outside the configuration get it as `audit_line`, and write it in the same
     transaction if anything was changed.
     """
 

@@ -1,4 +1,4 @@
-"""What it means where a row would be there twice, in our own words, whichever database says so."""
+"""What it means where a row would exist twice, in our own words, for every database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def conflict(table: str, columns: Sequence[str]) -> ConfigurationError:
 
 
 def missing_reference() -> ConfigurationError:
-    """For a row that belongs to one that is not there."""
+    """For a row that belongs to one that does not exist."""
     return ConfigurationError(
         "conflict",
         "The change refers to an application or endpoint that does not exist.",

@@ -66,7 +66,7 @@ class MoveState(StrEnum):
 
 
 class Move(Record):
-    """`place` is the other database, without a password, `installation_id` the one that is moving."""
+    """`place` is the other database, without a password, `installation_id` that of the database that is moving."""
 
     state: MoveState
     place: str

@@ -1,4 +1,4 @@
-"""Who may open a file that takes the place of another one: a command that root runs must not lock out the service."""
+"""The owner of a file that replaces another one: a command that root runs must not lock out the service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def give_owner(file: Path | int, like: os.stat_result) -> None:
             os.chown(file, like.st_uid, like.st_gid)
 
 
-def give_from_root(file: int, like: Path) -> None:
-    """Gives an open file that root owns to the owner of another one. Raises OSError."""
-    if os.geteuid() == _ROOT and os.fstat(file).st_uid == _ROOT:
+def give_from_root(file: Path | int, like: Path) -> None:
+    """Gives a file that root has created to the owner of another one, or of its directory. Raises OSError."""
+    if os.geteuid() == _ROOT and os.stat(file).st_uid == _ROOT:  # noqa: PTH116 - or of an open file
         give_owner(file, like.stat())

@@ -1,4 +1,4 @@
-"""One writer thread that commits for everybody who waits: one `fsync` for a group of values."""
+"""One writer thread that commits for all callers: one `fsync` for a group of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nicobar.errors import NicobarError, StoreBusy, StoreMoving, StoreUnavailabl
 
 MAX_WAITING = 10_000
 MAX_GROUP = 512
-# So often a group is halved to find what is blocked; each time takes its wait.
+# So often a group is halved to find the blocked value; each time costs a wait.
 MAX_BLOCKED = 24
 
 S = TypeVar("S")
@@ -80,7 +80,7 @@ class GroupCommit(Generic[S]):
 
     async def submit(self, together: Callable[[S, Sequence[V]], Sequence[T]], value: V) -> T:
         """The value's result, after the commit. Raises StoreBusy where too many wait already, StoreUnavailable where
-        the database refuses the group.
+        the database rejects the group.
         """
         if self._closed:
             raise StoreUnavailable("store_closed", "The store is closed.", "Start Nicobar again.")
@@ -94,7 +94,7 @@ class GroupCommit(Generic[S]):
         return result
 
     async def close(self) -> None:
-        """Finishes what was submitted."""
+        """Finishes the submitted values."""
         if not self._closed:
             self._closed = True
             self._waiting.put(None)
@@ -131,7 +131,7 @@ class GroupCommit(Generic[S]):
             for calls in alike.values():
                 self._write(calls)
             self._writer.commit()
-        except Exception as error:  # noqa: BLE001 - nothing of the group is on disk, and everybody is told so
+        except Exception as error:  # noqa: BLE001 - nothing of the group is on disk, and every caller gets the error
             self._writer.rollback()
             failure = error if isinstance(error, NicobarError) else self._writer.translate(error) or error
             for call in group:

@@ -39,7 +39,7 @@ class Page(Record, Generic[T_co]):
 class MessageFilter(Record):
     """Which messages; everything that is set has to match. Times are those of acceptance, from `since_ms` up to but
     not including `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` require a delivery that
-    matches both. `contains` are bytes of the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
+    matches both. `contains` is a text in the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
     included only with `alerts`.
     """
 
@@ -127,7 +127,7 @@ class Tally(Record):
 
 
 class Waits(Record):
-    """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` wait for their turn, `later`
+    """What an endpoint's unfinished deliveries wait for: `sending` are under way, `due` are next, `later`
     for a time, the first for `next_at_ms`, `behind` for an earlier delivery of their customer. `more` are the others:
     of those that are due and of those that wait for a time, MAX_LOOK are told apart from them.
     """
@@ -191,7 +191,7 @@ class History(Protocol):
     first; neither: newest first from the newest. A place need not exist. `limit` is at most MAX_PAGE.
 
     Reading `after` the last place again and again finds every message once: a page ends before messages that are
-    being stored. With several processes, it finds attempts a minute after they ended.
+    being stored. With several processes, it finds attempts one minute after they ended.
 
     Time filters use the times in ids, so they may miss rows that were created while the machine's clock was more than
     ten minutes off.

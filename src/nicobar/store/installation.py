@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -22,8 +21,10 @@ from nicobar.ids import IdFactory
 from nicobar.model import Record
 from nicobar.open_files import AT_LIMIT, RAISE_LIMIT
 from nicobar.store.copy import Move, MoveState
+from nicobar.store.file_owners import give_from_root
 from nicobar.store.migrations import Plan
 from nicobar.store.session import Session
+from nicobar.store.temporary_files import temporary_file
 
 # Opening a database includes its migrations, which rewrite tables.
 OPENING_TIMEOUT_MS = 60_000
@@ -114,6 +115,7 @@ class KeyHolder:
             raise StoreUnusable("key_unknown", "The database was opened without its key.", "Report this as a bug.")
         if not self._known_keys():
             with self._creating():
+                give_from_root(self._new_path, self._key_path.parent)
                 self._new_path.rename(self._key_path)
                 sync_directory(self._key_path.parent)
         return self._vault
@@ -171,7 +173,7 @@ class KeyHolder:
         )
 
     def _create(self) -> bytes:
-        """A new key, whole and on disk before anybody can see it."""
+        """A new key, whole and on disk before any process can see it."""
         key = new_key()
         with self._creating():
             write_keys(self._new_path, [key])
@@ -190,7 +192,7 @@ class KeyHolder:
 
 
 def bind(session: Session, keys: KeyHolder, *, is_new: bool, may_create: bool) -> None:
-    """Makes sure that the database belongs to the key, and says so in it; a key is created only where it may be.
+    """Makes sure that the database belongs to the key, and stores that in it; a key is created only where it may be.
     Raises StoreUnusable.
     """
     known = read_installation(session)
@@ -268,7 +270,7 @@ def find_keys(key_path: Path, secret_key: str) -> tuple[bytes, ...]:
 
 @contextlib.contextmanager
 def opening(*directories: Path) -> Iterator[None]:
-    """Lets one process at a time open what is in these directories, so that those that start together agree on what
+    """Lets one process at a time open the files of these directories, so that those that start together agree on what
     they create. Blocks. Raises StoreUnusable after `OPENING_TIMEOUT_MS`.
     """
     with contextlib.ExitStack() as stack:
@@ -368,18 +370,18 @@ def read_key_file(path: Path) -> tuple[bytes, ...]:
     return keys
 
 
-def write_keys(path: Path, keys: Sequence[bytes]) -> None:
-    """Writes a key file with mode 0600, whole or not at all. Raises OSError."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
+def write_keys(path: Path, keys: Sequence[bytes], *, like: Path | None = None) -> None:
+    """Writes a key file with mode 0600, whole or not at all. If root does, it gets the owner of `like`. Raises
+    OSError.
+    """
+    with temporary_file(path, "saving") as made:
+        with made.open("wb") as file:
             file.write("\n".join(key.hex() for key in keys).encode())
             file.flush()
             os.fsync(file.fileno())
-        Path(name).rename(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if like is not None:
+            give_from_root(made, like)
+        made.rename(path)
     sync_directory(path.parent)
 
 

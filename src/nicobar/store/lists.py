@@ -18,12 +18,12 @@ _DIRECTIONS = {"after": "ASC", "before": "DESC"}
 def compose(texts: Mapping[str, str], *, by_whole_keys: bool) -> dict[str, str]:
     """The queries of all lists. `NAME_after` and `NAME_before` are the next `:limit` rows between the places `:above`
     and `:below`, oldest or newest first; `edge_of_NAME_after` and `edge_of_NAME_before` the last of the next `:look`
-    rows, whether they fit or not, and the first behind it; `count_of_NAME` is how many rows between the two places
-    fit.
+    rows, whether they match or not, and the first behind it; `count_of_NAME` is how many rows between the two places
+    match.
 
     By whole keys: rows are compared and ordered by the key that the list is of and by their place together, an order
     that only the list's own index has. A database that chooses by statistics might otherwise walk an index that has
-    the places alone, over everybody's rows.
+    the places alone, over the rows of all applications.
     """
     queries: dict[str, str] = {}
     for name in texts:

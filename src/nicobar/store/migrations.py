@@ -97,7 +97,7 @@ def check_version(session: Session, database: str) -> None:
 
 
 def check_delivering(planned: Plan, version: int, database: str) -> None:
-    """Raises StoreUnusable where a process of that version delivers, and may not on what is to be applied."""
+    """Raises StoreUnusable where a process of that version delivers, and may not on the pending migrations."""
     for migration in planned.todo:
         if migration.oldest > version:
             raise StoreUnusable(

@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from nicobar.store.lists import compose
 
-# Which index they walk for an order depends on what is in the tables.
+# Which index they walk for an order depends on the rows in the tables.
 _CHOOSES_BY_STATISTICS = {"postgres"}
 _SLOT = re.compile(r"\{([a-z_]+)(?: ([a-z_]+))?\}")
 

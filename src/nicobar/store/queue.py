@@ -66,7 +66,7 @@ NEW_MS = 300_000
 
 class Shares(Record):
     """How a claim shares out its places. `oldest_new` and `newest_new` of them go to new deliveries (accepted within
-    NEW_MS, not attempted, first of their customer), the rest and what is left to those due longest. `chains` says
+    NEW_MS, not attempted, first of their customer), the rest, and places left, to those due longest. `chains` says
     that a customer's next deliveries may be claimed together with its first.
     """
 
@@ -79,17 +79,18 @@ NO_SHARES = Shares()
 
 
 class Claimed(Record):
-    """A delivery that this worker holds until its lease expires. `lease` has to be presented with the result. `tries`
-    counts the attempts spent so far, `edition` how often new event ids were requested, `replay_key` by which replay
-    (see `Delivery`); `manual` says that the delivery was requested again by a person. `accepted_ids` and `half_sent`
-    are those of the attempts before (see `Finished`). Deliveries with the same `order_key` are in order; None for one
-    that waits for no other. `catalogue_version` is that of the configuration at the time of the claim.
+    """A delivery that this worker holds until its lease expires. `lease` has to be presented with the result.
+    `attempts_used` counts attempts of the retry schedule so far, `edition` how often new event ids were requested,
+    `replay_key` by which replay (see `Delivery`); `manual` says that the delivery was requested again by a person.
+    `accepted_ids` and `half_sent` are those of the attempts before (see `Finished`). Deliveries with the same
+    `order_key` are in order; None for one that waits for no other. `catalogue_version` is that of the configuration
+    at the time of the claim.
     """
 
     message: Message
     endpoint_seq: int
     lease: int
-    tries: int
+    attempts_used: int
     order_key: str | None = None
     edition: int = 0
     manual: bool = False
@@ -106,7 +107,7 @@ class Claimed(Record):
 
 
 class Claim(Record):
-    """What `Queue.claim` is asked."""
+    """What a worker asks for: deliveries of an endpoint, under the endpoint's lease of this term."""
 
     endpoint_seq: int
     term: int
@@ -114,7 +115,7 @@ class Claim(Record):
     limit: int
     max_bytes: int
     lease_ms: int
-    shares: Shares
+    shares: Shares = NO_SHARES
 
 
 class Finished(Record):
@@ -179,21 +180,11 @@ class Queue(Protocol):
         """
         ...
 
-    async def claim(
-        self,
-        endpoint_seq: int,
-        *,
-        term: int,
-        now_ms: int,
-        limit: int,
-        max_bytes: int,
-        lease_ms: int,
-        shares: Shares = NO_SHARES,
-    ) -> list[Claimed]:
-        """Leases due deliveries of one endpoint, the longest due first except for `shares`: at most `limit`, with
+    async def claim(self, asked: Claim) -> list[Claimed]:
+        """Leases due deliveries of one endpoint, the longest due first except for its `shares`: at most `limit`, with
         bodies of at most `max_bytes` in total (the first always fits). Those of one customer are in order; one that
         has been attempted is claimed without those behind it. Deliveries with an expired lease are leased again.
-        Nothing is claimed unless the endpoint's own lease has this term, 0 if it was never taken: raises LeaseLost.
+        Nothing is claimed unless the endpoint's own lease has this term, 0 if there was none: raises LeaseLost.
         """
         ...
 
@@ -208,7 +199,7 @@ class Queue(Protocol):
     async def record(self, finished: Sequence[Finished]) -> int:
         """Stores the attempts and updates the deliveries, in one transaction; a finished delivery makes the next one
         of its customer due, in the place that its acceptance gives it. If the lease is no longer held, as after
-        another worker has taken the endpoint over, the attempt is stored and the delivery is not changed. Returns how
+        another worker has the endpoint now, the attempt is stored and the delivery is not changed. Returns how
         many deliveries changed.
         """
         ...
@@ -229,7 +220,7 @@ class Queue(Protocol):
         ...
 
     async def failing_since_ms(self, endpoint_seq: int) -> int | None:
-        """When the first attempt of those failed that hold up their customer, of the earliest one; None if there is
+        """When the first attempt of those failed that block their customer, of the earliest one; None if there is
         none. A delivery that is being sent does not count.
         """
         ...
@@ -249,7 +240,7 @@ class Queue(Protocol):
         ...
 
     async def due_times(self) -> Mapping[int, int]:
-        """The same for all endpoints, by their `seq`; endpoints with none are left out."""
+        """The same for all endpoints, by their `seq`; endpoints with none are omitted."""
         ...
 
     async def shift_times(self, endpoint_seqs: Sequence[int], *, after_ms: int, by_ms: int) -> int:
@@ -261,13 +252,13 @@ class Queue(Protocol):
 
     async def bound_times(self, endpoint_seqs: Sequence[int], *, now_ms: int, latest_ms: int) -> int:
         """Makes these endpoints' deliveries due now that wait for their first attempt, and limits other due times to
-        `latest_ms`, except for scheduled messages. For who takes an endpoint: the clock by which they were set may
-        have been ahead. Returns how many changed.
+        `latest_ms`, except for scheduled messages. For a worker that gets an endpoint: the clock by which they were
+        set may have been ahead. Returns how many changed.
         """
         ...
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
-        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are left out. They are kept,
+        """Unfinished deliveries by endpoint, or of one endpoint; endpoints without any are omitted. They are kept,
         not counted: the cost grows with the endpoints, not with what they have.
         """
         ...
@@ -277,7 +268,7 @@ class Queue(Protocol):
         ...
 
     async def keep_breaker(self, endpoint_seq: int, breaker: Breaker, *, term: int) -> None:
-        """Stores the breaker, for who takes the endpoint next and for the dashboard, if the endpoint's lease has this
-        term, 0 if it was never taken.
+        """Stores the breaker, for the next worker of the endpoint and for the dashboard, if the endpoint's lease has
+        this term, 0 if there was none.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a restore asks of a database, and how it gets rid of what was deleted."""
+"""What a restore asks of a database, and how it removes deleted data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Recovery(Protocol):
 
     async def renew_terms(self) -> None:
         """After a restore: removes all workers and frees every lease, with a term above any that a worker may have
-        had since the backup. What they were sending becomes due when a lease is taken.
+        had since the backup. What they were sending becomes due with the next lease.
         """
         ...
 
@@ -25,7 +25,7 @@ class Recovery(Protocol):
         ...
 
     async def clear_log(self) -> bool:
-        """Empties the write-ahead log, which still has what was deleted. Returns False where another reader or writer
+        """Empties the write-ahead log, which still has deleted data. Returns False where another reader or writer
         prevents that for now.
         """
         ...

@@ -137,14 +137,14 @@ class FailureGroup(Record):
 
 class Replays(Protocol):
     """Replayed deliveries are queued after everything that their customer has waiting, and before what is accepted
-    later. Unfinished deliveries are left alone.
+    later. Unfinished deliveries are not changed.
     """
 
     async def resend(
         self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
     ) -> Resent:
         """Queues a finished or missing delivery again. One that waits for its next attempt becomes due at once; one
-        that is queued after another, or is being sent, is left alone.
+        that is queued after another, or is being sent, is not changed.
         """
         ...
 
@@ -179,9 +179,9 @@ class Replays(Protocol):
     async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
         """Moves the next deliveries in one transaction, whole customers until there are `limit`. A canceled task
         restores up to `limit` deliveries that were not sent since, as they were: finished, or missing. Deliveries
-        that are being sent are restored if they come back untried. Deliveries that may have been sent, because their
-        lease expired without a result, stay in the queue, and so do hastened ones. A purge empties the next `limit`
-        messages.
+        that are being sent are restored if they return without an attempt. Deliveries that may have been sent,
+        because their lease expired without a result, stay in the queue, and so do hastened ones. A purge empties the
+        next `limit` messages.
         """
         ...
 
@@ -192,14 +192,14 @@ class Replays(Protocol):
         ...
 
     async def count_untried(self, task_id: str) -> int:
-        """How many deliveries of a replay were not tried yet: those that canceling would restore."""
+        """How many deliveries of a replay have no attempt yet: those that canceling would restore."""
         ...
 
     async def cancel_pending(
         self, endpoint_seq: int, *, now_ms: int, limit: int, reason: Reason, audit_line: Audited | None = None
     ) -> int:
         """Cancels up to `limit` waiting deliveries; returns how many, which is also the audit line's detail.
-        Deliveries that are being sent are left alone.
+        Deliveries that are being sent are not changed.
         """
         ...
 

@@ -32,7 +32,7 @@ class Session(Protocol):
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """A failure within undoes only what was done within."""
+        """A failure within undoes only the changes within."""
         ...
 
     def lock(self, *endpoint_seqs: int, order_all: bool = False) -> bool:

@@ -38,7 +38,7 @@ def read_reason(text: str | None) -> Reason | None:
 
 
 def read_refusal(code: str, detail: str) -> Reason:
-    """A refused request's reason, from its two columns."""
+    """A rejected request's reason, from its two columns."""
     why = read_reason(detail) or plain("")
     return msgspec.structs.replace(why, code=code)
 

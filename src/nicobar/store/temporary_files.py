@@ -1,5 +1,5 @@
-"""Files that are written beside their place and then put there. Each is made in a directory of its own, with a lock
-that its process holds: what a killed process leaves is found by its name, and nobody holds it.
+"""Files that are written beside their place and then put there. Each is written in a directory of its own, with a
+lock that its process holds: the files of a killed process are found by their name, and their lock is free.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PURPOSES = ("making", "compacting", "restoring")
+PURPOSES = ("making", "compacting", "restoring", "saving")
 # What SQLite writes beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
 PRIVATE_MODE = 0o600
@@ -23,8 +23,8 @@ _NAME = re.compile(rf"(.+)\.(?:{'|'.join(PURPOSES)})-[a-z0-9_]{{8}}")
 
 @contextlib.contextmanager
 def temporary_file(path: Path, purpose: str) -> Iterator[Path]:
-    """An empty file with the name of `path`, to be renamed to it; what is left of it is deleted at the end. Raises
-    OSError.
+    """An empty file with the name of `path`, to be renamed to it; it is deleted at the end unless it was renamed.
+    Raises OSError.
     """
     directory = Path(tempfile.mkdtemp(prefix=f"{path.name}.{purpose}-", dir=path.parent))
     made = directory / path.name
@@ -49,7 +49,7 @@ def leftovers(directory: Path) -> list[Path]:
 
 def delete_leftovers(directory: Path) -> None:
     """Deletes what killed processes left in a directory and is certainly theirs: it has the name and the content of a
-    temporary file of ours, and nobody holds it. What this user may not delete stays.
+    temporary file, and its lock is free. What this user may not delete stays.
     """
     with contextlib.suppress(OSError):
         for path in leftovers(directory):

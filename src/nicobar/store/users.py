@@ -9,7 +9,7 @@ from nicobar.store.catalogue import Audited
 
 
 class Users(Protocol):
-    """Users, their sessions, and their password links; other changes of users go through the catalogue. Links and
+    """Users, their sessions, and their password links; other changes of users are in the catalogue. Links and
     sessions are stored as the SHA-256 of the value in the browser.
     """
 

@@ -28,7 +28,7 @@ from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, p
 from nicobar.use_cases.destination_check import moved
 from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
-from nicobar.use_cases.event_types import find_built_in
+from nicobar.use_cases.event_types import find_built_in, schedule_detail
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
 from nicobar.value_errors import place, requirement, unknown_field
@@ -206,6 +206,7 @@ class Planner:
             subject=entry.name,
             changes=(PutEventType(event_type=msgspec.structs.replace(wanted, updated_at_ms=self._now_ms)),),
             app_id=None,
+            detail=schedule_detail(wanted.retry_after_ms) if wanted.retry_after_ms != base.retry_after_ms else "",
         )
         self._add(f"event type {entry.name}: {'changed' if stored else 'added'}", act)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from nicobar.model import Message, Record
@@ -10,7 +11,7 @@ from nicobar.sources.registry import SOURCES
 from nicobar.store import Store
 from nicobar.store.erasure import KeptBackup, Place
 
-MAX_VALUES = 500
+MAX_VALUES_AT_ONCE = 200
 MAX_NAMED_MESSAGES = 20
 # Each waits for readers for a moment.
 CLEAR_TRIES = 20
@@ -19,8 +20,8 @@ MIN_VALUE_CHARS = 6
 
 
 class Report(Record):
-    """`values` is how many different values were looked for: ids, email addresses, telephone numbers, license keys,
-    links. `without_customer` messages named the customer and had none of their own; they were erased too. `tables`
+    """`values` is how many different values were looked for: ids, email addresses, telephone numbers, license
+    keys. `without_customer` messages named the customer and had none of their own; they were erased too. `tables`
     and `files` still have one of the values; `files` is None where they could not be searched, or where rows that
     stay have texts with one of the values in them. `other_messages` are about other customers and have one. `backups`
     keep the data.
@@ -78,7 +79,7 @@ def _emails(body: bytes) -> set[str]:
 def stored_forms(values: Iterable[str]) -> list[str]:
     """The values as texts, JSON and links have them, and in lower case, as email addresses order deliveries."""
     forms = (form for value in sorted(values) for way in (value, value.lower()) for form in written_forms(way))
-    return list(dict.fromkeys(form for form in forms if form))[:MAX_VALUES]
+    return list(dict.fromkeys(form for form in forms if form))
 
 
 async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: int) -> Report:
@@ -87,21 +88,36 @@ async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: i
     if not forms:
         return Report(values=0, without_customer=0, tables=(), files=None, other_messages=(), backups=backups)
     without_customer = 0
-    tables = await store.tables_with(forms)
+    tables = await _tables(store, forms)
     if tables:
-        without_customer = await store.hide_values(app_id, forms, now_ms=now_ms)
-        tables = await store.tables_with(forms)
+        for part in _parts(forms):
+            without_customer += await store.hide_values(app_id, part, now_ms=now_ms)
+        tables = await _tables(store, forms)
     await _clear_log(store)
     files = await _files(store, forms) if not tables else None
-    named = any(place.name == "messages" for place in tables)
+    others: dict[str, None] = {}
+    for part in _parts(forms) if any(place.name == "messages" for place in tables) else ():
+        others |= dict.fromkeys(await store.messages_naming(app_id, part, limit=MAX_NAMED_MESSAGES))
     return Report(
         values=len(values),
         without_customer=without_customer,
         tables=tables,
         files=files,
-        other_messages=await store.messages_naming(app_id, forms, limit=MAX_NAMED_MESSAGES) if named else (),
+        other_messages=tuple(others)[:MAX_NAMED_MESSAGES],
         backups=backups,
     )
+
+
+def _parts(forms: list[str]) -> list[list[str]]:
+    return [forms[at : at + MAX_VALUES_AT_ONCE] for at in range(0, len(forms), MAX_VALUES_AT_ONCE)]
+
+
+async def _tables(store: Store, forms: list[str], *, exactly: bool = True) -> tuple[Place, ...]:
+    counts: Counter[str] = Counter()
+    for part in _parts(forms):
+        for place in await store.tables_with(part, exactly=exactly):
+            counts[place.name] += place.count
+    return tuple(Place(name=name, count=count) for name, count in sorted(counts.items()))
 
 
 async def _clear_log(store: Store) -> None:
@@ -119,6 +135,6 @@ async def _files(store: Store, forms: list[str]) -> tuple[Place, ...] | None:
     if await store.rewrite():
         await _clear_log(store)
         files = await store.files_with(forms)
-    if files and await store.tables_with(forms, exactly=False):
+    if files and await _tables(store, forms, exactly=False):
         return None  # The bytes in a file do not tell where a value ends.
     return files

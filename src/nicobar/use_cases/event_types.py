@@ -131,12 +131,17 @@ async def set_retry_schedule(
         changed = msgspec.structs.replace(stored, retry_after_ms=retry_after_ms, updated_at_ms=now_ms)
         if not changed.created_at_ms:
             changed = msgspec.structs.replace(changed, created_at_ms=now_ms)
-        detail = "retry schedule: " + ("default" if retry_after_ms is None else schedule_text(retry_after_ms))
         put = PutEventType(event_type=changed)
+        detail = schedule_detail(retry_after_ms)
         await edit.commit(AuditAction.EVENT_TYPE_UPDATE, name, put, app_id=None, detail=detail)
         return changed
 
     return await edited(services, actor, change)
+
+
+def schedule_detail(retry_after_ms: tuple[int, ...] | None) -> str:
+    """A changed retry schedule as the audit log has it."""
+    return "retry schedule: " + ("default" if retry_after_ms is None else schedule_text(retry_after_ms))
 
 
 async def _put(edit: Edit, name: str, spec: EventTypeSpec, stored: EventType | None) -> EventType:

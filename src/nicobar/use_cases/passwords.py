@@ -45,7 +45,7 @@ def check_password(password: str, again: str, user_name: str) -> None:
     if zxcvbn(password[:MAX_JUDGED_CHARS], user_inputs=[user_name, "nicobar"])["score"] < MIN_SCORE:
         raise UserError(
             "password_common",
-            "The password is easy to guess: it is common, a pattern, or contains the user name.",
+            "The password is easy to guess: it is common, a pattern, or contains the username.",
             "Use several unrelated words, or a password manager.",
         )
 

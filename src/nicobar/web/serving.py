@@ -21,6 +21,7 @@ from nicobar.errors import UserError
 from nicobar.web.admission import Admission, Share
 from nicobar.web.connection_pool import Limits, Network, OnLimit, Pool
 from nicobar.web.connections import Connection
+from nicobar.web.shutdown import answer_canceled
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Server:
         listening = _listen(host, port)
         pool = Pool(limits, on_limit)
         config = uvicorn.Config(
-            Admission(app, _within(shares, limits.max_connections // 2), limits, on_limit),
+            Admission(answer_canceled(app), _within(shares, limits.max_connections // 2), limits, on_limit),
             access_log=False,
             log_config=None,
             server_header=False,

@@ -48,7 +48,10 @@ def run(data: bytes) -> None:
         return
     assert isinstance(document, Document)
     for entry in document.endpoints:
-        for made in (lambda entry=entry: _spec(entry, {}, None), lambda entry=entry: _patch(entry, {}, ())):
+        for made in (
+            lambda entry=entry: _spec(entry, {}, {}, None),
+            lambda entry=entry: _patch(entry, {}, {}, (), ()),
+        ):
             try:
                 made()
             except UserError as error:

@@ -23,7 +23,7 @@ ORIGINS = (
 SITES = ("same-origin", "none", "cross-site", "same-site", "SAME-ORIGIN", "")
 PAGES = CrossSite(None, "https://nicobar.example")  # type: ignore[arg-type]
 VISITOR = Visitor(
-    user=None, session="", language="en", theme="auto", base_url="", secure=True, address="127.0.0.1", path="/"
+    user=None, session="", browser="", language="en", theme="auto", secure=True, address="127.0.0.1", path="/"
 )
 SEEDS = (
     b"\0nicobar_session=abc; nicobar_language=ko",

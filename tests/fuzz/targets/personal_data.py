@@ -1,4 +1,4 @@
-"""What is masked: any event and any text can be shown, and what is in a masked field is nowhere in it."""
+"""Masking: any event and any text can be shown, and the value of a masked field is nowhere in it."""
 
 from __future__ import annotations
 

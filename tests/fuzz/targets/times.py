@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from fuzz.choices import Choices
-from nicobar.errors import Refusal
+from nicobar.cli import options
+from nicobar.errors import Refusal, UserError
 from nicobar.sources.envelope import unix_ms, utc_text
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import since, until
@@ -36,6 +37,7 @@ ZONES = (
 # The last year that a time can be in, and the largest difference of a zone.
 MAX_MS = 253_402_300_800_000 + 86_400_000
 FORMATS = formats("en")
+NOW_MS = 1_790_000_000_000
 SEEDS = (
     b"\0\0\x07\xea\3\1\x09\x1e\0",
     b"\1" + b"2026-03-01T09:30:00Z",
@@ -69,10 +71,20 @@ def run(data: bytes) -> None:
             assert found is not None
             assert abs(found) <= MAX_MS
     check_day(text, zone_name)
+    check_command(it.pick((text, f"{text}d", "3d", "999999d", "1h1m")), ahead=it.flag())
     try:
         known_state(text)
     except Refusal as refusal:
         assert refusal.status == 422
+
+
+def check_command(text: str, *, ahead: bool) -> None:
+    try:
+        at_ms = options.moment(text, NOW_MS, ahead=ahead)
+    except UserError as error:
+        assert error.code == "time_invalid"
+    else:
+        assert options.shown(at_ms)
 
 
 def check_day(text: str, zone_name: str) -> None:

@@ -33,7 +33,7 @@ TRANSACTION_MS = 20_000
 FREE_MS = 5_000
 # A transaction in which its process does nothing for so long is undone: others wait for what it has locked.
 IDLE_MS = 10_000
-# A server that works answers within this time, after what its statement may take.
+# A server that works answers within this time, after the time that its statement may need.
 ANSWER_S = 5.0
 _LOOK_S = 0.1
 # Its number is that of the newest migration. Versions up to 11 have the name alone.

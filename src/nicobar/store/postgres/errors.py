@@ -48,7 +48,7 @@ def meaning(error: psycopg.Error) -> NicobarError:
 
 
 def is_retried(error: psycopg.Error) -> bool:
-    """Whether the transaction was undone for others' sake, and may be made again."""
+    """Whether the transaction was undone for others' sake, and may be repeated."""
     return isinstance(error, (errors.DeadlockDetected, errors.SerializationFailure))
 
 

@@ -16,7 +16,7 @@ from nicobar.store.postgres.connection import Connection, Link, PostgresSession,
 from nicobar.store.postgres.errors import meaning
 from nicobar.store.tables.base import existing
 
-# At most 20 hints a second; the endpoints of what is stored meanwhile go into the next one.
+# At most 20 hints a second; the endpoints of messages stored meanwhile are in the next one.
 PAUSE_MS = 50
 # A hint for more endpoints names none. PostgreSQL takes at most 8,000 bytes.
 MAX_NAMED = 100
@@ -67,7 +67,7 @@ class PostgresHints:
                     await stop.wait()
                     return
                 was_heard = self._is_heard = True
-                heard(())  # of what was stored before, there was no hint
+                heard(())  # there was no hint of earlier messages
                 await _Ear(connection, heard).until(stop)
             except psycopg.Error as error:
                 if was_heard:
@@ -77,7 +77,7 @@ class PostgresHints:
             await self._clock.wait(stop, AGAIN_MS)
 
     def _listening(self) -> Connection | None:
-        """A connection that listens; None where a pooler stands between. Raises psycopg.Error."""
+        """A connection that listens; None behind a pooler. Raises psycopg.Error."""
         connection = connect(self._direct_url)
         try:
             session = PostgresSession(connection)

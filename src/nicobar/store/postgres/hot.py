@@ -19,7 +19,7 @@ from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params
 
 
 def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
-    """Only inserts, and takes no lock of a queue: the endpoint's holder puts in order."""
+    """Only inserts, and locks no queue: the endpoint's holder puts in order."""
     messages = [new for new, _ in group]
     rows = session.rows(
         "add_messages",
@@ -107,8 +107,8 @@ _to_claimed = converter(Claimed)
 
 
 def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
-    found, tries, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, version, *suffered = columns
-    values = {"tries": tries, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
+    found, used, lease, edition, manual, replay_key, accepted_ids, half_sent, order_key, version, *suffered = columns
+    values = {"attempts_used": used, "lease": lease, "edition": edition, "manual": manual, "replay_key": replay_key}
     kept = {"accepted_ids": () if accepted_ids is None else texts(str(accepted_ids)), "half_sent": half_sent}
     kept |= {"order_key": order_key, "setbacks": setbacks(suffered), "catalogue_version": version}
     return _to_claimed({"message": found, "endpoint_seq": endpoint_seq, **values, **kept})

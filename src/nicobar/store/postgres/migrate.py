@@ -20,8 +20,8 @@ from nicobar.store.tables.base import existing
 MIN_POSTGRES = 15
 # All migrations of a large database.
 _MIGRATION_MS = 3_600_000
-# A migration waits so long for a table: whatever else wants the table waits behind it. Then it lets the others go
-# first, and waits again.
+# A migration waits so long for a table: every other statement on the table is queued after it. Then it lets the
+# others go first, and waits again.
 _LOCK_MS = 2_000
 _AGAIN_S = 1.0
 _MAX_ATTEMPTS = 200

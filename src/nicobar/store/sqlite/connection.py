@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from nicobar.errors import StoreUnavailable, StoreUnusable
+from nicobar.store.file_owners import give_from_root
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
 from nicobar.store.sqlite.functions import matches_any, regexp_replace
@@ -59,7 +60,7 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # What was deleted is overwritten, also in pages that are not used any more.
+        # What was deleted is overwritten, also in pages that are no longer used.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.create_function("matches_any", -1, matches_any, deterministic=True)
@@ -78,7 +79,9 @@ def _make_private(path: Path) -> None:
     """
     real = path.resolve()
     with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
-        os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
+        handle = os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+        give_from_root(handle, real.parent)
+        os.close(handle)
     for file in (real, *(Path(f"{real}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
         with contextlib.suppress(OSError):  # there is none, or it belongs to another user
             mode = stat.S_IMODE(file.stat().st_mode)

@@ -101,7 +101,7 @@ class SqliteContents:
         return last
 
     def continue_numbers(self, last: Mapping[str, int]) -> None:
-        """SQLite continues after the largest number that is there."""
+        """SQLite continues after the largest existing number."""
 
     def analyze(self, tables: Sequence[Table]) -> None:
         """SQLite's plans depend on no statistics here."""

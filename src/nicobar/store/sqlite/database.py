@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class SqliteDatabase:
-    """All writes, claims too, go through one thread; reads through a few others, each with a connection of its
+    """All writes, claims too, are made by one thread; reads by a few others, each with a connection of its
     own, and those that may read everything through one more.
     """
 

@@ -46,7 +46,7 @@ def unavailable(error: sqlite3.Error) -> NicobarError:
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's own code without what is added to it; 0 for an error of Python's module:
+    """SQLite's own code without its additions; 0 for an error of Python's module:
     https://sqlite.org/rescode.html#primary_result_codes_versus_extended_result_codes.
     """
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -74,7 +74,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
     for row in rows:
         own = row[MESSAGE_COLUMNS:]
         (
-            tries,
+            used,
             lease,
             edition,
             manual,
@@ -99,7 +99,7 @@ def _claim(session: SqliteSession, asked: Claim) -> list[Claimed]:
                 endpoint_seq=asked.endpoint_seq,
                 lease=lease + 1,
                 order_key=order_key,
-                tries=tries,
+                attempts_used=used,
                 edition=edition,
                 manual=bool(manual),
                 replay_key=replay_key,

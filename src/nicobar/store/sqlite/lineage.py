@@ -24,7 +24,7 @@ _LOG_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
 _BIG_ENDIAN_LOG = bytes.fromhex("377f0683")
 _SUMS = struct.Struct(">II")
-# A mark is smaller than the time of a backup, which takes the same place.
+# A mark is smaller than the time of a backup, which has the same place.
 MAX_MARK = 1_000_000_000
 TORN_MS = 100
 # By device and inode.

@@ -155,7 +155,7 @@ def _unusable_for(path: Path, error: sqlite3.DatabaseError) -> StoreUnusable:
 
 
 def _is_full(directory: Path) -> bool:
-    """Whether that is why a file could not be created, which SQLite does not tell apart from other reasons."""
+    """Whether that is why a file could not be created, which SQLite does not distinguish from other reasons."""
     try:
         return shutil.disk_usage(directory).free < PAGE_BYTES
     except OSError:

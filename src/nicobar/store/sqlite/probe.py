@@ -25,7 +25,7 @@ class Probe:
 
     def look(self, connection: sqlite3.Connection) -> None:
         """Raises sqlite3.DatabaseError where the file is damaged."""
-        # One transaction, so that what is written meanwhile does not look like a table and its index at odds.
+        # One transaction, so that writes meanwhile do not look like a table and its index at odds.
         connection.execute("BEGIN")
         try:
             self._ends = self._ends or _ends(connection)

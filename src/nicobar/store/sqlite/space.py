@@ -1,4 +1,4 @@
-"""The space of what was deleted: unused pages of the file, and the write-ahead log."""
+"""The space of deleted data: unused pages of the file, and the write-ahead log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nicobar.store.sqlite.connection import BUSY_MS, SQL, SqliteSession, connect
 from nicobar.store.sqlite.lineage import check_log
 from nicobar.store.sqlite.migrate import meaning
 
-# One page in so many stays unused for new data: what is deleted every day makes room for what comes every day.
+# One page in so many stays unused for new data: the deletions of a day make room for the events of a day.
 KEPT_PART = 20
 # https://sqlite.org/pragma.html#pragma_auto_vacuum
 INCREMENTAL = 2
@@ -65,7 +65,7 @@ def rewrite(connection: sqlite3.Connection) -> bool:
 
 
 def clear_log(connection: sqlite3.Connection) -> bool:
-    """Writes the log back and empties it; most of that without holding up the writer."""
+    """Writes the log back and empties it; most of that without blocking the writer."""
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     connection.execute(f"PRAGMA busy_timeout = {CLEAR_WAIT_MS:d}")
     try:

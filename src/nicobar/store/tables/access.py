@@ -31,7 +31,7 @@ class AccessTables(Tables):
                 kept = _answer(session.row("answer", {"token_id": token_id, "key": key}))
                 if kept is not None:
                     return kept
-                # Released between the two queries: another try.
+                # Released between the two queries: another attempt.
             return None
 
         return await self._database.write(work)

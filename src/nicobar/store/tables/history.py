@@ -11,7 +11,7 @@ import msgspec
 from nicobar.conversion import converter
 from nicobar.model import Attempt, Delivery, DeliveryState, Message
 from nicobar.store import history
-from nicobar.store.bodies import holds
+from nicobar.store.bodies import holds, holds_text
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import (
     MAX_REFUSALS,
@@ -339,7 +339,7 @@ class HistoryTables(Tables):
         look: int | None = 0,
         of_endpoint: str | None = None,
     ) -> Page[T]:
-        """A page of a list whose span is known. All of it may be looked at where `look` is None."""
+        """A page of a list whose span is known. All of it may be searched where `look` is None."""
 
         def work(session: Session) -> Page[T]:
             of = {**values} if of_endpoint is None else {**values, **_endpoint(session, of_endpoint)}
@@ -372,7 +372,7 @@ def _messages(
 
     def fits(row: Row) -> bool:
         body = row[_BODY_COLUMN]
-        return (which.contains is None or which.contains in body) and (
+        return (which.contains is None or holds_text(body, which.contains)) and (
             not which.path or holds(body, which.path, which.value)
         )
 

@@ -25,7 +25,7 @@ _BODIES_AT_ONCE = 50
 
 
 class Span(NamedTuple):
-    """What lies between two places, both left out. `place` is the place of a row, `name` that place as text."""
+    """What lies between two places, both excluded. `place` is the place of a row, `name` that place as text."""
 
     above: int | str
     below: int | str

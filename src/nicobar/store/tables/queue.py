@@ -15,7 +15,6 @@ from nicobar.store.queue import (
     MAX_REVISIONS,
     MAX_REVISIONS_BYTES,
     NEW_MS,
-    NO_SHARES,
     Appended,
     Backlog,
     Claim,
@@ -24,13 +23,12 @@ from nicobar.store.queue import (
     NewMessage,
     Overtaken,
     SentKey,
-    Shares,
 )
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
 from nicobar.store.tables.base import Tables, json_text
 
-# Whether a destination takes other deliveries is read from so many latest attempts of its endpoint.
+# Whether a destination accepts other deliveries is read from so many latest attempts of its endpoint.
 OVERTAKING_LOOK_ATTEMPTS = 1_000
 
 
@@ -40,26 +38,7 @@ class QueueTables(Tables):
     async def append(self, message: NewMessage, *, audit_line: Audited | None = None) -> Appended:
         return await self._database.append(message, audit_line)
 
-    async def claim(
-        self,
-        endpoint_seq: int,
-        *,
-        term: int,
-        now_ms: int,
-        limit: int,
-        max_bytes: int,
-        lease_ms: int,
-        shares: Shares = NO_SHARES,
-    ) -> list[Claimed]:
-        asked = Claim(
-            endpoint_seq=endpoint_seq,
-            term=term,
-            now_ms=now_ms,
-            limit=limit,
-            max_bytes=max_bytes,
-            lease_ms=lease_ms,
-            shares=shares,
-        )
+    async def claim(self, asked: Claim) -> list[Claimed]:
         return await self._database.claim(asked)
 
     async def release_strays(self, endpoint_seq: int, *, term: int, under_way: Collection[int], after_ms: int) -> int:
@@ -186,7 +165,7 @@ def duplicate_of(
     session: Session, new: NewMessage, first_id: str, source_id: str | None, body: bytes | None
 ) -> Appended:
     """The outcome for an event id that a message of this source, with this body, already has."""
-    # What a message was that is gone, or was emptied, cannot be compared any more.
+    # What a message was that is gone, or was emptied, can no longer be compared.
     differs = bool(body) and body != new.body
     revised = differs and source_id == new.source_id
     if revised:

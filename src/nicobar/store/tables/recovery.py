@@ -1,4 +1,4 @@
-"""What a restore asks of a database, and the space of what was deleted."""
+"""What a restore asks of a database, and the space of deleted data."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     complete = msgspec.structs.replace(task, until_seq=min(task.until_seq, complete_seq(session)))
     if task.status is TaskStatus.RUNNING and complete.until_seq <= task.after_seq < task.until_seq:
         return task
-    # Where few fit the filter, the look is what takes long.
+    # Where few match the filter, the search needs most of the time.
     seen_seq = min(complete.until_seq, task.after_seq + replays.MAX_LOOK_MESSAGES)
     if task.status is TaskStatus.RUNNING and task.kind is TaskKind.PURGE:
         return _purge(session, task, seen_seq, now_ms, limit)

@@ -71,7 +71,7 @@ MESSAGE_COLUMNS = 17
 
 
 def expunged(attempt: Attempt) -> Attempt:
-    """What is left of an attempt once its message was expunged."""
+    """The rest of an attempt whose message was deleted."""
     return msgspec.structs.replace(
         attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=()
     )
@@ -92,7 +92,7 @@ _DELIVERY_FIELDS = (
     "message_id",
     "endpoint_id",
     "state",
-    "tries",
+    "attempts_used",
     "due_at_ms",
     "reason",
     "ended_at_ms",

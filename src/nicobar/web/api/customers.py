@@ -88,7 +88,7 @@ class KeptBackupOut(Shape):
 
 class ErasureReportOut(Shape):
     """What remains after the deletion. `values` is the number of values that were searched for: the key, email
-    addresses, phone numbers, license keys and links. `withoutCustomer` messages named the customer without being
+    addresses, phone numbers and license keys. `withoutCustomer` messages named the customer without being
     about one; their payloads were deleted too. `tables` and `files` still contain a value: `clean` is true if there
     are none. `files` is null for PostgreSQL, and if `tables` is not empty. `otherMessages` are messages about other
     customers that contain a value. Maximum 20. `backups` still contain the data.
@@ -117,7 +117,7 @@ def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
         endpoint_id=delivery.endpoint_id,
         status=status,
         status_text=text_of(status),
-        tries=delivery.tries,
+        tries=delivery.attempts_used,
         next_attempt=next_attempt_of(delivery),
         ended_at=None if delivery.ended_at_ms is None else moment(delivery.ended_at_ms),
         reason=text_of_reason(delivery.reason),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 from nicobar.connectors.registry import CONNECTORS, recipes
+from nicobar.errors import UserError
 from nicobar.model import EventType, Json, Record
+from nicobar.pipeline.retry import RETRY_AFTER_MS
+from nicobar.retry_schedule import schedule_text
 from nicobar.sources.registry import first_source
+from nicobar.use_cases import event_types
 from nicobar.use_cases.dry_run import Samples, sample
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
 from nicobar.web.asgi import decode_slashes
+from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, not_found
+from nicobar.web.dashboard.forms import read_retries
 from nicobar.web.dashboard.language import noop
-from nicobar.web.dashboard.pages import page, translate
+from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import Visitor
-from nicobar.web.operations import Response, get
+from nicobar.web.operations import Response, get, post
 
 MAX_DEPTH = 8
 MAX_SHOWN_CHARS = 60
@@ -72,10 +79,10 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
     samples = await context.samples()
     uses = await _uses(context, samples)
     wanted = q.strip().casefold()
-    event_types = await _event_types(context, samples)
+    every = await _event_types(context, samples)
     found = [
         item
-        for item in event_types.values()
+        for item in every.values()
         if wanted in searched(visitor, item)
         and (not recipe or any(use.recipe == recipe for use in uses.get(item.name, ())))
     ]
@@ -83,7 +90,7 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
         visitor,
         "event_types.html",
         types=found,
-        every=len(event_types),
+        every=len(every),
         uses=uses,
         searched=lambda item: searched(visitor, item),
         recipes=recipes(CONNECTORS, [kind.kind for kind in samples.kinds]),
@@ -94,7 +101,25 @@ async def show_all(context: Context, visitor: Visitor, q: str = "", recipe: str 
 
 @get("/catalogue/{name}")
 async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
-    """One event type: when it is triggered, its fields, an example, and links to test it."""
+    """One event type: when it is triggered, its fields, an example, its retry schedule, and links to test it."""
+    return await _page(name, context, visitor)
+
+
+@post("/catalogue/{name}", status=303, needs=Needs.OWNER)
+async def set_retries(name: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Sets the retry schedule; an empty one is that of the endpoint."""
+    given = visitor.form.get("retries", "").strip()
+    try:
+        schedule = read_retries(given)
+        await event_types.set_retry_schedule(context.services, visitor, decode_slashes(name), schedule)
+    except UserError as problem:
+        return await _page(name, context, visitor, retries=given, problem=problem)
+    return redirect(f"/catalogue/{quote(decode_slashes(name), safe='')}#retry")
+
+
+async def _page(
+    name: str, context: Context, visitor: Visitor, *, retries: str = "", problem: UserError | None = None
+) -> Response[bytes]:
     samples = await context.samples()
     name = decode_slashes(name)
     item = (await _event_types(context, samples)).get(name)
@@ -106,9 +131,16 @@ async def show(name: str, context: Context, visitor: Visitor) -> Response[bytes]
     example: Json = item.example
     if has_sample:
         example = sample(samples, name, context.now_ms()).message.body.decode()
+    stored = event_types.all_event_types(snapshot).get(name)
+    schedule = stored.retry_after_ms if stored else None
+    default = context.services.settings.retry_after_ms
     return page(
         visitor,
         "event_type.html",
+        status=422 if problem else 200,
+        retries=retries if problem or schedule is None else schedule_text(schedule),
+        default_retries=schedule_text(RETRY_AFTER_MS if default is None else default),
+        problem=problem,
         event_type=item,
         has_sample=has_sample,
         fields=tree(item.example),
@@ -197,4 +229,4 @@ async def _uses(context: Context, samples: Samples) -> dict[str, tuple[Use, ...]
     return found
 
 
-OPERATIONS = (show_all, show)
+OPERATIONS = (show_all, show, set_retries)
