@@ -220,7 +220,9 @@ class World:
         """
         store = self.store
         snapshot = await store.snapshot()
-        lines = [line for line in (await store.audit(AuditFilter(), limit=100)).items if line.app_id != self.other_id]
+        lines = [
+            line for line in (await store.audit(AuditFilter(), limit=10_000)).items if line.app_id != self.other_id
+        ]
         tasks = await store.tasks(app_ids=[self.app_id], before_seq=None, after_seq=None, limit=100)
         return (
             snapshot.applications,
