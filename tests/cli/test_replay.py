@@ -126,7 +126,9 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
     ], "what changed nothing is not in it"
     assert (done[0][2], done[4][2], done[5][1]) == (task, waiting, waiting)
     assert {subject for _, subject, _ in done[1:4]} == {message}
-    assert [detail for *_, detail in done[6:]] == ["0 messages", "3 messages"], "the key itself is what is to be forgotten"
+    assert [detail for *_, detail in done[6:]] == ["0 messages", "3 messages"], (
+        "the key itself is what is to be forgotten"
+    )
 
 
 def test_invalid_replay_arguments_are_explained_in_one_line(tmp_path):
