@@ -9,10 +9,11 @@ import pytest
 
 from nicobar.nesting import MAX_DEPTH_LEVELS
 from nicobar.pipeline.transform import Stopped, transform
-from nicobar.sandbox import Bounds, Broken, Calls, Failure, Job, Result, Untouched, children
+from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Result, Untouched, children
 from nicobar.sandbox.pool import MAX_IDLE_CHILDREN, SandboxPool
 from nicobar.sources.dodo import DodoPayments
 from nicobar.use_cases.dry_run import dry_target, pasted, samples_of
+from nicobar.use_cases.handler_check import why_it_cannot_run
 from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"
@@ -209,6 +210,21 @@ async def test_a_child_serves_one_application_only(liars):
             assert of_child == [app_id]
             assert seen.setdefault(pid, of_child) == of_child
     assert len(seen) > len(apps), "the processes that were idle longest have ended"
+
+
+async def test_code_of_no_endpoint_shares_its_process_with_no_other():
+    ran: list[Job] = []
+
+    class Kept:
+        async def run(self, jobs):
+            ran.extend(jobs)
+            return [Canceled(console=(), duration_us=0) for _ in jobs]
+
+    event = pasted([DodoPayments()], b'{"type":"payment.succeeded","data":{}}', 1)
+    for code in (GOOD, f"{GOOD};"):
+        await transform(Kept(), dry_target("customerio", code), [event], 1)
+        await why_it_cannot_run(Kept(), code, 1)
+    assert len({job.app_id for job in ran} - {""}) == 4
 
 
 FOREIGN = [

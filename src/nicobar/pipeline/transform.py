@@ -218,9 +218,11 @@ def masked(result: Transformed, redactor: Redactor) -> Transformed:
 def _job(target: OpenEndpoint, subject: Subject) -> Job:
     endpoint, message = target.endpoint, subject.message
     version, code = _version(endpoint)
+    code_id = f"{endpoint.id}/{version}"
     return Job(
-        app_id=endpoint.app_id,
-        code_id=f"{endpoint.id}/{version}",
+        # Code of no endpoint yet shares a process with no other.
+        app_id=endpoint.app_id or code_id,
+        code_id=code_id,
         code=code,
         body=message.body,
         event_type=message.event_type,

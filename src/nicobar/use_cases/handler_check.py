@@ -11,9 +11,11 @@ _NEVER = frozenset({Failure.SYNTAX_ERROR, Failure.NO_HANDLER, Failure.CODE_TOO_L
 
 async def why_it_cannot_run(sandbox: Sandbox, code: str, now_ms: int) -> Broken | None:
     """The error of code that can never run; None for any other code. Raises SandboxError."""
+    # The sandbox caches compiled code by this id. The code shares a process with no other.
+    code_id = f"check/{hashlib.sha256(code.encode('utf-8', 'surrogatepass')).hexdigest()}"
     job = Job(
-        # The sandbox caches compiled code by this id.
-        code_id=f"check/{hashlib.sha256(code.encode('utf-8', 'surrogatepass')).hexdigest()}",
+        app_id=code_id,
+        code_id=code_id,
         code=code,
         body=b'{"type":"check","data":{}}',
         event_type="check",
