@@ -44,7 +44,8 @@ class HalfSent(Record):
     variables: str = ""
 
 
-_DECODER = msgspec.msgpack.Decoder(HalfSent)
+# With places of values, it is stored in a list: versions before read no list, and would send the places as they are.
+_DECODER = msgspec.msgpack.Decoder(HalfSent | tuple[HalfSent])
 
 
 def kept(target: OpenEndpoint, work: Work) -> bytes | None:
@@ -71,7 +72,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
         variables=_sealed(target) if _has_short(target) else "",
     )
     try:
-        content = msgspec.msgpack.encode(half_sent)
+        content = msgspec.msgpack.encode((half_sent,) if mark else half_sent)
     except (OverflowError, ValueError):  # a number that only JSON can hold
         return None
     return content if len(content) <= MAX_BYTES else None
@@ -82,10 +83,11 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
     if claimed.half_sent is None:
         return None
     try:
-        half_sent = _DECODER.decode(claimed.half_sent)
+        stored = _DECODER.decode(claimed.half_sent)
     except msgspec.DecodeError:  # of a version that stores it in another form
         log.warning("half-sent attempt not readable", message_id=claimed.message.id, endpoint_id=target.endpoint.id)
         return None
+    half_sent = stored[0] if isinstance(stored, tuple) else stored
     if half_sent.url != target.destination.url:
         return None
     half_sent = _with_secrets(target, half_sent)
