@@ -108,6 +108,13 @@ def test_a_long_text_takes_no_longer_than_its_length(part):
     assert redactor().text(text).startswith("https://x.example/?")
 
 
+def test_a_long_field_name_takes_no_longer_than_its_length():
+    name = f"{'a_' * 200_000}phone"
+    body = msgspec.json.encode({name: PHONE, "a_" * 200_000: "some zip"})
+    assert redactor(body=body).values == (PHONE,)
+    assert PHONE.encode() not in redactor(body=body).event(body)
+
+
 def test_what_is_said_of_many_events_is_masked_for_each():
     other = msgspec.json.encode({"data": {"phone": "+47 5550 0123", "street": "Birch Lane 4"}})
     shared = SharedRedactor([redactor(), redactor(body=other), redactor(body=b"[]")])

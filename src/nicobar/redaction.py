@@ -60,7 +60,9 @@ _NAMES: dict[PersonalData, str] = {
 }
 # These only as a whole name: `next_billing` is a date. Others also end longer names, such as `customer_phone`.
 _ALONE = frozenset({"billing", "zip", "zipcode", "cvc", "cvv", "mobile", "street"})
+# Senders choose the names, and how long they are.
 MAX_KNOWN_NAMES = 10_000
+MAX_KNOWN_NAME_CHARS = 2 * MAX_RULE_CHARS
 # Of these the field is masked, but the value is not looked for elsewhere: many events have the same.
 _NOT_SPREAD = frozenset({"cardexpmonth", "cardexpyear", "cardexpiry"})
 # What stays readable of an address, and what is masked of a license key with its state.
@@ -189,9 +191,10 @@ class Rules:
         self._cores = tuple(name for name in bare if not any(other in name for other in bare - {name}))
 
     def rule_of(self, name: str) -> tuple[_Kind] | None:
-        """The rule for a field of this name."""
+        """The rule for a field of this name. Of a long one, only the end can be in the rules."""
+        name = name[-MAX_KNOWN_NAME_CHARS:]
         if name not in self._known:
-            if len(self._known) >= MAX_KNOWN_NAMES:  # senders choose the names
+            if len(self._known) >= MAX_KNOWN_NAMES:
                 self._known.clear()
             self._known[name] = self._found(name)
         return self._known[name]
