@@ -115,6 +115,15 @@ def test_a_long_field_name_takes_no_longer_than_its_length():
     assert PHONE.encode() not in redactor(body=body).event(body)
 
 
+@pytest.mark.parametrize("phones", ["ab " * 150_000, [f"{number} {'x y' * 700}" for number in range(200)]])
+def test_long_values_are_masked_in_their_fields_and_hold_up_nothing(phones):
+    body = msgspec.json.encode({"data": {"phone": phones, "mobile": PHONE}})
+    masked = redactor(body=body)
+    assert masked.text(f"{body.decode()} and {PHONE}").endswith(f"and {MASK}")
+    shown = msgspec.json.decode(masked.text(body.decode()))["data"]
+    assert set(shown["phone"] if isinstance(phones, list) else [shown["phone"]]) == {MASK}
+
+
 def test_what_is_said_of_many_events_is_masked_for_each():
     other = msgspec.json.encode({"data": {"phone": "+47 5550 0123", "street": "Birch Lane 4"}})
     shared = SharedRedactor([redactor(), redactor(body=other), redactor(body=b"[]")])

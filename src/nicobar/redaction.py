@@ -25,8 +25,9 @@ MAX_RULES = 200
 MAX_RULE_CHARS = 200
 # Values that are looked for elsewhere: shorter ones stand in too much that has nothing to do with them.
 MIN_SPREAD_CHARS = 4
-# An event may have long lists of such values; those behind are masked by name and form only.
+# An event may have long lists of such values, or long ones; those beyond are masked by name and form only.
 MAX_SPREAD_VALUES = 200
+MAX_SPREAD_CHARS = 8_000
 MIN_NUMBER_DIGITS = 7
 
 
@@ -325,15 +326,17 @@ class Redactor:
     def values(self) -> tuple[str, ...]:
         """The event's values in masked fields."""
         long = (value for _, value in self._found if len(value) >= MIN_SPREAD_CHARS and value != MASK)
-        return tuple(dict.fromkeys(long))[:MAX_SPREAD_VALUES]
+        kept: list[str] = []
+        left_chars = MAX_SPREAD_CHARS
+        for value in dict.fromkeys(long):
+            if len(value) <= left_chars and len(kept) < MAX_SPREAD_VALUES:
+                kept.append(value)
+                left_chars -= len(value)
+        return tuple(kept)
 
     @cached_property
     def needles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(form.lower() for value in self.values for form in written_forms(value)))
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return _any_of(self.needles)
 
     def event(self, body: bytes) -> bytes:
         """The body of an event as it is shown."""
@@ -399,7 +402,9 @@ class Redactor:
 
     def _without_values(self, text: str) -> str:
         folded = text.lower()
-        return self._pattern.sub(MASK, text) if any(needle in folded for needle in self.needles) else text
+        found = [needle for needle in self.needles if needle in folded]
+        # An expression of all of them takes long to compile.
+        return _any_of(tuple(found)).sub(MASK, text) if found else text
 
     def _may_have(self, text: str) -> bool:
         """Whether the text is worth reading: most texts have nothing of it."""
@@ -422,12 +427,6 @@ class SharedRedactor(Redactor):
     @cached_property
     def needles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(needle for redactor in self._redactors for needle in redactor.needles))
-
-    def _without_values(self, text: str) -> str:
-        folded = text.lower()
-        found = [needle for needle in self.needles if needle in folded]
-        # An expression of all of them would be long.
-        return _any_of(found).sub(MASK, text) if found else text
 
 
 def _texts(attempt: Attempt) -> Iterable[str]:
