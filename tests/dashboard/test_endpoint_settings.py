@@ -68,7 +68,7 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         await refunds.get_by_label("failed").uncheck()
         await expect(family).to_have_js_property("indeterminate", value=True)
         await expect(family).not_to_be_checked()
-        await page.get_by_text("Variables").click()
+        await page.get_by_text("Variables", exact=True).click()
         await page.get_by_label("One NAME=value per line").fill(f"PLAN=pro\nNOTE={EVIL}")
         await page.get_by_text("Headers", exact=True).click()
         await page.get_by_label("Header 1").fill("Authorization")

@@ -23,6 +23,7 @@ from nicobar.metrics import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
 from nicobar.use_cases.config_file import read_document
+from nicobar.use_cases.config_file_targets import Reference
 from nicobar.web.api.app import OPERATIONS
 from support.patience import PATIENCE_S
 
@@ -178,7 +179,8 @@ def test_the_readme_s_handler_runs(tmp_path):
 
 def test_apply_accepts_the_file_of_the_reference(tmp_path):
     (tmp_path / "nicobar.toml").write_text(blocks(ROOT / "docs" / "reference.md", "toml")[0])
-    assert read_document(tmp_path / "nicobar.toml").endpoints[0].variables["PLAN"] == "pro"
+    variables = read_document(tmp_path / "nicobar.toml").endpoints[0].variables
+    assert variables == {"PLAN": "pro", "SHOP_KEY": Reference(env="SHOP_KEY")}
 
 
 def run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
