@@ -37,6 +37,24 @@ def test_the_beginning_of_a_value_at_a_cut_is_masked():
     assert Secrets({"KEY": "abcdefgh"}).masked("so abc") == "so abc"
 
 
+@pytest.mark.parametrize(
+    "text", ["", "abca", "x abcab", "abcabcab", "abcabcabcabd", "abcabcabcabx", "abcabca…", "abcd"]
+)
+def test_the_longest_beginning_at_the_end_is_masked(text):
+    value = "abcabcabcabd"
+    bare = text.replace(value, MASK).removesuffix("…")
+    size = max((size for size in range(4, len(value)) if bare.endswith(value[:size])), default=0)
+    shown = f"{bare[: len(bare) - size]}{MASK}" if size else bare
+    assert Secrets({"KEY": value}).masked(text) == shown + "…" * text.endswith("…")
+
+
+def test_long_values_take_time_in_proportion_to_the_text():
+    values = {f"KEY_{number}": f"{number}\n" + "x/" * 4_000 for number in range(100)}
+    secrets = Secrets(values)
+    for _ in range(100):
+        assert secrets.masked("an answer") == "an answer"
+
+
 def test_short_credentials_do_not_mask_other_text():
     assert Secrets(others=["1", "on", "long enough"]).masked("1 on long enough") == f"1 on {MASK}"
     assert Secrets({"FLAG": "7"}).masked("7 of 17") == f"{MASK} of 1{MASK}"

@@ -60,7 +60,8 @@ class Secrets:
         """The text with a mask in place of each value, and of the beginning of one at its end."""
         if not self:
             return text
-        masked = self._pattern.sub(MASK, text)
+        # Most texts have none; looking for them one by one takes less time than the expression of all.
+        masked = self._pattern.sub(MASK, text) if any(form in text for form in self._forms) else text
         bare = masked.removesuffix(_CUT)
         part = max((_begun(bare, form) for form in self._forms), default=0)
         return f"{bare[:-part]}{MASK}{masked[len(bare) :]}" if part else masked
@@ -110,8 +111,11 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
 
 def _begun(text: str, form: str) -> int:
     """How many characters at the end of the text are the beginning of a value that goes on behind it."""
-    sizes = range(min(len(form) - 1, len(text)), MIN_PART_CHARS - 1, -1)
-    return next((size for size in sizes if text.endswith(form[:size])), 0)
+    start = form[:MIN_PART_CHARS]
+    at = text.find(start, max(0, len(text) - len(form) + 1))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(start, at + 1)
+    return len(text) - at if at >= 0 else 0
 
 
 def _changed(value: Json, change: Callable[[str], str]) -> Json:

@@ -57,7 +57,7 @@ async def test_the_blocking_client_configures_an_application_as_well(tmp_path):
                 "health": None,
                 "url": "https://shop.example/",
                 "secrets_differ": True,
-                "headers": {"x-shop": "1"},
+                "headers": ["x-shop"],
                 "enabled": True,
                 "types": ["order.placed"],
                 "source": "svix",
@@ -76,7 +76,7 @@ def _configured(svix: Svix) -> dict[str, object]:
     svix.endpoint.rotate_secret("acme", endpoint.id, EndpointSecretRotateIn())
     found["secrets_differ"] = before != svix.endpoint.get_secret("acme", endpoint.id).key
     svix.endpoint.set_headers("acme", endpoint.id, EndpointHeadersIn(headers={"x-shop": "1"}))
-    found["headers"] = svix.endpoint.get_headers("acme", endpoint.id).headers
+    found["headers"] = svix.endpoint.get_headers("acme", endpoint.id).sensitive
     code = EndpointTransformationPatch(code="function handler(webhook) { return webhook; }", enabled=True)
     svix.endpoint.transformation.patch("acme", endpoint.id, code)
     found["enabled"] = svix.endpoint.transformation.get("acme", endpoint.id).enabled

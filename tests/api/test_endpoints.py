@@ -257,7 +257,7 @@ async def test_a_dry_run_of_code_shows_the_contract_s_verdicts(tmp_path):
         failed = await api.ask("POST", path, {**dry_run, "code": unknown, "variables": {"A": "b"}})
         assert (failed.body["state"], failed.body["line"], failed.body["console"]) == ("failed", 2, ["b"])
         reader = await api.make_token(scope=Scope.APPLICATION_READ_ONLY, app_id=api.app_id)
-        assert (await api.ask("POST", path, dry_run, token=reader)).status == 200
+        assert (await api.ask("POST", path, dry_run, token=reader)).status == 403
 
 
 async def test_failed_deliveries_are_counted_and_replayed(tmp_path):

@@ -74,7 +74,7 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         assert {name: value for name, value in after.items() if name != "updatedAt"} == {
             name: value for name, value in made.items() if name != "updatedAt"
         }
-        assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["headers"] == {"x-a": "1"}
+        assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["sensitive"] == ["x-a"]
         assert (await api.ask("GET", f"{typed}/retry-schedule")).body == {"retrySchedule": []}
         assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
         log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]

@@ -132,7 +132,8 @@ async def test_rejected_requests_are_in_the_log_of_their_source(api):
     first = (await api.ask("GET", path)).body
     second = (await api.ask("GET", f"{path}&iterator={first['iterator']}")).body
     assert [first["data"][0]["code"], second["data"][0]["code"]] == ["missing_header", "malformed_header"]
-    other = await api.make_token(scope=Scope.APPLICATION, app_id="app_other")
+    elsewhere = (await api.ask("POST", "/api/v1/app", {"name": "Elsewhere"})).body["id"]
+    other = await api.make_token(scope=Scope.APPLICATION, app_id=elsewhere)
     for token in (api.token, other):
         missing = "nobody" if token == api.token else source.id
         assert (await api.ask("GET", f"/ingest/api/v1/source/{missing}/log", token=token)).status == 404
@@ -243,7 +244,8 @@ async def test_replays_are_listed_filtered_and_ended_ones_not_canceled(svix, api
             pass
     ended = await api.ask("POST", f"/api/v1/background-task/{ids[0]}/cancel")
     assert (ended.status, ended.body["code"]) == (409, "task_ended")
-    other = await api.make_token(scope=Scope.APPLICATION, app_id="app_other")
+    elsewhere = (await api.ask("POST", "/api/v1/app", {"name": "Elsewhere"})).body["id"]
+    other = await api.make_token(scope=Scope.APPLICATION, app_id=elsewhere)
     assert (await api.ask("GET", f"/api/v1/background-task/{ids[0]}", token=other)).status == 404
     assert (await api.ask("GET", "/api/v1/background-task", token=other)).body["data"] == []
     with pytest.raises(HttpError) as caught:

@@ -12,6 +12,7 @@ from nicobar.settings import Role, Settings
 from nicobar.use_cases.request_limit import PERIOD_S
 from support.api import Api, asking
 
+PUBLIC = ["x-one", "x-other"]
 ROUNDS = 25
 
 
@@ -33,8 +34,8 @@ async def test_partial_changes_of_one_thing_do_not_undo_one_another(tmp_path):
             answers = await asyncio.gather(
                 first.ask("PATCH", path, {"description": f"{number}"}),
                 second.ask("PATCH", path, {"metadata": {"number": f"{number}"}}),
-                first.ask("PATCH", f"{path}/headers", {"headers": {"x-one": f"{number}"}}),
-                second.ask("PATCH", f"{path}/headers", {"headers": {"x-other": f"{number}"}}),
+                first.ask("PATCH", f"{path}/headers", {"headers": {"x-one": f"{number}"}, "public": PUBLIC}),
+                second.ask("PATCH", f"{path}/headers", {"headers": {"x-other": f"{number}"}, "public": PUBLIC}),
                 second.ask("PATCH", f"{path}/transformation", {"variables": {"NUMBER": f"{number}"}}),
                 first.ask("POST", f"{path}/pause", {"reason": f"{number}"}),
             )

@@ -109,6 +109,9 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
     for _ in range(2):
         assert "canceling" in nicobar(tmp_path, "replay", "cancel", waiting).stdout
     ((customer,),) = select(tmp_path, "SELECT DISTINCT customer_key FROM messages WHERE customer_key IS NOT NULL")
+    ((email,),) = select(tmp_path, "SELECT DISTINCT customer_email FROM messages WHERE customer_email IS NOT NULL")
+    left = nicobar(tmp_path, "expunge", "--customer", email, "--yes").stdout
+    assert "Message of another customer: msg_" in left, "what is left is reported for who has no messages"
     assert "Deleted the data of 3 messages." in nicobar(tmp_path, "expunge", "--customer", customer, "--yes").stdout
     done = audited(tmp_path)
     assert [action for action, *_ in done] == [
@@ -119,10 +122,13 @@ def check_the_audit_log(tmp_path, task: str, message: str) -> None:
         "endpoint.bulk-replay",
         "task.cancel",
         "customer.expunge",
+        "customer.expunge",
     ], "what changed nothing is not in it"
     assert (done[0][2], done[4][2], done[5][1]) == (task, waiting, waiting)
     assert {subject for _, subject, _ in done[1:4]} == {message}
-    assert done[6][2] == "3 messages", "the key itself is what is to be forgotten"
+    assert [detail for *_, detail in done[6:]] == ["0 messages", "3 messages"], (
+        "the key itself is what is to be forgotten"
+    )
 
 
 def test_invalid_replay_arguments_are_explained_in_one_line(tmp_path):

@@ -32,7 +32,7 @@ EXPECTED = {
     "endpoint.getSecret": "whsec_",
     "endpoint.rotateSecret": None,
     "endpoint.secret": True,
-    "endpoint.setHeaders": {"x-shop": "1"},
+    "endpoint.setHeaders": ["x-shop"],
     "transformation.patch": True,
     "message.create": "order-7",
     "message.get": {"number": 7},

@@ -102,7 +102,7 @@ OF = {
         POST /settings/tokens/{token_id}/revoke · POST /settings/alerts/test · POST /settings/alerts/targets
         GET /settings/alerts/targets/{target_id} · POST /settings/alerts/targets/{target_id}
         POST /settings/alerts/targets/{target_id}/test · GET /settings/alerts/targets/{target_id}/delete
-        POST /settings/alerts/targets/{target_id}/delete""",
+        POST /settings/alerts/targets/{target_id}/delete · POST /catalogue/{name}""",
 }
 ROW = {
     row: RIGHTS[kind]
@@ -161,6 +161,7 @@ FORMS = {
     "POST /settings/tokens": {"name": "<new>", "scope": "read_only"},
     "POST /settings/alerts/targets": TARGET,
     "POST /settings/alerts/targets/{target_id}": TARGET,
+    "POST /catalogue/{name}": {"retries": "1m, 5m"},
 }
 
 

@@ -75,7 +75,7 @@ async def test_a_customer_s_events_are_listed_with_their_calls(nicobar):
         await page.get_by_role("link", name="Delete customer data").click()
         await expect(page.locator("main")).to_contain_text("This customer has 2 events.")
         await page.get_by_role("button", name="Delete customer data").click()
-        await page.get_by_text("No data for this customer").wait_for()
+        await page.get_by_role("heading", name="Customer data deleted").wait_for()
         await page.goto(f"{nicobar.url}/customers?prefix=cus_ada")
         await page.get_by_text("No customers found").wait_for()
         assert not problems
@@ -103,7 +103,7 @@ async def test_foreign_markup_is_shown_and_never_run(nicobar):
         await expect(page.locator(".timeline summary").last).to_contain_text("onerror")
         await page.get_by_role("link", name="Delete customer data").click()
         await page.get_by_role("button", name="Delete customer data").click()
-        await page.get_by_text("No data for this customer").wait_for()
+        await page.get_by_role("heading", name="Customer data deleted").wait_for()
         assert not await page.locator("main img, main script").count()
         assert not [problem for problem in problems if "status of 4" not in problem]
 

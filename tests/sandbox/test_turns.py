@@ -193,6 +193,17 @@ def test_unwanted_events_are_not_run():
     assert turns.next() is None
 
 
+@pytest.mark.parametrize("unwanted", ["first", "last"])
+def test_code_nobody_waits_for_holds_up_no_slow_code(unwanted):
+    turns: Turns[Event] = Turns(2)
+    turns.paces.learn("", "slow", HANGS_US)
+    (slow,), (new,) = events(1, "slow"), events(1, "new")
+    for event in (new, slow) if unwanted == "first" else (slow, new):
+        turns.add(event)
+    new.is_wanted = False
+    assert take(turns).items == [slow]
+
+
 def test_compiling_makes_no_code_slow():
     turns: Turns[Event] = Turns(2)
     turns.paces.learn("", "a", 2 * SLOW_US)

@@ -110,7 +110,8 @@ def test_text_that_is_compared_is_compared_byte_by_byte(url):
     stored = {"applied_at_ms", "body", "channels", "content", "credential_references", "detail", "disabled_reason"}
     stored |= {"event_types", "filter", "params", "password_hash", "paused_reason", "reason", "result", "settings"}
     stored |= {"secret_references", "tags", "variables", "was", "code", "installation_id", "key_id", "name", "sha256"}
-    stored |= {"accepted_ids", "customer_email", "customer_name", "retry_after_ms"}
+    stored |= {"accepted_ids", "customer_email", "customer_name", "retry_after_ms", "public_headers"}
+    stored |= {"variable_references"}
     query = """
         SELECT table_name, column_name FROM information_schema.columns
         WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'

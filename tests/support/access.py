@@ -32,7 +32,7 @@ from nicobar.store import (
     TaskKind,
     TaskStatus,
 )
-from nicobar.store.history import AuditFilter
+from nicobar.store.history import AuditFilter, Change
 from nicobar.use_cases.users import new_link
 from support.api import make_token
 from support.asgi import Reply, ask
@@ -220,7 +220,7 @@ class World:
         """
         store = self.store
         snapshot = await store.snapshot()
-        lines = [line for line in (await store.audit(AuditFilter(), limit=100)).items if line.app_id != self.other_id]
+        lines = [line for line in await self._changes() if line.app_id != self.other_id]
         tasks = await store.tasks(app_ids=[self.app_id], before_seq=None, after_seq=None, limit=100)
         return (
             snapshot.applications,
@@ -235,6 +235,16 @@ class World:
             await store.deliveries(self.values["msg_id"]),
             await store.message(self.values["msg_id"]),
         )
+
+    async def _changes(self) -> list[Change]:
+        changes: list[Change] = []
+        before: str | None = None
+        while True:
+            page = await self.store.audit(AuditFilter(), before=before, limit=100)
+            changes += page.items
+            if page.next is None:
+                return changes
+            before = page.next
 
     async def gone_application_token(self) -> str:
         """Of an application that was deleted."""

@@ -30,6 +30,7 @@ from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import FINAL_STATES, stop_note
 from nicobar.use_cases.deliveries import resend as send_again
 from nicobar.use_cases.endpoints import check_enabled
+from nicobar.use_cases.erase_report import Report
 from nicobar.use_cases.replay_effects import EffectServices, known_effect, outline
 from nicobar.use_cases.replays import cancel_replay, count_replay, start_replay
 
@@ -249,20 +250,20 @@ def failures(*, endpoint: str | None, **flags: Any) -> None:
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @setting_options("data_dir", "database_url")
 def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: bool, **flags: Any) -> None:
-    """Delete the data of a message or a customer. Payloads and their copies in attempts are deleted, ids are kept.
-    Pending deliveries are canceled.
+    """Delete the data of a message or a customer. Payloads and their copies in attempts are deleted, and a customer's
+    id, email and name. Ids of messages are kept. Pending deliveries are canceled.
     """
     if (message is None) == (customer is None):
         raise UserError("expunge_what", "No message or customer given.", "Use either --message or --customer.")
 
-    async def run() -> tuple[int, list[str]]:
+    async def run() -> tuple[int, Report | None]:
         async with open_services(settings_of(flags)) as it:
             if not yes:
                 data = f"the payload of {message}" if message else f"all data of {customer}"
                 _confirm(f"Permanently delete {data}?")
             if message is not None:
                 found = await it.store.message(message)
-                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found)), []
+                return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found)), None
             app = next(
                 (
                     application
@@ -277,12 +278,13 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
             while report is None:
                 erased = await erase.expunge_customer(it, COMMAND_LINE, app.id, str(customer))
                 messages, report = messages + erased.messages, erased.report
-            return messages, report.outline()
+            return messages, report
 
-    done, lines = run_loop(run())
-    if not done:
+    done, report = run_loop(run())
+    # What is left, or was deleted beside the customer's own messages, is reported without any.
+    if not done and (report is None or (report.is_clean and not report.without_customer)):
         raise UserError("nothing_found", f"No data found for {message or customer}.", "Check the id.")
-    click.echo("\n".join([f"Deleted the data of {plural(done, 'message')}.", *lines]))
+    click.echo("\n".join([f"Deleted the data of {plural(done, 'message')}.", *(report.outline() if report else ())]))
 
 
 def _confirm(question: str) -> None:

@@ -125,19 +125,25 @@ class Turns(Generic[T]):
         """The slice whose turn it is; None if no place is free for one that waits. It runs until `ended`."""
         if self._running >= self._places:
             return None
+        while (chosen := self._chosen()) is not None:
+            is_slow = self._is_slow(*chosen)
+            is_known_slow = is_slow and self.paces.get(*chosen) is not None
+            items = self._take(*chosen, is_slow=is_slow)
+            if items:  # otherwise nobody waits for them any more, and another code's turn is next
+                self._running += 1
+                self._slow_running += is_slow
+                return Slice(items, is_slow=is_slow, is_known_slow=is_known_slow)
+        return None
+
+    def _chosen(self) -> tuple[str, str] | None:
+        """The code whose turn it is, with its application."""
         has_new = any(self.paces.get(app_id, code_id) is None for app_id, code_id in self._codes())
         for app_id in sorted(self._waiting, key=self._served.at):
-            codes = self._waiting[app_id]
-            for _, code_id in sorted((self._served.at((app_id, code_id)), code_id) for code_id in codes):
-                is_slow = self._is_slow(app_id, code_id)
-                is_known_slow = is_slow and self.paces.get(app_id, code_id) is not None
-                if is_slow and (self._slow_running >= self._places - 1 or (is_known_slow and has_new)):
-                    continue
-                items = self._take(app_id, code_id, is_slow=is_slow)
-                if items:
-                    self._running += 1
-                    self._slow_running += is_slow
-                    return Slice(items, is_slow=is_slow, is_known_slow=is_known_slow)
+            for _, code_id in sorted((self._served.at((app_id, code)), code) for code in self._waiting[app_id]):
+                is_known = self.paces.get(app_id, code_id) is not None
+                is_held = self._slow_running >= self._places - 1 or (is_known and has_new)
+                if not (is_held and self._is_slow(app_id, code_id)):
+                    return app_id, code_id
         return None
 
     def ended(self, part: Slice[T]) -> None:

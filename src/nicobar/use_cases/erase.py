@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nicobar.audit import AuditAction
 from nicobar.model import Message, Record
 from nicobar.store import NewTask, Task, TaskKind
@@ -53,7 +55,9 @@ async def expunge_customer(services: OperationServices, actor: Actor, app_id: st
         done = step < STEP_MESSAGES
         if done:
             break
-    report = await erase_elsewhere(store, app_id, values, services.clock.now_ms())
+    # What is masked may be in the audit log itself, so who asked for it is known, with messages or without.
+    alone = None if messages else msgspec.structs.replace(line, detail="0 messages")
+    report = await erase_elsewhere(store, app_id, values, services.clock.now_ms(), audit_line=alone)
     return Erased(messages=messages, report=report if done else None)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from nicobar.model import Message, Record
 from nicobar.redaction import Redaction, written_forms
 from nicobar.sources.registry import SOURCES
-from nicobar.store import Store
+from nicobar.store import Audited, Store
 from nicobar.store.erasure import KeptBackup, Place
 
 MAX_VALUES_AT_ONCE = 200
@@ -82,14 +82,20 @@ def stored_forms(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(form for form in forms if form))
 
 
-async def erase_elsewhere(store: Store, app_id: str, values: set[str], now_ms: int) -> Report:
-    """Masks the values where they stand beside messages, and looks for them in everything."""
+async def erase_elsewhere(
+    store: Store, app_id: str, values: set[str], now_ms: int, *, audit_line: Audited | None
+) -> Report:
+    """Masks the values where they stand beside messages, and looks for them in everything. `audit_line` is written
+    before anything is masked.
+    """
     forms, backups = stored_forms(values), await store.backups()
     if not forms:
         return Report(values=0, without_customer=0, tables=(), files=None, other_messages=(), backups=backups)
     without_customer = 0
     tables = await _tables(store, forms)
     if tables:
+        if audit_line is not None:
+            await store.change([audit_line])
         for part in _parts(forms):
             without_customer += await store.hide_values(app_id, part, now_ms=now_ms)
         tables = await _tables(store, forms)

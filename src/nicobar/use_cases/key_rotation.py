@@ -73,8 +73,9 @@ async def rotate_key(
     else:
         raise UserError(
             "key_in_use",
-            f"Other processes still encrypt with an older key than {wanted}.",
+            "Other processes still encrypt with an older key than %(key)s.",
             "Restart all processes with both keys, and run this again.",
+            key=wanted,
         )
     await store.finish_rotation(wanted, now_ms=services.clock.now_ms())
     unused = tuple(key_id for key_id in vault.key_ids if key_id != wanted)
@@ -88,8 +89,9 @@ def _new_key(vault: Vault, current: SealingKey) -> str:
     if last == current.key_id and (never_used or len(vault.key_ids) == 1):
         raise UserError(
             "key_missing",
-            f"The last key, {last}, is the current one. There is no new key after it.",
+            "The last key, %(key)s, is the current one. There is no new key after it.",
             "Add the new key after it in NICOBAR_SECRET_KEY or secret.key, restart all processes, run this again.",
+            key=last,
         )
     return last
 

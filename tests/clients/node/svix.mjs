@@ -33,7 +33,7 @@ const operations = {
   "endpoint.secret": async () => (await svix.endpoint.getSecret("acme", endpoint.id)).key === secret,
   "endpoint.setHeaders": async () => {
     await svix.endpoint.setHeaders("acme", endpoint.id, {headers: {"x-shop": "1"}});
-    return (await svix.endpoint.getHeaders("acme", endpoint.id)).headers;
+    return (await svix.endpoint.getHeaders("acme", endpoint.id)).sensitive;
   },
   "transformation.patch": async () => {
     await svix.endpoint.transformation.patch("acme", endpoint.id, {code: handler, enabled: true});

@@ -24,7 +24,6 @@ STEP_ROWS = 200
 _HIDING = tuple(
     f"hide_in_{name}"
     for name in (
-        "deliveries",
         "refusals",
         "breakers",
         "endpoints",
@@ -62,6 +61,7 @@ class ErasureTables(Tables):
     async def hide_values(self, app_id: str, values: Sequence[str], *, now_ms: int) -> int:
         erased = await self._erase_messages(app_id, values, now_ms)
         await self._hide_in_attempts(app_id, values)
+        await self._hide_in_deliveries(app_id, values)
         for name in _HIDING:
             await self._run(name, {"app_id": app_id, "pattern": pattern_of(values), "mask": MASK})
         return erased
@@ -94,6 +94,19 @@ class ErasureTables(Tables):
             if len(rows) < STEP_ROWS:
                 return
             after = rows[-1][0]
+
+    async def _hide_in_deliveries(self, app_id: str, values: Sequence[str]) -> None:
+        """In steps: there may be millions, and other writes wait for one."""
+        hidden = {"app_id": app_id, "pattern": pattern_of(values), "mask": MASK}
+        after_seq = 0
+        while True:
+            rows = await self._naming("deliveries_naming", app_id, values, {"after_seq": after_seq})
+            seqs = [seq for (seq,) in rows]
+            if seqs:
+                await self._run("hide_in_deliveries", hidden | {"message_seqs": seqs})
+            if len(rows) < STEP_ROWS:
+                return
+            after_seq = seqs[-1]
 
     async def backups(self) -> tuple[KeptBackup, ...]:
         noted = [KeptBackup(path=path, taken_at_ms=at_ms) for path, at_ms in await self._rows("backups")]
