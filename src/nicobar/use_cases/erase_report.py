@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 
+import msgspec
+
+from nicobar import model, store
 from nicobar.model import Message, Record
+from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, written_forms
 from nicobar.sources.registry import SOURCES
 from nicobar.store import Audited, Store
@@ -17,6 +22,18 @@ MAX_NAMED_MESSAGES = 20
 CLEAR_TRIES = 20
 # Shorter ones stand in too much that is about nobody.
 MIN_VALUE_CHARS = 6
+
+
+def _own_words() -> Iterable[str]:
+    """Names of fields and fixed values of stored records: with one of them masked, a record could not be read."""
+    for kind in (*vars(model).values(), *vars(store).values(), Reason):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            yield from kind.__struct_fields__
+        elif isinstance(kind, type) and issubclass(kind, StrEnum):
+            yield from kind
+
+
+OWN_WORDS = frozenset(_own_words())
 
 
 class Report(Record):
@@ -63,7 +80,7 @@ def values_of(key: str, messages: Iterable[Message]) -> set[str]:
         values |= {message.customer_email or "", *_emails(message.body)}
         for rule in rules:
             values |= set(rule.redactor(message.body).identifying)
-    return {value for value in values if len(value) >= MIN_VALUE_CHARS}
+    return {value for value in values if len(value) >= MIN_VALUE_CHARS and value not in OWN_WORDS}
 
 
 def _emails(body: bytes) -> set[str]:
