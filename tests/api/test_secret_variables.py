@@ -89,6 +89,7 @@ async def test_read_only_tokens_cannot_compute_secret_variables(api):
     reader = await api.make_token(scope=Scope.READ_ONLY)
     event = {"code": PEEK, "eventType": "a.b", "payload": {"a": 1}}
     answer = await api.ask("POST", f"{path}/transformation/simulate", event, token=reader)
+    assert answer.status == 403
     assert VALUE[::-1] not in str(answer.body)
 
 

@@ -371,6 +371,22 @@ async def test_a_failure_is_kept_for_ten_seconds_and_the_document_for_ten_minute
             await ask({"sub": "s"})
 
 
+async def test_a_clock_that_is_set_back_keeps_no_old_keys_or_failures():
+    path = "/.well-known/openid-configuration"
+    async with providing() as provider, asking(provider, clock := MovingClock()) as ask:
+        provider.answers[path] = (500, [], b"")
+        with pytest.raises(Refusal, match="responded with 500"):
+            await ask({"sub": "s"})
+        del provider.answers[path]
+        clock.set_by(-86_400_000)
+        clock.move(MIN_WAIT_MS)
+        await ask({"sub": "s"})
+        provider.keys = [new_key("second")]
+        clock.set_by(-86_400_000)
+        clock.move(MIN_WAIT_MS)
+        assert (await ask({"sub": "s"})).subject == "s"
+
+
 async def test_clocks_may_differ_by_two_minutes():
     async with providing() as provider, asking(provider, clock := MovingClock()) as ask:
         now_s = clock.now_ms() // 1000

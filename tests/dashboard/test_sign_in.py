@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from nicobar.crypto import hash_token
 from nicobar.errors import Refusal
 from nicobar.use_cases.login_limit import PER_ADDRESS, PER_BROWSER, PER_USER, count_attempt, forgive
+from nicobar.use_cases.passwords import MAX_WAITING_HASHES, PasswordWork
+from nicobar.use_cases.sign_in import user_with_password
 from support.installation import PASSWORD, SAME_ORIGIN, furnish, installation
 from support.pages import set_up, visiting
 
@@ -208,6 +211,40 @@ async def test_the_limit_resets_after_a_minute_and_on_success(nicobar):
         await attempt(PER_ADDRESS.period_ms)
     await forgive(store, right)
     await attempt(PER_ADDRESS.period_ms)
+
+
+async def test_an_attempt_that_is_not_compared_forgives_no_other(nicobar, monkeypatch):
+    it = nicobar.runtime
+    passwords = PasswordWork()
+    services = SimpleNamespace(store=it.store, clock=it.clock, vault=it.vault, passwords=passwords)
+
+    async def attempt():
+        return await user_with_password(services, "owner", "wrong", address="192.0.2.7", browser="")
+
+    for _ in range(PER_ADDRESS.max_wrong - 1):
+        assert await attempt() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(passwords, "_waiting_count", MAX_WAITING_HASHES)
+        for _ in range(2):
+            with pytest.raises(Refusal, match="at the same time"):
+                await attempt()
+    assert await attempt() is None
+    with pytest.raises(Refusal, match="from this address"):
+        await attempt()
+
+
+async def test_a_clock_that_was_ahead_locks_nobody_out(nicobar):
+    store, now_ms = nicobar.runtime.store, nicobar.runtime.clock.now_ms()
+
+    async def attempt(at_ms):
+        return await count_attempt(store, address="192.0.2.7", user_name="owner", now_ms=at_ms)
+
+    for _ in range(PER_ADDRESS.max_wrong):
+        await attempt(now_ms + 86_400_000)
+    for _ in range(PER_ADDRESS.max_wrong):
+        await attempt(now_ms)
+    with pytest.raises(Refusal, match="60 s"):
+        await attempt(now_ms)
 
 
 async def test_pages_have_security_headers(nicobar):

@@ -8,8 +8,9 @@ from nicobar.connectors.transport import TIMEOUT_MS
 from nicobar.errors import StoreUnavailable
 from nicobar.reasons import plain
 from nicobar.store import AddTransformation, PauseEndpoint
+from support.records import make_endpoint
 from support.store import failing_store
-from support.worker import World, the_endpoint, world
+from support.worker import ENDPOINTS, VAULT, World, the_endpoint, world
 
 EDITED = """function handler(webhook) {
   webhook.payload = [nicobar.event("edited", { name: webhook.payload.data.name })];
@@ -56,3 +57,50 @@ async def test_a_claim_without_its_configuration_is_given_back(tmp_path):
         await it.move(TIMEOUT_MS)
         await it.move(TIMEOUT_MS)
         assert await it.network.next() == ["edited"]
+
+
+async def test_what_was_claimed_for_another_destination_keeps_its_order(tmp_path, monkeypatch):
+    async with world(tmp_path) as it:
+        endpoint = await the_endpoint(it)
+        settings, credentials, code = ENDPOINTS["http"]
+        put = make_endpoint(
+            vault=VAULT,
+            ids=it.ids,
+            app_id=endpoint.app_id,
+            name=endpoint.name,
+            kind="http",
+            settings=settings,
+            credentials=credentials,
+            replaced=endpoint,
+            disabled=False,
+        )
+        added = AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=2)
+        await it.store.change([put, added])
+        it.network.open.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(it.worker, "wake", lambda _seqs: [])
+            for name in ("a", "b"):
+                await it.accept(name)
+        it.worker.wake([endpoint.seq])
+        assert await it.network.next() == ["a"]
+        await it.clock_looked_at()
+        assert it.network.sent.empty()
+        it.network.open.set()
+        assert await it.network.next() == ["b"]
+
+
+async def test_what_cannot_be_put_back_is_released(tmp_path):
+    async with world(tmp_path) as it:
+        endpoint = await the_endpoint(it)
+        paused = PauseEndpoint(endpoint_id=endpoint.id, reason=plain("maintenance"), by_hand=True)
+        await it.store.change([paused])
+        away = StoreUnavailable("database_unavailable", "It is away.", "Wait.")
+        with failing_store(it.worker._deliverer, "put_back", away) as failed:
+            await it.accept("a")
+            await failed.wait()
+            await it.move(0)
+        await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=None, by_hand=False)])
+        await it.worker._configuration.refresh()
+        await it.move(TIMEOUT_MS)
+        await it.move(TIMEOUT_MS)
+        assert await it.network.next() == ["a"]

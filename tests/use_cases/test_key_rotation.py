@@ -195,6 +195,24 @@ async def test_an_edit_from_before_the_rotation_is_decided_again(filled):
     assert (await key_uses(filled, it.vault)).counts == {key_id(NEW): 7}
 
 
+async def test_of_two_rotations_at_once_one_ends_without_a_change(filled):
+    first, second = process(filled, OLD, NEW), process(filled, OLD, b"m" * 32)
+    read = filled.sealing_key
+
+    async def read_then_rotated():
+        found = await read()
+        filled.sealing_key = read
+        await rotate_key(first, Actor)
+        return found
+
+    filled.sealing_key = read_then_rotated
+    with pytest.raises(StoreMoved, match="replaced by another process"):
+        await rotate_key(second, Actor)
+    assert await read_all(filled, Vault(NEW)) == EVERYTHING
+    key = await filled.sealing_key()
+    assert (key.key_id, key.older_key_ids) == (key_id(NEW), ())
+
+
 async def test_what_other_processes_store_late_is_found_before_the_end(filled):
     it, late = process(filled, OLD, NEW), process(filled, OLD, NEW)
     left = [f"draft_{number}" for number in range(2, 5)]

@@ -73,10 +73,6 @@ class OpenEndpoint:
     hidden: Secrets = NO_SECRETS
     confidential: Secrets = NO_SECRETS
 
-    def without_secrets(self) -> OpenEndpoint:
-        """The endpoint for code of someone who may not change it: the handler gets masks for secret variables."""
-        return replace(self, secret_variables=dict.fromkeys(self.secret_variables, MASK))
-
     def shown_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers of a request as people may see them. Those that look like credentials are masked elsewhere."""
         return {

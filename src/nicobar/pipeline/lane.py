@@ -199,17 +199,21 @@ class Lane:
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
+        claimed_for = self._target.endpoint
         claimed = await self._claim(places)
         if not claimed:
             return min(look_ms, await self._rest(gate))
-        await self._start(claimed)
+        await self._start(claimed, claimed_for)
         return IDLE_MS
 
-    async def _start(self, claimed: list[Claimed]) -> None:
-        await self._catch_up(claimed)
-        if self._rests():
-            await self._deliverer.put_back(self._target, claimed)
-            return
+    async def _start(self, claimed: list[Claimed], claimed_for: Endpoint) -> None:
+        try:
+            if not await self._suits(claimed, claimed_for):
+                await self._deliverer.put_back(self._target, claimed)
+                return
+        except BaseException:
+            self._has_strays = True
+            raise
         self._gate.taken(len(claimed))
         for page in [claimed] if self._target.destination.batch_bounds else [[item] for item in claimed]:
             self._under_way |= {item.message.seq for item in page}
@@ -259,15 +263,18 @@ class Lane:
             self._has_strays = True
             raise
 
-    async def _catch_up(self, claimed: Sequence[Claimed]) -> None:
-        """What was changed before deliveries were queued applies to them, also if another process did both: a replay
-        runs the code that was published before it.
+    async def _suits(self, claimed: Sequence[Claimed], claimed_for: Endpoint) -> bool:
+        """Whether what was claimed may be sent to the endpoint as it is now. What was changed before deliveries were
+        queued applies to them, also if another process did both: a replay runs the code that was published before it.
         """
-        try:
-            await self._configuration.catch_up(max(item.catalogue_version for item in claimed))
-        except BaseException:
-            self._has_strays = True
-            raise
+        await self._configuration.catch_up(max(item.catalogue_version for item in claimed))
+        if self._rests() or claimed_for.seq not in self._configuration.endpoints:
+            return False
+        if is_made_alike(claimed_for, self._target.endpoint):
+            return True
+        # What one destination gets together, in order, another one might get at the same time.
+        self.signal.set()
+        return False
 
     async def _release_strays(self) -> int:
         self._has_strays = False  # before it is waited: a page may leave more meanwhile

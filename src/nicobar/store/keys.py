@@ -51,9 +51,10 @@ class Keys(Protocol):
 
     async def sealing_key(self) -> SealingKey: ...
 
-    async def replace_key(self, key_id: str, *, now_ms: int, audit_line: Audited) -> None:
+    async def replace_key(self, key_id: str, before: SealingKey, *, now_ms: int, audit_line: Audited) -> None:
         """From now on this key seals; the previous one is needed until `finish_rotation`. Processes notice by the new
         version of the configuration: what they change on an older one is rejected. Does nothing for the current key.
+        Raises StoreMoved where the previous key is not that of `before`.
         """
         ...
 

@@ -41,7 +41,7 @@ class Report(Record):
     keys. `without_customer` messages named the customer and had none of their own; they were erased too. `tables`
     and `files` still have one of the values; `files` is None where they could not be searched, or where rows that
     stay have texts with one of the values in them. `other_messages` are about other customers and have one. `backups`
-    keep the data.
+    may keep the data: they are not opened.
     """
 
     values: int
@@ -68,7 +68,7 @@ class Report(Record):
         lines += [f"▲ Still in the table {place.name}: {place.count} rows" for place in self.tables]
         lines += [f"▲ Still in unused parts of {place.name}. Run nicobar compact." for place in self.files or ()]
         lines += [f"  Message of another customer: {message_id}" for message_id in self.other_messages]
-        lines += [f"▲ The backup {backup.path} still contains the data." for backup in self.backups]
+        lines += [f"▲ The backup {backup.path} may still contain the data." for backup in self.backups]
         return lines
 
 

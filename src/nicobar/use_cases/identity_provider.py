@@ -199,7 +199,7 @@ class IdentityProvider:
 
     async def _known_metadata(self) -> Metadata:
         async with self._lock:
-            now_ms = self._clock.now_ms()
+            now_ms = self._clock.steady_ms()
             if self._metadata is not None and now_ms - self._metadata_at_ms < DOCUMENT_MS:
                 return self._metadata
             if self._failure is not None and now_ms - self._failed_at_ms < MIN_WAIT_MS:
@@ -289,7 +289,7 @@ class IdentityProvider:
 
     async def _known_keys(self, metadata: Metadata, *, max_age_ms: int) -> VerificationKeys:
         async with self._lock:
-            now_ms = self._clock.now_ms()
+            now_ms = self._clock.steady_ms()
             if self._keys is None or now_ms - self._keys_at_ms >= max_age_ms:
                 found = await self._get(metadata.jwks_uri, _Keys)
                 self._keys = self._open_keys(found.keys)

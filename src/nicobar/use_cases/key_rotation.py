@@ -60,7 +60,7 @@ async def rotate_key(
     wanted = _new_key(vault, before)
     detail = f"{wanted} replaces {before.key_id}"
     line = audit_line(services, actor, AuditAction.KEY_REPLACE, wanted, app_id=None, detail=detail)
-    await store.replace_key(wanted, now_ms=services.clock.now_ms(), audit_line=line)
+    await store.replace_key(wanted, before, now_ms=services.clock.now_ms(), audit_line=line)
     vault.seal_with(wanted, names_keys=True)
     done = 0
     for number in range(MAX_PASSES):

@@ -8,6 +8,7 @@ from nicobar.errors import Refusal
 from nicobar.model import Record
 from nicobar.reasons import Reason, reason
 from nicobar.store import Access
+from nicobar.store.access import KeptAnswer
 
 MINUTE_MS = 60_000
 _CODE = "too_many_logins"
@@ -58,15 +59,17 @@ PER_BROWSER = Allowance(
 
 class LoginAttempt(Record):
     """A password that is about to be compared. It counts as wrong until it is forgiven. `slots` are those that a
-    right password releases, with their owners.
+    right password releases, with their owners, `used` those of this attempt alone.
     """
 
     slots: tuple[tuple[str, str], ...]
+    used: tuple[tuple[str, str], ...]
 
 
 async def count_at_provider(access: Access, *, address: str, now_ms: int) -> LoginAttempt:
     """Counts a sign-in with a provider, for which the browsers of an address cause requests. Raises Refusal 429."""
-    return LoginAttempt(slots=await _take(access, PER_ADDRESS, _hash(address), _hash(""), now_ms))
+    slots = await _take(access, PER_ADDRESS, _hash(address), _hash(""), now_ms)
+    return LoginAttempt(slots=slots, used=slots[-1:])
 
 
 async def count_attempt(
@@ -77,18 +80,28 @@ async def count_attempt(
     """
     name_hash = _hash(user_name)
     if browser_id is not None:
-        return LoginAttempt(slots=await _take(access, PER_BROWSER, browser_id, name_hash, now_ms))
+        slots = await _take(access, PER_BROWSER, browser_id, name_hash, now_ms)
+        return LoginAttempt(slots=slots, used=slots[-1:])
     slots = await _take(access, PER_ADDRESS, _hash(address), name_hash, now_ms)
     # Only the attempt itself is forgiven: who signs in often must not make room for somebody who guesses.
     (*_, used) = await _take(access, PER_USER, name_hash, name_hash, now_ms)
-    return LoginAttempt(slots=(*slots, used))
+    return LoginAttempt(slots=(*slots, used), used=(slots[-1], used))
 
 
 async def forgive(access: Access, attempt: LoginAttempt) -> None:
     """Clears the wrong passwords of that user name only. Otherwise a user could sign in with their own password to
     keep guessing another one.
     """
-    for owner, slot in attempt.slots:
+    await _drop(access, attempt.slots)
+
+
+async def withdraw(access: Access, attempt: LoginAttempt) -> None:
+    """Clears this attempt, whose password was not compared, and none of the wrong passwords before it."""
+    await _drop(access, attempt.used)
+
+
+async def _drop(access: Access, slots: tuple[tuple[str, str], ...]) -> None:
+    for owner, slot in slots:
         await access.drop_answer(owner, slot)
 
 
@@ -101,14 +114,17 @@ async def _take(
     owner = f"{allowance.kind}/{subject}"
     own: list[tuple[str, str]] = []
     oldest_ms = now_ms
+    used, before_ms = f"{now_ms}/{name_hash}", now_ms - allowance.period_ms + 1
     for slot in map(str, range(allowance.max_wrong)):
-        before_ms = now_ms - allowance.period_ms + 1
-        taken = await access.begin_answer(owner, slot, f"{now_ms}/{name_hash}", now_ms=now_ms, before_ms=before_ms)
+        taken = await access.begin_answer(owner, slot, used, now_ms=now_ms, before_ms=before_ms)
+        if taken is not None and _used_at_ms(taken) > now_ms + allowance.period_ms:
+            # The clock was ahead then: the limit must not last until it is that late.
+            await access.drop_answer(owner, slot)
+            taken = await access.begin_answer(owner, slot, used, now_ms=now_ms, before_ms=before_ms)
         if taken is None:
             return (*own, (owner, slot))
-        at_ms, _, of_name = taken.request.partition("/")
-        oldest_ms = min(oldest_ms, int(at_ms))
-        if of_name == name_hash:
+        oldest_ms = min(oldest_ms, _used_at_ms(taken))
+        if taken.request.partition("/")[2] == name_hash:
             own.append((owner, slot))
     wait_s = max(1, (oldest_ms + allowance.period_ms - now_ms + 999) // 1000)
     raise Refusal(
@@ -121,6 +137,10 @@ async def _take(
         minutes=allowance.period_ms // MINUTE_MS,
         wait_s=wait_s,
     )
+
+
+def _used_at_ms(taken: KeptAnswer) -> int:
+    return int(taken.request.partition("/")[0])
 
 
 def _hash(text: str) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from nicobar.crypto import Vault
 from nicobar.errors import Refusal, StoreUnusable
 from nicobar.model import Record, User
-from nicobar.use_cases.login_limit import count_attempt, forgive
+from nicobar.use_cases.login_limit import count_attempt, forgive, withdraw
 from nicobar.use_cases.services import Services
 
 BROWSER_MS = 365 * 24 * 3_600_000
@@ -47,7 +47,7 @@ async def user_with_password(
     try:
         right = await services.passwords.matches(password, (user.password_hash if user else "") or _NOBODY)
     except Refusal:
-        await forgive(store, attempt)
+        await withdraw(store, attempt)
         raise
     if user is None or not user.password_hash or not right:
         return None

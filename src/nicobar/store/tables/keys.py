@@ -22,12 +22,13 @@ class KeyTables(Tables):
     async def sealing_key(self) -> SealingKey:
         return await self._database.read(existing_key)
 
-    async def replace_key(self, key_id: str, *, now_ms: int, audit_line: Audited) -> None:
+    async def replace_key(self, key_id: str, before: SealingKey, *, now_ms: int, audit_line: Audited) -> None:
         def replace(session: Session) -> None:
             existing(session.row("next_catalogue_version"))
-            before = existing_key(session)
-            if before.key_id == key_id:
+            current = existing_key(session)
+            if current.key_id == key_id:
                 return
+            _check_key(session, before.key_id)
             session.run("set_key", {"key_id": key_id})
             session.run("remove_replaced_key", {"key_id": key_id})
             session.run("add_replaced_key", {"key_id": before.key_id, "now_ms": now_ms})
