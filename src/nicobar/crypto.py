@@ -99,7 +99,8 @@ class Vault:
         raise StoreUnusable(
             "secret_unreadable",
             f"The secrets of {purpose} were encrypted with another key{named and f', {named}'}.",
-            "Restore the secret.key that belongs to this database, or enter these secrets again.",
+            "If the key was replaced, restart this process with the new one too: keys are read at the start. If it "
+            "is lost, restore the secret.key that belongs to this database, or enter these secrets again.",
         )
 
 

@@ -246,8 +246,9 @@ async def test_a_process_without_the_new_key_changes_no_secret(filled):
     async with outdated.edit(Actor) as edit:
         app_id = edit.snapshot.applications[0].id
         spec = sources.SourceSpec(kind="dodo-payments", name="two", secrets=(SECRET,))
-        with pytest.raises(StoreUnusable, match=key_id(NEW)):
+        with pytest.raises(StoreUnusable, match=key_id(NEW)) as refused:
             sources.creation(outdated, edit.snapshot, app_id, spec)
+    assert "restart this process" in refused.value.fix
 
 
 async def test_endpoints_keep_what_their_destination_has_learned(filled):
