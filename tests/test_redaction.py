@@ -8,7 +8,7 @@ import pytest
 from nicobar.errors import SettingsError, UserError
 from nicobar.model import Attempt, DeliveryState, Level, RequestRecord, Verdict
 from nicobar.reasons import reason
-from nicobar.redaction import MASK, Redaction
+from nicobar.redaction import MASK, Redaction, SharedRedactor
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.registry import SOURCES
@@ -106,6 +106,17 @@ def test_texts_without_an_event_are_masked_by_name_and_form(text, shown):
 def test_a_long_text_takes_no_longer_than_its_length(part):
     text = f"https://x.example/?{part * 20_000}"
     assert redactor().text(text).startswith("https://x.example/?")
+
+
+def test_what_is_said_of_many_events_is_masked_for_each():
+    other = msgspec.json.encode({"data": {"phone": "+47 5550 0123", "street": "Birch Lane 4"}})
+    shared = SharedRedactor([redactor(), redactor(body=other), redactor(body=b"[]")])
+    quoted = f"{PHONE}, Birch Lane 4, +4755500123 and {KEY.lower()} of 4242 and 42421"
+    assert shared.text(quoted) == f"{MASK}, {MASK}, +{MASK} and {MASK} of {MASK} and 42421"
+    why = reason("text", "%(text)s", text=quoted, location="[0].Birch Lane 4")
+    assert shared.reason(why).text() == f"[0].{MASK}: {shared.text(quoted)}"
+    assert shared.headers({"x-phone": "1", "x-note": "Birch Lane 4"}) == {"x-phone": MASK, "x-note": MASK}
+    assert shared.text('{"ok": true}') == '{"ok": true}'
 
 
 def test_an_attempt_has_nothing_personal_left():

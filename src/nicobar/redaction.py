@@ -7,7 +7,7 @@ somebody in), and, in calls, answers, console lines and reasons, because the eve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
@@ -305,12 +305,12 @@ class Redactor:
     """Masks the personal data of one event wherever it is quoted. Applied twice, it changes nothing more."""
 
     def __init__(self, rules: Rules, body: bytes) -> None:
-        self._rules = rules
+        self.rules = rules
         self._body = body
 
     @cached_property
     def _found(self) -> list[tuple[_Kind, str]]:
-        return self._rules.values(_json(self._body)) if self._rules.may_find_in(self._body) else []
+        return self.rules.values(_json(self._body)) if self.rules.may_find_in(self._body) else []
 
     @property
     def identifying(self) -> tuple[str, ...]:
@@ -325,20 +325,19 @@ class Redactor:
         return tuple(dict.fromkeys(long))[:MAX_SPREAD_VALUES]
 
     @cached_property
-    def _needles(self) -> tuple[str, ...]:
+    def needles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(form.lower() for value in self.values for form in written_forms(value)))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self._needles, key=len, reverse=True)
-        return re.compile(rf"{_WORD_START}(?:{'|'.join(map(re.escape, longest_first))})(?![^\W_])", re.IGNORECASE)
+        return _any_of(self.needles)
 
     def event(self, body: bytes) -> bytes:
         """The body of an event as it is shown."""
         json = _json(body)
         if json is None:
             return self.text(body.decode("utf-8", "replace")).encode()
-        shown = self._rules.masked(json, self._string, [], is_event=True)
+        shown = self.rules.masked(json, self._string, [], is_event=True)
         return body if shown == json else msgspec.json.encode(shown)
 
     def text(self, text: str) -> str:
@@ -348,11 +347,11 @@ class Redactor:
         if text.lstrip()[:1] in {"{", "["}:
             json = _json(text.encode("utf-8", "replace"))
             if json is not None:
-                shown = self._rules.masked(json, self._string, [], is_event=False)
+                shown = self.rules.masked(json, self._string, [], is_event=False)
                 return text if shown == json else msgspec.json.encode(shown).decode()
         if "\n" in text:
             return "\n".join(self.text(line) for line in text.split("\n"))
-        return self._rules.named(self._string(text))
+        return self.rules.named(self._string(text))
 
     def why(self, reason: Reason | None) -> Reason | None:
         return None if reason is None else self.reason(reason)
@@ -389,24 +388,43 @@ class Redactor:
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {
-            name: self.text(value) if self._rules.rule_of(name) is None else MASK for name, value in headers.items()
+            name: self.text(value) if self.rules.rule_of(name) is None else MASK for name, value in headers.items()
         }
 
     def _string(self, text: str) -> str:
-        return self._rules.formed(self._without_values(text))
+        return self.rules.formed(self._without_values(text))
 
     def _without_values(self, text: str) -> str:
         folded = text.lower()
-        return self._pattern.sub(MASK, text) if any(needle in folded for needle in self._needles) else text
+        return self._pattern.sub(MASK, text) if any(needle in folded for needle in self.needles) else text
 
     def _may_have(self, text: str) -> bool:
         """Whether the text is worth reading: most texts have nothing of it."""
         folded = text.lower()
         return (
-            self._rules.mentions(folded)
-            or any(needle in folded for needle in self._needles)
-            or self._rules.formed(text) != text
+            self.rules.mentions(folded)
+            or any(needle in folded for needle in self.needles)
+            or self.rules.formed(text) != text
         )
+
+
+class SharedRedactor(Redactor):
+    """Masks the personal data of all events of a request, in one pass: what is said of the request may quote each."""
+
+    def __init__(self, redactors: Sequence[Redactor]) -> None:
+        # The rules of kinds of sources differ in paths only, which texts do not have.
+        super().__init__(redactors[0].rules, b"")
+        self._redactors = redactors
+
+    @cached_property
+    def needles(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(needle for redactor in self._redactors for needle in redactor.needles))
+
+    def _without_values(self, text: str) -> str:
+        folded = text.lower()
+        found = [needle for needle in self.needles if needle in folded]
+        # An expression of all of them would be long.
+        return _any_of(found).sub(MASK, text) if found else text
 
 
 def _texts(attempt: Attempt) -> Iterable[str]:
@@ -414,6 +432,11 @@ def _texts(attempt: Attempt) -> Iterable[str]:
     for request in attempt.requests:
         yield from (request.url, request.body, *request.headers, *request.headers.values())
     yield from (attempt.response, *attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
+
+
+def _any_of(needles: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(needles, key=len, reverse=True)
+    return re.compile(rf"{_WORD_START}(?:{'|'.join(map(re.escape, longest_first))})(?![^\W_])", re.IGNORECASE)
 
 
 def written_forms(value: str) -> Iterable[str]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import msgspec
 import psycopg
+import pytest
 
 from contracts.test_stores import claim, done, endpoint, message
 from nicobar.connectors import ReadyCall
@@ -27,6 +28,8 @@ LICENSE, NAME, STREET = "NORTH-PINE-7F3A-99", "Mira Solberg-Østby", "Alder Cour
 VALUES = (KEY, EMAIL, EMAIL.lower(), PHONE, "4722550199", LICENSE, NAME, STREET)
 # Of somebody else, with the erased one's as a part of each.
 OTHER_KEY, OTHER_EMAIL = f"{KEY}0", f"x{EMAIL}"
+QUOTED = reason("refused", "no %(what)s", what=f"{EMAIL} of {KEY}")
+BREAKER = Breaker(state=BreakerState.OPEN, reason=QUOTED)
 ACTOR = SimpleNamespace(name="somebody")
 
 
@@ -36,10 +39,10 @@ def body_of(key: str, email: str, **more) -> bytes:
     return msgspec.json.encode({"type": "a.b", "data": data})
 
 
-async def erased(store):
+async def erased(store, key: str = KEY):
     (app,) = (await store.snapshot()).applications
     services = SimpleNamespace(store=store, clock=MovingClock())
-    return await expunge_customer(services, ACTOR, app.id, KEY)
+    return await expunge_customer(services, ACTOR, app.id, key)
 
 
 def half_sent() -> bytes:
@@ -70,7 +73,7 @@ async def fill(store, count: int = 40) -> None:
         await store.append(msgspec.structs.replace(new, app_id=app.id, **names))
     again = message(1, KEY, event_id="evt_1", body=body_of(KEY, EMAIL, other=1))  # under the same event id
     await store.append(msgspec.structs.replace(again, app_id=app.id))
-    quoted = reason("refused", "no %(what)s", what=f"{EMAIL} of {KEY}")
+    quoted = QUOTED
     for number, one in enumerate(await claim(store, limit=count)):
         state = (DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.PENDING)[number % 3]
         ended = done(
@@ -104,8 +107,7 @@ async def fill(store, count: int = 40) -> None:
     await store.change([source])
     refused = RejectedRequest(source_id="src_1", at_ms=1, status=401, reason=quoted, event_id=KEY)
     await store.keep_refusals([refused])
-    breaker = Breaker(state=BreakerState.OPEN, reason=quoted)
-    await store.keep_breaker(1, breaker, term=0)
+    await store.keep_breaker(1, BREAKER, term=0)
     task = NewTask(
         id="qtask_1",
         app_id=app.id,
@@ -189,3 +191,28 @@ async def test_nobody_with_a_similar_id_or_address_is_changed(store, tmp_path):
         assert (await store.message(each.id)).body == each.body
     assert report.other_messages == (naming.id, theirs.id) if PHONE in report.other_messages else (naming.id,)
     assert [place.name for place in report.tables] == ["messages"]
+
+
+@pytest.mark.parametrize("key", ["template", "response", "half_open", "failed", "3"])
+async def test_a_customer_named_like_a_part_of_records_breaks_none(store, key):
+    await fill(store, count=4)
+    (app,) = (await store.snapshot()).applications
+    await store.keep_breaker(1, msgspec.structs.replace(BREAKER, state=BreakerState.HALF_OPEN, failures=3), term=0)
+    task = NewTask(
+        id="qtask_2",
+        app_id=app.id,
+        endpoint_seq=1,
+        endpoint_id="ep_1",
+        kind=TaskKind.BULK_REPLAY,
+        filter=ReplayFilter(states=(DeliveryState.FAILED,), tag="x"),
+        created_at_ms=1,
+    )
+    await store.add_task(task, audit_line=audited(app, ""))
+    await store.append(msgspec.structs.replace(message(60, key), app_id=app.id))
+    before = (await store.breakers(), await store.attempts("msg_1", "ep_1"), await store.task("qtask_2"))
+    assert (await erased(store, key)).messages == 1
+    assert before == (
+        await store.breakers(),
+        await store.attempts("msg_1", "ep_1"),
+        await store.task("qtask_2"),
+    )

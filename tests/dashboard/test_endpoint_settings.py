@@ -10,7 +10,8 @@ from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.web.dashboard.forms import chosen_types, read_headers, shown_headers
 from support.browser import browser
 from support.drafts import make_endpoint, send_form
-from support.installation import EVIL, examine, installation, open_page, set_password
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.pages import set_up, visiting
 
 CODE = "function handler(webhook) { webhook.payload = nicobar.event('paid', {}); return webhook; }\n"
 
@@ -103,6 +104,23 @@ async def test_types_variables_headers_and_disabling_are_saved(nicobar):
         await page.get_by_role("button", name="Pause").wait_for()
         assert not nicobar.runtime.configuration.snapshot.endpoints[0].disabled
         assert not [problem for problem in problems if "status of 422" not in problem]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_said"),
+    [
+        ({"secret_variables": "KEY=one"}, True),
+        ({"field_api_key": "another"}, True),
+        ({"secret_variables": "KEY=***"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_rejected_form_says_that_new_secrets_are_gone(nicobar, fields, is_said):
+    endpoint, _ = await furnish(nicobar, CODE)
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        status, page, _ = await visitor.send(f"/webhooks/{endpoint.id}/settings", name="Shop", rate="many", **fields)
+    assert (status, "Enter the new secret values again" in page) == (422, is_said)
 
 
 @pytest.mark.browser

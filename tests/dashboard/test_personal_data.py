@@ -47,8 +47,19 @@ async def test_pages_show_personal_data_on_request_and_the_audit_log_says_so(api
         assert "***" in (await visitor.ask("GET", f"/logs/{message_id}"))[1]
         status, whole, _ = await visitor.send(f"/logs/{message_id}/reveal")
         assert (status, whole.count(PHONE) >= 2, CARD in whole) == (200, True, True)
+        assert f'name="back" value="/logs/{message_id}"' in whole, "a chosen language leads back to the message"
     lines = (await api.ask("GET", "/api/v1/audit-log?limit=5")).body["data"]
     assert [line["subject"] for line in lines if line["action"] == "message.reveal"] == [message_id]
+
+
+async def test_a_later_payload_alone_can_have_personal_data(api):
+    _, answer = await api.nicobar.send(b'{"type":"order.placed","data":{}}')
+    await api.nicobar.next_recorded()
+    await api.nicobar.send(msgspec.json.encode({"type": "order.placed", "data": {"phone": PHONE}}))
+    async with visiting(api) as visitor:
+        await set_up(api.nicobar, visitor)
+        _, text, _ = await visitor.ask("GET", f"/logs/{answer['id']}")
+        assert (PHONE in text, "Show personal data" in text) == (False, True)
 
 
 async def test_only_writers_get_whole_payloads_from_the_api(api, message_id):
@@ -88,6 +99,7 @@ async def test_a_deletion_is_reported_with_the_backups_that_keep_the_data(api, m
         await set_up(api.nicobar, visitor)
         status, page, _ = await visitor.send("/customers/expunge", key="cus_1")
     assert (status, str(place) in page, PHONE in page) == (200, True, False)
+    assert 'name="back" value="/customers"' in page, "a chosen language does not ask for another deletion"
     erased = (await api.ask("POST", f"{api.app}/customer/expunge", {"key": "cus_nobody"})).body
     assert (erased["messages"], erased["done"], erased["report"]["clean"]) == (0, True, True)
     assert erased["report"]["backups"] == [{"path": str(place), "takenAt": "1970-01-01T00:00:01Z"}]

@@ -132,6 +132,32 @@ async def test_a_half_sent_attempt_runs_again_once_its_variable_is_gone(tmp_path
         assert await it.network.next() == ["new"]
 
 
+async def test_a_changed_short_variable_changes_nothing_else_of_a_half_sent_attempt(tmp_path):
+    """Its value may stand in ids, times and words by chance."""
+    async with world(tmp_path, kind="http") as it:
+        await set_secrets(it, {"KEY": "a"}, SPREAD)
+        it.network.answer = lambda _items: status(503)
+        await it.accept("a")
+        await it.network.sent.get()
+        await it.next_recorded()
+        await set_secrets(it, {"KEY": "b"}, NEW)
+        it.network.answer = lambda _items: OK
+        await it.move(6_000)
+        assert await it.network.next() == ["new"]
+
+
+async def test_an_unchanged_short_variable_is_put_back(tmp_path):
+    async with world(tmp_path, kind="http") as it:
+        await set_secrets(it, {"KEY": "a"}, SPREAD)
+        it.network.answer = lambda _items: status(503)
+        await it.accept("a")
+        first = await it.network.sent.get()
+        await it.next_recorded()
+        it.network.answer = lambda _items: OK
+        await it.move(6_000)
+        assert await it.network.sent.get() == first
+
+
 async def test_a_public_header_is_shown_in_attempts(tmp_path):
     async with world(tmp_path, kind="http") as it:
         await set_secrets(it, {}, headers={"x-shop": "shop-1", "x-team": "team-1"}, public_headers=("x-shop",))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Untouched, child
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.sandbox.replies import judge
@@ -347,6 +348,21 @@ async def test_starter_that_was_killed_is_replaced(bounds):
         await process.wait()
         results = await pool.run([job(GOOD), job(GOOD), job(GOOD, app_id="app_2")])
     assert [type(result) for result in results] == [Calls] * 3
+
+
+async def test_an_event_does_not_fail_for_the_end_of_the_starter():
+    bounds = Bounds(run_ms=60_000, cpu_ms=60_000, wall_ms=60_000)
+    async with SandboxPool(children=1, bounds=bounds) as pool:
+        pending = asyncio.create_task(pool.run([job("function handler(w) { while (true); }", app_id="app_1")]))
+        children, ended = pool._children, set()
+        for _ in range(2):
+            while not (running := {it for it in children._connected if it.app_id == "app_1"} - ended):
+                await asyncio.sleep(0)
+            ended |= running
+            children._starter.process.kill()
+            await children._starter.process.wait()
+        with pytest.raises(SandboxError, match="ended while handlers ran"):
+            await pending
 
 
 @pytest.mark.parametrize("turns", range(8))

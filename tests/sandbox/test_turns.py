@@ -13,13 +13,14 @@ import pytest
 from nicobar.errors import SandboxError
 from nicobar.sandbox import Bounds, Job
 from nicobar.sandbox.pool import SandboxPool
-from nicobar.sandbox.turns import QUICK_SLICE_US, SLICE_JOBS, SLICE_US, SLOW_US, Slice, Turns
+from nicobar.sandbox.turns import QUICK_SLICE_US, SLICE_JOBS, SLICE_US, SLOW_US, TRIAL_US, Slice, Turns
 from support.patience import PATIENCE_S
 from support.sandbox_jobs import job
 
 # The kernel ends an event that hangs after this CPU time.
 HANGS_US = Bounds().cpu_ms * 1_000
 QUICK_US = 300
+GOOD = "function handler(w) { w.payload = {a: 1}; return w; }"
 
 
 @dataclass(eq=False)
@@ -206,10 +207,24 @@ def test_code_nobody_waits_for_holds_up_no_slow_code(unwanted):
 
 def test_compiling_makes_no_code_slow():
     turns: Turns[Event] = Turns(2)
-    turns.paces.learn("", "a", 2 * SLOW_US)
-    assert turns.paces.get("", "a") == SLOW_US
+    for _ in range(2):
+        turns.paces.learn("", "a", 2 * SLOW_US, is_compiled=False)
+        assert turns.paces.get("", "a") == TRIAL_US
     turns.paces.learn("", "a", 2 * SLOW_US)
     assert turns.paces.get("", "a") == 2 * SLOW_US
+    turns.paces.learn("", "b", 2 * QUICK_SLICE_US, is_compiled=False)
+    assert turns.paces.get("", "b") == 2 * QUICK_SLICE_US
+
+
+async def test_quick_code_stays_quick_whose_process_never_stays():
+    """More applications take turns than processes are kept, so each turn compiles the code again."""
+    async with SandboxPool(children=2) as pool:
+        for _ in range(8):
+            results = await pool.run([job(GOOD, app_id="app")] * SLICE_JOBS)
+            assert len(results) == SLICE_JOBS
+            while pool._idle:
+                await pool._children.end(pool._idle.popitem()[0])
+        assert pool._turns.paces.get("app", GOOD) < TRIAL_US
 
 
 def test_code_that_was_slow_once_is_quick_again_after_a_while():

@@ -24,7 +24,7 @@ async def examine_sandbox(
     bounds = Bounds()
     click.echo(
         f"● sandbox engine: any system: handlers run in processes of their own, with at most "
-        f"{bounds.memory_bytes // 1024**2} MiB and {bounds.cpu_ms // 1000} s of CPU time per event."
+        f"{bounds.memory_bytes // 1024**2} MiB and {bounds.run_ms} ms of CPU time per event."
     )
     system = f"{platform.system()} on {platform.machine()}"
     if pool.is_walled:

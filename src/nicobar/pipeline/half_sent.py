@@ -6,6 +6,7 @@ lost, or arrive twice.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import msgspec
 
 from nicobar.connectors import ReadyCall
 from nicobar.logs import log
+from nicobar.masking import MIN_CREDENTIAL_CHARS
 from nicobar.model import Call, Customer, Json, Record, Verdict
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Subject, masked_verdict, origin_of
@@ -26,7 +28,8 @@ MAX_BYTES = 1024 * 1024
 class HalfSent(Record):
     """The calls of an attempt, for the destination at `url`. `calls` are the sent ones, unless each request is signed
     separately: then `requested` are the handler's calls. Secret variables are not stored: `mark` marks the places of
-    their values, empty if they have none.
+    their values, empty if they have none. `variables` is for short values, which may stand where they are not meant:
+    the places can be filled only while no variable was changed.
     """
 
     url: str
@@ -38,6 +41,7 @@ class HalfSent(Record):
     verdicts: tuple[Verdict, ...]
     untouched: bool = False
     mark: str = ""
+    variables: str = ""
 
 
 _DECODER = msgspec.msgpack.Decoder(HalfSent)
@@ -64,6 +68,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
         verdicts=ready.verdicts,
         untouched=ready.untouched,
         mark=mark,
+        variables=_sealed(target) if _has_short(target) else "",
     )
     try:
         content = msgspec.msgpack.encode(half_sent)
@@ -103,9 +108,13 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
 
 
 def _with_secrets(target: OpenEndpoint, half_sent: HalfSent) -> HalfSent:
-    """The calls with the current values of secret variables; without calls if one of them is gone."""
+    """The calls with the current values of secret variables; without calls if one of them is gone, or if the place of
+    a changed one is uncertain.
+    """
     if not half_sent.mark:
         return half_sent
+    if half_sent.variables and half_sent.variables != _sealed(target):
+        return msgspec.structs.replace(half_sent, calls=(), requested=())
     try:
         return msgspec.structs.replace(
             half_sent,
@@ -114,6 +123,15 @@ def _with_secrets(target: OpenEndpoint, half_sent: HalfSent) -> HalfSent:
         )
     except KeyError:
         return msgspec.structs.replace(half_sent, calls=(), requested=())
+
+
+def _has_short(target: OpenEndpoint) -> bool:
+    return any(len(value) < MIN_CREDENTIAL_CHARS for value in target.secret_variables.values())
+
+
+def _sealed(target: OpenEndpoint) -> str:
+    """Changes with every change of a secret variable, and says nothing about any."""
+    return hashlib.sha256(target.endpoint.sealed_variables).hexdigest()
 
 
 def _call(call: ReadyCall, change: Callable[[Json, str], Json], mark: str) -> ReadyCall:

@@ -33,8 +33,8 @@ from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.retry import Settled
 from nicobar.pipeline.work import Work, in_order, internal_error
-from nicobar.reasons import reason
-from nicobar.redaction import Redactor
+from nicobar.reasons import Reason, reason
+from nicobar.redaction import Redactor, SharedRedactor
 
 # A page's requests are sent within this time; the rest is retried later, long before the lease expires.
 SENDING_MS = 120_000
@@ -69,6 +69,8 @@ class _Exchange:
     outcomes: Sequence[Outcome]
     # Which calls were rejected as a part of a merged one.
     refused: Sequence[bool]
+    # For the personal data of all calls.
+    redactor: Redactor
 
 
 class Sender:
@@ -121,9 +123,8 @@ class Sender:
             return [late]
         answer = await self._transport.send(request)
         self._count(target, answer)
-        owners = _owners(items)
-        answered = (_without_secrets(target, outcome) for outcome in target.destination.read(calls, answer))
-        read = [_masked(outcome, owners) for outcome in answered]
+        redactor = SharedRedactor([owner.redactor for owner in _owners(items)])
+        read = _masked(target, target.destination.read(calls, answer), redactor)
         outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
@@ -136,7 +137,7 @@ class Sender:
             half = _middle(items)
             first = await self._send(target, items[:half], gate, deadline_ms)
             return [*first, *await self._send(target, _sendable(items[half:], items), gate, deadline_ms)]
-        exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes))
+        exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes), redactor)
         if any(exchange.refused):
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
         _note_merged(items, merged)
@@ -256,23 +257,22 @@ def _firsts(items: Sequence[_Item]) -> list[str]:
     return [owner.claimed.message.id for owner in firsts.values()]
 
 
-def _without_secrets(target: OpenEndpoint, outcome: Outcome) -> Outcome:
-    """A response may repeat what was sent, and a reason quotes the response."""
-    if isinstance(outcome, Delivered) or not target.confidential:
-        return outcome
-    return msgspec.structs.replace(outcome, reason=outcome.reason.with_texts(target.confidential.masked))
-
-
-def _masked(outcome: Outcome, owners: Sequence[Work]) -> Outcome:
-    """The outcome without the personal data that its reason quotes: the reason is stored with the breaker and the
-    endpoint too.
+def _masked(target: OpenEndpoint, outcomes: Sequence[Outcome], redactor: Redactor) -> list[Outcome]:
+    """The outcomes without the secrets and the personal data that their reasons quote of the response, which may
+    repeat what was sent: a reason is stored with the breaker and the endpoint too.
     """
-    if isinstance(outcome, Delivered):
-        return outcome
-    why = outcome.reason
-    for owner in owners:
-        why = owner.redactor.reason(why)
-    return msgspec.structs.replace(outcome, reason=why)
+    masked: list[Outcome] = []
+    before: Reason | None = None
+    after: Reason | None = None
+    for outcome in outcomes:
+        if isinstance(outcome, Delivered):
+            masked.append(outcome)
+            continue
+        if after is None or outcome.reason != before:  # often the same one for a whole batch
+            before = outcome.reason
+            after = redactor.reason(before.with_texts(target.confidential.masked))
+        masked.append(msgspec.structs.replace(outcome, reason=after))
+    return masked
 
 
 def _start_of(body: bytes) -> str:
@@ -347,9 +347,8 @@ def _noted(
         # It may quote any of the calls.
         response = confidential.masked(_without_echo(exchange))
         response_headers = confidential.masked_texts(answer.kept_headers)
-        for owner in _owners(all_items):
-            response = owner.redactor.text(response)
-            response_headers = owner.redactor.headers(response_headers)
+        response = exchange.redactor.text(response)
+        response_headers = exchange.redactor.headers(response_headers)
     for owner in _owners(items):
         calls = own[id(owner)]
         others = len(all_items) - len(calls)

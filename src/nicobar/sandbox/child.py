@@ -22,6 +22,7 @@ from nicobar.currencies import ALL_DECIMALS
 from nicobar.sandbox import Bounds, Job, wall
 from nicobar.sandbox.wire import (
     LENGTH_BYTES,
+    MAX_CONTEXTS,
     MAX_VALUE_CHARS,
     MAX_WARNING_CHARS,
     MAX_WARNINGS,
@@ -34,7 +35,6 @@ from nicobar.sandbox.wire import (
     read,
 )
 
-MAX_CONTEXTS = 16
 # After this many events, a context's memory is measured, which walks the whole heap.
 LOOK_AT_MEMORY_EVENTS = 64
 MAX_KEPT_BYTES = 8 * 1024 * 1024

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from nicobar.errors import SandboxError
 from nicobar.sandbox import wall
 from nicobar.sandbox.replies import InvalidReply
 from nicobar.sandbox.starter import COMMAND, ENDED, KILL, START, START_WALLED
-from nicobar.sandbox.wire import LENGTH_BYTES, MAX_GREETING_BYTES, Greeting, frame_length, read
+from nicobar.sandbox.wire import LENGTH_BYTES, MAX_CONTEXTS, MAX_GREETING_BYTES, Greeting, frame_length, read
 
 START_MS = 60_000
 MAX_STARTS = 3
@@ -47,10 +48,26 @@ class Child:
     # The exit status, negative for a signal; None if the starter ended first.
     ended: asyncio.Future[int | None]
     pid: int = 0
+    # The codes that it has run, the latest last: it keeps as many compiled.
+    codes: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def has_run(self, code_id: str) -> bool:
+        """Whether it has run this code before, and so has it compiled. From now on it has."""
+        has_run = code_id in self.codes
+        self.codes[code_id] = None
+        self.codes.move_to_end(code_id)
+        if len(self.codes) > MAX_CONTEXTS:
+            self.codes.popitem(last=False)
+        return has_run
 
     @property
     def is_alive(self) -> bool:
         return not self.ended.done()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended because the starter did."""
+        return self.ended.done() and self.ended.result() is None
 
     def cpu_us(self) -> int:
         """The CPU time used so far, by the kernel's count; on other systems than Linux, all time."""
@@ -118,11 +135,15 @@ class Children:
     async def start(self, app_id: str) -> Child:
         """Raises SandboxError."""
         for _ in range(MAX_STARTS):
+            starter = None
             try:
                 async with asyncio.timeout(START_MS / 1000):
-                    return await self._start(app_id)
+                    starter = await self._running_starter()
+                    return await self._start(starter, app_id)
             except (*DEATHS, InvalidReply, TimeoutError):
-                await self._end_starter()
+                # Another call may have replaced it already.
+                if starter is not None and starter is self._starter:
+                    await self._end_starter()
         raise SandboxError(
             "sandbox_unavailable",
             "The sandbox process failed to start %(starts)s times in a row.",
@@ -130,12 +151,15 @@ class Children:
             starts=MAX_STARTS,
         )
 
-    async def _start(self, app_id: str) -> Child:
+    async def _running_starter(self) -> _Starter:
         async with self._starting:
             starter = self._starter
             if starter is None or not starter.is_alive:
                 await self._end_starter()
                 starter = await self._start_starter()
+            return starter
+
+    async def _start(self, starter: _Starter, app_id: str) -> Child:
         number, ended = next(self._numbers), asyncio.get_running_loop().create_future()
         starter.children[number] = ended
         ours, theirs = _connection()

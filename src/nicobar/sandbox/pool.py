@@ -180,14 +180,14 @@ class SandboxPool:
     async def _run_in_child(self, part: Slice[_Item], left: deque[_Item]) -> None:
         """Settles the events of the slice and removes them from `left`; the rest is left if the child has to end."""
         child = await self._child(part.app_id)
-        run = _Run(child, self._bounds)
+        run = _Run(child, self._bounds, is_compiled=child.has_run(part.code_id))
         look = None if part.is_known_slow else partial(self._turns.is_waited_for, part)
         try:
             async with run.interrupted_if(look):
                 for number in await run.send([item.job for item in left]):
                     result = await run.receive(number)
                     left.popleft().settle(result)
-            self._learn(part, run.mean_us)
+            self._learn(part, run.mean_us, is_compiled=run.is_compiled)
             self._give_back(child)
         except Interrupted:
             # Its code now counts as slow. An event has no effects, so it can be run again.
@@ -220,7 +220,10 @@ class SandboxPool:
             why = reason(
                 "crashed", "The process that ran the handler crashed twice, the second time with this event alone."
             )
-            return await self._used_up(child, error) or Broken(failure=Failure.CRASHED, reason=why)
+            used_up = await self._used_up(child, error)
+            if child.is_lost:  # not because of the event
+                raise _starter_ended() from error
+            return used_up or Broken(failure=Failure.CRASHED, reason=why)
         except InvalidReply as error:
             why = reason(
                 "reply_invalid",
@@ -257,8 +260,8 @@ class SandboxPool:
         )
         return Broken(failure=Failure.TIMED_OUT, reason=why, may_pass=True)
 
-    def _learn(self, part: Slice[_Item], us: float) -> None:
-        self._turns.paces.learn(part.app_id, part.code_id, us)
+    def _learn(self, part: Slice[_Item], us: float, *, is_compiled: bool = True) -> None:
+        self._turns.paces.learn(part.app_id, part.code_id, us, is_compiled=is_compiled)
 
     async def _child(self, app_id: str) -> Child:
         """An idle child of the application, or a new one. Raises SandboxError."""
@@ -285,12 +288,15 @@ class Interrupted(Exception):
 
 
 class _Run:
-    """An exchange of jobs and replies with a child."""
+    """An exchange of jobs and replies with a child. Unless the code `is_compiled`, the first event includes that, and
+    does not count once there is another.
+    """
 
-    def __init__(self, child: Child, bounds: Bounds) -> None:
+    def __init__(self, child: Child, bounds: Bounds, *, is_compiled: bool = True) -> None:
         self._child = child
         self._bounds = bounds
-        self._started_us = self._reply_us = child.cpu_us()
+        self.is_compiled = is_compiled
+        self._began_us = self._started_us = self._reply_us = child.cpu_us()
         self._replies = 0
         self._timer: asyncio.TimerHandle | None = None
         self._interrupted = False
@@ -320,6 +326,8 @@ class _Run:
         async with asyncio.timeout(self._bounds.wall_ms / 1000):
             await self._child.writer.drain()
             reply = await self._child.receive(Reply, max_reply_bytes(self._bounds))
+        if self._replies and not self.is_compiled:
+            self.is_compiled, self._started_us, self._replies = True, self._reply_us, 0
         self._reply_us = self._child.cpu_us()
         self._replies += 1
         return judge(reply, number, self._bounds)
@@ -330,7 +338,7 @@ class _Run:
         loop = asyncio.get_running_loop()
 
         def look() -> None:
-            is_long = self._child.cpu_us() - self._started_us > QUICK_SLICE_US
+            is_long = self._child.cpu_us() - self._began_us > QUICK_SLICE_US
             if is_long and is_awaited is not None and is_awaited():
                 self._interrupted = True
                 self._child.writer.transport.abort()
@@ -350,6 +358,14 @@ class _Run:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+
+
+def _starter_ended() -> SandboxError:
+    return SandboxError(
+        "sandbox_unavailable",
+        "The sandbox process ended while handlers ran.",
+        "Run `nicobar doctor`, and check the machine's memory and process limits.",
+    )
 
 
 def _closed() -> SandboxError:

@@ -21,6 +21,8 @@ SLICE_BYTES = 4 * 1024 * 1024
 SLOW_US = 20_000
 # A slice that takes more CPU time than this is interrupted if others wait, unless its code is known to be slow.
 QUICK_SLICE_US = 50_000
+# The pace that is assumed of code whose first event did not take long, most of which is compiling it.
+TRIAL_US = SLICE_US / 4
 MAX_PACES = 1_000
 MAX_SERVED = 2_000
 # One place is for quick code only.
@@ -68,11 +70,13 @@ class Paces:
     def get(self, app_id: str, code_id: str) -> float | None:
         return self._us.get((app_id, code_id))
 
-    def learn(self, app_id: str, code_id: str, us: float) -> None:
+    def learn(self, app_id: str, code_id: str, us: float, *, is_compiled: bool = True) -> None:
+        """Unless it `is_compiled`, the time is that of the first event in a process, with compiling the code."""
         key = (app_id, code_id)
-        if key not in self._us and us <= QUICK_SLICE_US:
-            # The first event includes compiling the code.
-            us = min(us, SLOW_US)
+        if not is_compiled and us <= QUICK_SLICE_US:
+            if key in self._us:
+                return
+            us = min(us, TRIAL_US)
         pace_us = self._us.get(key, us)
         # A slower pace counts at once, a faster one after a few slices.
         self._us[key] = max(us, (3 * pace_us + us) / 4)

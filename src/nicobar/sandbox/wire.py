@@ -15,6 +15,8 @@ from nicobar.sandbox import Bounds, Job
 # The limit for frames of the pool, which is trusted.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 LENGTH_BYTES = 4
+# A child keeps so many codes compiled.
+MAX_CONTEXTS = 16
 MAX_GREETING_BYTES = 512
 MAX_REASON_CHARS = 1_000
 MAX_REASON_VALUES = 4

@@ -44,7 +44,8 @@ async def expunge_customer(services: OperationServices, actor: Actor, app_id: st
     """
     # The line does not name the customer: the key is deleted too.
     line = audit_line(services, actor, AuditAction.CUSTOMER_EXPUNGE, app_id, app_id=app_id)
-    store, messages, values, done = services.store, 0, {customer_key}, False
+    store, messages, done = services.store, 0, False
+    values: set[str] = set()
     for _ in range(MAX_STEPS):
         bodies = await store.bodies_of_customer(app_id, customer_key, after_seq=0, limit=STEP_MESSAGES)
         values |= values_of(customer_key, bodies)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 
+import msgspec
+
+from nicobar import model, store
 from nicobar.model import Message, Record
+from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, written_forms
 from nicobar.sources.registry import SOURCES
 from nicobar.store import Audited, Store
@@ -19,12 +24,24 @@ CLEAR_TRIES = 20
 MIN_VALUE_CHARS = 6
 
 
+def _own_words() -> Iterable[str]:
+    """Names of fields and fixed values of stored records: with one of them masked, a record could not be read."""
+    for kind in (*vars(model).values(), *vars(store).values(), Reason):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            yield from kind.__struct_fields__
+        elif isinstance(kind, type) and issubclass(kind, StrEnum):
+            yield from kind
+
+
+OWN_WORDS = frozenset(_own_words())
+
+
 class Report(Record):
     """`values` is how many different values were looked for: ids, email addresses, telephone numbers, license
     keys. `without_customer` messages named the customer and had none of their own; they were erased too. `tables`
     and `files` still have one of the values; `files` is None where they could not be searched, or where rows that
     stay have texts with one of the values in them. `other_messages` are about other customers and have one. `backups`
-    keep the data.
+    may keep the data: they are not opened.
     """
 
     values: int
@@ -51,7 +68,7 @@ class Report(Record):
         lines += [f"▲ Still in the table {place.name}: {place.count} rows" for place in self.tables]
         lines += [f"▲ Still in unused parts of {place.name}. Run nicobar compact." for place in self.files or ()]
         lines += [f"  Message of another customer: {message_id}" for message_id in self.other_messages]
-        lines += [f"▲ The backup {backup.path} still contains the data." for backup in self.backups]
+        lines += [f"▲ The backup {backup.path} may still contain the data." for backup in self.backups]
         return lines
 
 
@@ -63,7 +80,7 @@ def values_of(key: str, messages: Iterable[Message]) -> set[str]:
         values |= {message.customer_email or "", *_emails(message.body)}
         for rule in rules:
             values |= set(rule.redactor(message.body).identifying)
-    return {value for value in values if len(value) >= MIN_VALUE_CHARS}
+    return {value for value in values if len(value) >= MIN_VALUE_CHARS and value not in OWN_WORDS}
 
 
 def _emails(body: bytes) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +14,11 @@ MIN_PASSWORD_CHARS = 10
 MAX_PASSWORD_CHARS = 1_000
 # zxcvbn's scale is from 0 to 4; below 2 it takes under a million guesses.
 MIN_SCORE = 2
+# Who guesses tries these first, with something appended: what is beside them must be long enough. Words of a username
+# that are shorter stand in many passwords.
+_PRODUCT = "nicobar"
+MIN_KNOWN_CHARS = 4
+MIN_OWN_CHARS = 8
 # As much as zxcvbn judges; its time grows with the length.
 MAX_JUDGED_CHARS = 72
 # Each hash takes 64 MiB and some 50 ms of a core: so many at a time, and so many that wait for them.
@@ -42,12 +48,23 @@ def check_password(password: str, again: str, user_name: str) -> None:
     # Its lists take 14 MB and 200 ms, in the few processes that need them.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
-    if zxcvbn(password[:MAX_JUDGED_CHARS], user_inputs=[user_name, "nicobar"])["score"] < MIN_SCORE:
+    score = zxcvbn(password[:MAX_JUDGED_CHARS], user_inputs=[user_name, _PRODUCT])["score"]
+    if score < MIN_SCORE or _is_variant(password, user_name):
         raise UserError(
             "password_common",
             "The password is easy to guess: it is common, a pattern, or contains the username.",
             "Use several unrelated words, or a password manager.",
         )
+
+
+def _is_variant(password: str, user_name: str) -> bool:
+    """Whether it is little more than the username, which may be an email, or the name of the product."""
+    words = {_PRODUCT, *re.split(r"[\W_]+", user_name.casefold())}
+    rest = password.casefold()
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) >= MIN_KNOWN_CHARS:
+            rest = rest.replace(word, "")
+    return rest != password.casefold() and len(rest) < MIN_OWN_CHARS
 
 
 class PasswordWork:

@@ -91,7 +91,7 @@ class ErasureReportOut(Shape):
     addresses, phone numbers and license keys. `withoutCustomer` messages named the customer without being
     about one; their payloads were deleted too. `tables` and `files` still contain a value: `clean` is true if there
     are none. `files` is null for PostgreSQL, and if `tables` is not empty. `otherMessages` are messages about other
-    customers that contain a value. Maximum 20. `backups` still contain the data.
+    customers that contain a value. Maximum 20. `backups` are known ones that may still contain the data.
     """
 
     clean: bool

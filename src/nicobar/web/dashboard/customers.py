@@ -128,7 +128,8 @@ async def expunged(context: Context, visitor: Visitor) -> Response[bytes]:
     if erased.report is None:
         return redirect(address("/customers/expunge", key=key))
     return page(
-        visitor,
+        # The form's own address asks again: a chosen language leads to the customers.
+        msgspec.structs.replace(visitor, path="/customers"),
         "customer_erased.html",
         erased=erased,
         report=erased.report,

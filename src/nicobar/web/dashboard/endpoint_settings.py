@@ -10,6 +10,7 @@ from msgspec import UNSET
 from nicobar.connectors.registry import connector
 from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.errors import StoreUnusable, UserError
+from nicobar.masking import MASK
 from nicobar.model import Endpoint, Record, Setting
 from nicobar.pipeline.configuration import endpoint_headers, endpoint_variables
 from nicobar.pipeline.retry import RETRY_AFTER_MS
@@ -102,7 +103,8 @@ async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) 
     except UserError as problem:
         endpoint = find_endpoint(await context.snapshot(), endpoint_id)
         form = _form(endpoint, visitor, (await context.samples()).types)
-        return await _settings_page(context, visitor, endpoint, form, problem=problem)
+        has_secrets = _has_typed_secrets(endpoint, visitor)
+        return await _settings_page(context, visitor, endpoint, form, problem=problem, forgets=has_secrets)
     return redirect(f"/webhooks/{endpoint_id}")
 
 
@@ -117,6 +119,17 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
         variables=visitor.form.get("variables", ""),
         secret_variables=masked_variables(_names(visitor.form.get("secret_variables", ""))),
         headers=shown_headers(read_headers(visitor.every, {}), read_public(visitor.every)),
+    )
+
+
+def _has_typed_secrets(endpoint: Endpoint, visitor: Visitor) -> bool:
+    """Whether the form has new secrets. They are not shown again, so the next form would keep the stored ones."""
+    rows = zip(visitor.every.get("header_value", ()), visitor.every.get("header_access", ()), strict=False)
+    variables = (line.partition("=")[2].strip() for line in visitor.form.get("secret_variables", "").splitlines())
+    return (
+        any(read_fields(connector(endpoint.connector), visitor.form).credentials.values())
+        or any(value.strip() and access != "public" for value, access in rows)
+        or any(value not in {"", MASK} for value in variables)
     )
 
 
@@ -214,6 +227,7 @@ async def _settings_page(
     form: Form,
     *,
     problem: UserError | None = None,
+    forgets: bool = False,
     made: str = "",
 ) -> Response[bytes]:
     of_kind = connector(endpoint.connector)
@@ -236,6 +250,7 @@ async def _settings_page(
         default_retries=schedule_text(default_retries),
         signing=_signing(context, endpoint),
         made=made,
+        forgets=forgets,
         problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
     )
 

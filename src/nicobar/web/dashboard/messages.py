@@ -44,6 +44,8 @@ async def revealed(message_id: str, context: Context, visitor: Visitor) -> Respo
     """The message with its personal data; the audit log says who saw it."""
     message = await _message(context, visitor, message_id)
     await reveal_message(context.services, visitor, message)
+    # The form's own address cannot be opened: a chosen language leads back to the message.
+    visitor = msgspec.structs.replace(visitor, path=f"/logs/{message.id}")
     return await _page(context, visitor, message, is_whole=True)
 
 
@@ -122,6 +124,9 @@ async def _page(
                 can_resend=_can_resend(message, endpoint, wait),
             )
         )
+    payload = message.body if is_whole else redactor.event(message.body)
+    revisions = await store.revisions(message.id)
+    shown_revisions = revisions if is_whole else [_masked(context, message, revision) for revision in revisions]
     return page(
         visitor,
         "message.html",
@@ -129,18 +134,17 @@ async def _page(
         message=message,
         event_id=given_event_id(message.id, message.event_id),
         unreadable=context.services.configuration.reread(message)[1],
-        payload=message.body if is_whole else redactor.event(message.body),
+        payload=payload,
         is_whole=is_whole,
-        revisions=[
-            revision if is_whole else _masked(context, message, revision)
-            for revision in await store.revisions(message.id)
-        ],
+        is_masked=(payload, *shown_revisions) != (message.body, *revisions),
+        revisions=shown_revisions,
         parts=parts,
         names=endpoint_names(snapshot),
         others=_others(message, snapshot.endpoints, parts),
         source=next((source for source in snapshot.sources if source.id == message.source_id), None),
         operational=message.source_id == ALERT_SOURCE_ID,
-        is_live=any(part.wait for part in parts),
+        # What is shown on request is not asked for again: each request is recorded.
+        is_live=any(part.wait for part in parts) and not is_whole,
         more_attempts=tried.next is not None,
         problem=problem,
         now_ms=now_ms,
