@@ -168,8 +168,8 @@ class KeyHolder:
         return StoreUnusable(
             "key_foreign",
             f"The key in {self._where} is not the key of the database {self._database}.{ids}",
-            f"Add the key from the backup of this installation to {self._where}, and keep the current one. Or correct "
-            "data_dir or database_url.",
+            f"Restore that key from the backup of this installation into {self._where}, beside the current one. Or "
+            "correct data_dir or database_url.",
         )
 
     def _create(self) -> bytes:
