@@ -124,6 +124,14 @@ class DatabaseFaults:
             for table in tables:
                 await self._ask(f"DROP TRIGGER IF EXISTS chaos_full ON {table}")
 
+    async def _lose_servers(self) -> None:
+        """Those that are starting, too: one that found the database half restored would write to it."""
+        for _ in range(2):
+            for life in [*self._arena.tally.lives]:
+                self._arena.load.doors.close(life.url)
+                await life.kill()
+            await asyncio.sleep(LOOK_S)  # for one that was just let in
+
     async def restore(self) -> None:
         """All servers are lost with the database; a dump that was made while they ran takes its place."""
         arena, url = self._arena, self._arena.site.database_url
@@ -135,9 +143,7 @@ class DatabaseFaults:
             await asyncio.sleep(self._chance.uniform(0, MAX_GAP_S))
             arena.gate.clear()
             try:
-                for life in [*arena.running]:
-                    load.doors.close(life.url)
-                    await life.kill()
+                await self._lose_servers()
                 load.rewind(marks)
                 await asyncio.to_thread(self._cluster.restore, url, dump)
                 await site.run("restore")
