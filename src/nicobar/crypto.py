@@ -69,8 +69,18 @@ class Vault:
         self._sealing = wanted
         self._names_keys = names_keys or len(self._keys) > 1
 
-    def seal(self, plain: bytes, purpose: str) -> bytes:
+    def check_seals(self) -> None:
         """Raises StoreUnusable where this process lacks the key that the database is used with now."""
+        self._sealing_key()
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Raises StoreUnusable as `check_seals`."""
+        aead = self._sealing_key()
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        prefix = sealed_prefix(self._sealing) if self._names_keys else b""
+        return prefix + nonce + aead.encrypt(nonce, plain, purpose.encode())
+
+    def _sealing_key(self) -> AESGCM:
         aead = self._keys.get(self._sealing)
         if aead is None:
             raise StoreUnusable(
@@ -78,9 +88,7 @@ class Vault:
                 f"The key of this database was replaced by {self._sealing}, which this process does not have.",
                 "Add that key to NICOBAR_SECRET_KEY or secret.key, and restart this process.",
             )
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        prefix = sealed_prefix(self._sealing) if self._names_keys else b""
-        return prefix + nonce + aead.encrypt(nonce, plain, purpose.encode())
+        return aead
 
     def unseal(self, sealed: bytes, purpose: str) -> bytes:
         """Raises StoreUnusable when it was sealed with another key or for another purpose."""

@@ -154,6 +154,19 @@ async def test_only_one_of_parallel_requests_with_one_key_runs(tmp_path):
     assert {answer.status for answer in answers} <= {201, 409}
 
 
+async def test_without_the_key_a_request_with_an_idempotency_key_has_no_effect(tmp_path):
+    async with asking(tmp_path) as api:
+        vault = api.nicobar.runtime.vault
+        key_id = vault.key_id
+        body = {"eventType": "a.b", "payload": {}}
+        vault.seal_with("00" * 16, names_keys=True)
+        refused = await api.ask("POST", f"{api.app}/msg", body, idempotency_key="one")
+        assert (refused.status, refused.body["code"]) == (500, "key_replaced")
+        vault.seal_with(key_id, names_keys=True)
+        assert (await api.ask("GET", f"{api.app}/msg")).body["data"] == []
+        assert (await api.ask("POST", f"{api.app}/msg", body, idempotency_key="one")).status == 202
+
+
 async def test_an_unanswered_idempotency_key_has_status_0(tmp_path):
     async with asking(tmp_path) as api:
         store, now_ms = api.nicobar.runtime.store, api.nicobar.runtime.clock.now_ms()

@@ -179,6 +179,19 @@ def test_restore_refuses_an_unusable_backup(data, how, tmp_path):
     assert contents(data) == before
 
 
+def test_restore_needs_the_key_of_then_beside_the_current_one(data):
+    done("backup", "copy.db")
+    key_file = data / "secret.key"
+    old = key_file.read_text()
+    key_file.write_text(OTHER_KEY)
+    refused = command("restore", "copy.db", "--force")
+    assert "before the current one" in refused.exception.fix
+    assert "Keep the current key" in refused.exception.fix
+    key_file.write_text(f"{old}\n{OTHER_KEY}")
+    done("restore", "copy.db", "--force")
+    assert "resumed" in done("resume", "--all")
+
+
 def test_restore_and_compact_refuse_a_database_in_use(data):
     done("backup", "copy.db")
     with closing(connect(data / "nicobar.db")) as server:

@@ -63,7 +63,8 @@ def key_for_restore(place: KeyPlace, backup: BackupFile) -> Iterator[bool]:
                 "key_foreign",
                 f"The backup {backup.path} belongs to the key {backup.key_id}. The key in {place.name} has the id "
                 f"{', '.join(Vault(*keys).key_ids)}.",
-                f"Put the key of that installation into {place.path}, or set NICOBAR_SECRET_KEY to it.",
+                f"Put that key before the current one in {place.name}, on a line of its own or with a comma. Keep "
+                "the current key: what it has encrypted needs it.",
             )
         yield False
         return

@@ -168,8 +168,8 @@ class KeyHolder:
         return StoreUnusable(
             "key_foreign",
             f"The key in {self._where} is not the key of the database {self._database}.{ids}",
-            f"Restore secret.key from the backup of this installation ({self._key_path}, or the setting "
-            "NICOBAR_SECRET_KEY), or correct data_dir or database_url.",
+            f"Restore that key from the backup of this installation into {self._where}, beside the current one. Or "
+            "correct data_dir or database_url.",
         )
 
     def _create(self) -> bytes:

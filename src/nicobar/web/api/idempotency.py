@@ -108,6 +108,8 @@ class Idempotency:
         if key is None:
             await self._app(scope, receive, send)
             return
+        # A request whose response could not be stored must have no effect.
+        self._vault.check_seals()
         given = await begin(self._access, self._vault, key, self._clock.now_ms())
         if given is not None:
             await _replay(send, given)
