@@ -35,7 +35,7 @@ def forms_of(value: str) -> tuple[str, ...]:
 
 
 class Secrets:
-    """Values that nobody may read. `named` are replaced whatever their length, `others` if they are long enough."""
+    """Values that no reader may see. `named` are replaced whatever their length, `others` if they are long enough."""
 
     def __init__(self, named: Mapping[str, str] | None = None, others: Iterable[str] = ()) -> None:
         self._named = {name: value for name, value in (named or {}).items() if value}
@@ -76,7 +76,7 @@ class Secrets:
         return {name: self.masked(text) for name, text in texts.items()}
 
     def masked_json(self, value: Json) -> Json:
-        return _changed(value, self.masked) if self else value
+        return changed(value, self.masked) if self else value
 
     def taken_out(self, value: Json, mark: str) -> Json:
         """The value with a place holder for each named value. `mark` is random, so that no text contains it."""
@@ -88,7 +88,7 @@ class Secrets:
         if not places:
             return value
         pattern = _any_of(sorted(places, key=len, reverse=True))
-        return _changed(value, lambda text: pattern.sub(lambda found: places[found[0]], text))
+        return changed(value, lambda text: pattern.sub(lambda found: places[found[0]], text))
 
     def put_back(self, value: Json, mark: str) -> Json:
         """The value with the current named values in place of the place holders. Raises KeyError for one that is no
@@ -99,7 +99,7 @@ class Secrets:
             return forms_of(self._named[found[2]])[int(found[1])]
 
         pattern = re.compile(f"\0{re.escape(mark)}:(\\d):([^\0]*)\0")
-        return _changed(value, lambda text: pattern.sub(filled, text))
+        return changed(value, lambda text: pattern.sub(filled, text))
 
 
 NO_SECRETS = Secrets()
@@ -118,14 +118,14 @@ def _begun(text: str, form: str) -> int:
     return len(text) - at if at >= 0 else 0
 
 
-def _changed(value: Json, change: Callable[[str], str]) -> Json:
+def changed(value: Json, change: Callable[[str], str]) -> Json:
     """The value with each of its texts changed. Names of fields are texts too."""
     match value:
         case str():
             return change(value)
-        case list():
-            return [_changed(item, change) for item in value]
+        case list() | tuple():
+            return [changed(item, change) for item in value]
         case dict():
-            return {change(name): _changed(item, change) for name, item in value.items()}
+            return {change(name): changed(item, change) for name, item in value.items()}
         case _:
             return value

@@ -1,7 +1,7 @@
 """Personal data in what is stored and shown: what is masked, and where it is found. What is sent never changes.
 
 A value is masked by the name of its field, by its path in the event, by its form (card numbers, links that sign
-somebody in), and, in calls, answers, console lines and reasons, because the event has it in such a field.
+a user in), and, in calls, answers, console lines and reasons, because the event has it in such a field.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from urllib.parse import quote
 import msgspec
 
 from nicobar.errors import UserError
+from nicobar.masking import MASK
 from nicobar.model import Attempt, Json, Record, RequestRecord, Verdict
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason
 
-MASK = "***"
 MAX_RULES = 200
 MAX_RULE_CHARS = 200
 # Values that are looked for elsewhere: shorter ones stand in too much that has nothing to do with them.
@@ -260,7 +260,7 @@ class Rules:
         return shown
 
     def formed(self, text: str) -> str:
-        """The text without card numbers, and without what signs somebody in in links."""
+        """The text without card numbers, and without links that sign a user in."""
         if PersonalData.CARD in self._kinds and len(text) >= 13:  # noqa: PLR2004 - the shortest card number
             text = _CARD_NUMBER.sub(lambda found: MASK if _has_checksum(found[0]) else found[0], text)
         if PersonalData.SIGN_IN_LINK in self._kinds and "://" in text:
@@ -318,7 +318,7 @@ class Redactor:
 
     @property
     def identifying(self) -> tuple[str, ...]:
-        """The event's values that nobody else has, without links: each event has others."""
+        """The event's values that no other customer has, without links: each event has others."""
         own = (value for kind, value in self._found if kind in _IDENTIFYING and len(value) >= MIN_NUMBER_DIGITS)
         return tuple(dict.fromkeys(own))
 

@@ -376,7 +376,7 @@ class Settings(Record):
 
     @property
     def oidc(self) -> OidcSettings | None:
-        """Sign-in with a provider; None without one. Raises SettingsError where nobody could sign in, or where only
+        """Sign-in with a provider; None without one. Raises SettingsError where no user could sign in, or where only
         some of the settings are set.
         """
         if not self.oidc_issuer and self.password_sign_in is Switch.OFF:

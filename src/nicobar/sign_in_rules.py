@@ -1,4 +1,4 @@
-"""Who may sign in with an OpenID Connect provider, and with which role. Nobody may who is not named."""
+"""Who may sign in with an OpenID Connect provider, and with which role. Only users who are named may."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def plain_email(email: str) -> str | None:
 
 
 def checked_oidc(given: OidcSettings) -> OidcSettings | None:
-    """None without an issuer. Raises SettingsError where nobody could sign in, or where settings are missing."""
+    """None without an issuer. Raises SettingsError where no user could sign in, or where settings are missing."""
     has_rules = any(given.rules.entries.values())
     if not given.issuer:
         if given.client_id or given.client_secret or has_rules:

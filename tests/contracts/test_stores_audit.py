@@ -134,4 +134,5 @@ async def test_what_takes_many_at_once_says_how_many(store):
 async def test_the_log_is_no_change_of_the_configuration(store):
     version = await store.version()
     await store.resend("msg_1", "ep_1", now_ms=200, new_ids=False, audit_line=SAID)
-    assert await store.version() == version
+    await store.add_audit_line(SAID)
+    assert (await store.version(), len(await lines(store))) == (version, 2)

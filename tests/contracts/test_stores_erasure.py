@@ -26,11 +26,11 @@ from support.store import open_store  # noqa: F401
 KEY, EMAIL, PHONE = "cus_solberg_17", "Mira@Solberg.example", "+47 22 55 01 99"
 LICENSE, NAME, STREET = "NORTH-PINE-7F3A-99", "Mira Solberg-Østby", "Alder Court 418"
 VALUES = (KEY, EMAIL, EMAIL.lower(), PHONE, "4722550199", LICENSE, NAME, STREET)
-# Of somebody else, with the erased one's as a part of each.
+# Of another customer, with the erased one's as a part of each.
 OTHER_KEY, OTHER_EMAIL = f"{KEY}0", f"x{EMAIL}"
 QUOTED = reason("refused", "no %(what)s", what=f"{EMAIL} of {KEY}")
 BREAKER = Breaker(state=BreakerState.OPEN, reason=QUOTED)
-ACTOR = SimpleNamespace(name="somebody")
+ACTOR = SimpleNamespace(name="editor")
 
 
 def body_of(key: str, email: str, **more) -> bytes:
@@ -128,7 +128,7 @@ async def fill(store, count: int = 40) -> None:
         code=f"// {EMAIL}",
     )
     await store.put_draft(draft, forget_before_ms=0)
-    # Of nobody: an event that cannot be read, and one whose id names the customer.
+    # Without a customer: an event that cannot be read, and one whose id names the customer.
     unread = message(901, None, event_id=f"evt of {EMAIL}", body=b'{"broken": "' + KEY.encode())
     await store.append(msgspec.structs.replace(unread, app_id=app.id))
 

@@ -1,4 +1,4 @@
-"""Who runs next: a slow neighbor delays nobody for longer than a slice."""
+"""Who runs next: a slow neighbor delays no other application for longer than a slice."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ HANDLER = """function handler(webhook) {
   if (webhook.eventType === "order.broken") throw new Error("broken");
   return webhook;
 }"""
-# In what belongs to the first application, and in no address: nobody else may see it.
+# In what belongs to the first application, and in no address: no other caller may see it.
 MARK = "seen by its own application alone"
 EMAIL = "seen.by.its.own@northpine.example"
 FOREVER_MS = 10**15

@@ -125,9 +125,6 @@ def test_only_edits_change_the_configuration():
     assert found == {
         "use_cases/edit.py",
         "pipeline/endpoint_changes.py",  # its own decisions, on a version too
-        "use_cases/alert_targets.py",  # a line of the audit log alone, about a test alert
-        "use_cases/reveal.py",  # as there, about who saw personal data
-        "use_cases/erase_report.py",  # as there, about a deletion
         "use_cases/users.py",  # a password link, which replaces any previous one
         "cli/demo.py",  # a new database
     }

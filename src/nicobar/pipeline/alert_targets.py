@@ -10,12 +10,12 @@ import msgspec
 from nicobar.connectors import Request
 from nicobar.crypto import Vault, WebhookKey
 from nicobar.errors import StoreUnusable
+from nicobar.masking import MASK
 from nicobar.model import AlertTarget, Json, Record, TargetKind
 from nicobar.pipeline.alert_types import ENDS, Alert, AlertType
 
 MAX_SLACK_TEXT_CHARS = 2_900
 MAX_PAGERDUTY_SUMMARY_CHARS = 1_024
-_MASK = "***"
 # No problem that could end: without an end of its own, its incident would stay open.
 _WITHOUT_PROBLEM = frozenset({AlertType.TEST, AlertType.ATTEMPT_RECOVERED})
 
@@ -56,7 +56,7 @@ def shown_address(kind: TargetKind, address: str) -> str:
     if kind is TargetKind.EMAIL:
         return address
     url = urlsplit(address)
-    return f"{url.scheme}://{url.netloc}/{_MASK if url.path.strip('/') or url.query else ''}"
+    return f"{url.scheme}://{url.netloc}/{MASK if url.path.strip('/') or url.query else ''}"
 
 
 def alert_requests(kind: TargetKind, to: Address, alert: Alert, alert_id: str, now_ms: int) -> tuple[Request, ...]:
@@ -90,7 +90,7 @@ def _slack(alert: Alert) -> Json:
 
 def _pagerduty_actions(alert_type: AlertType) -> tuple[str, ...]:
     """The end of a problem resolves its incident. What is no problem opens an incident and resolves it, because a
-    change event, the other kind of PagerDuty, notifies nobody.
+    change event, the other kind of PagerDuty, notifies no one.
     """
     if alert_type in _WITHOUT_PROBLEM:
         return ("trigger", "resolve")

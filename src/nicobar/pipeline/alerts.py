@@ -48,7 +48,7 @@ class AlertStore(Queue, AlertLog, Protocol):
 
 
 class Told(Record):
-    """Where a test alert was sent. `mail` is what became of the email, None if there is no mail server."""
+    """Where a test alert was sent. `mail` is the result of the email, None if there is no mail server."""
 
     endpoint: Endpoint | None
     mail: AlertResult | None

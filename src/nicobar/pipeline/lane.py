@@ -202,7 +202,8 @@ class Lane:
         claimed_for = self._target.endpoint
         claimed = await self._claim(places)
         if not claimed:
-            return min(look_ms, await self._rest(gate))
+            rest_ms = await self._rest(gate)
+            return rest_ms if look_ms is None else min(look_ms, rest_ms)
         await self._start(claimed, claimed_for)
         return IDLE_MS
 

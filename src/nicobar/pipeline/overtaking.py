@@ -18,7 +18,6 @@ OVERTAKE_AFTER_MS = 1_800_000
 LOOK_AGAIN_MS = 60_000
 # One transaction overtakes so many deliveries at most.
 STEP_DELIVERIES = 500
-NOTHING_MS = 60_000
 
 
 class Overtaking:
@@ -61,16 +60,16 @@ class Overtaking:
         if self.check is not None:
             self.check.cancel()  # nothing was sent
 
-    async def follow(self, target: OpenEndpoint, gate: Gate) -> int:
-        """Overtakes what has failed for long enough; returns the milliseconds until the next look. Nothing is
-        overtaken during an outage, nor before its deliveries are hastened. Raises StoreError.
+    async def follow(self, target: OpenEndpoint, gate: Gate) -> int | None:
+        """Overtakes what has failed for long enough; returns the milliseconds until the next look, None if nothing
+        fails. Nothing is overtaken during an outage, nor before its deliveries are hastened. Raises StoreError.
         """
         now_ms = self._clock.now_ms()
         if self._look_at_ms is not None and self._look_at_ms <= now_ms:
             self._look_at_ms = now_ms + LOOK_AGAIN_MS
             if gate.is_closed and gate.breaker.ended is None:
                 self._look_at_ms = await self._look(target, now_ms)
-        return NOTHING_MS if self._look_at_ms is None else max(1, self._look_at_ms - now_ms)
+        return None if self._look_at_ms is None else max(1, self._look_at_ms - now_ms)
 
     async def _look(self, target: OpenEndpoint, now_ms: int) -> int | None:
         endpoint = target.endpoint

@@ -133,7 +133,7 @@ class Turns(Generic[T]):
             is_slow = self._is_slow(*chosen)
             is_known_slow = is_slow and self.paces.get(*chosen) is not None
             items = self._take(*chosen, is_slow=is_slow)
-            if items:  # otherwise nobody waits for them any more, and another code's turn is next
+            if items:  # otherwise no caller waits for them any more, and another code's turn is next
                 self._running += 1
                 self._slow_running += is_slow
                 return Slice(items, is_slow=is_slow, is_known_slow=is_known_slow)

@@ -85,8 +85,8 @@ class Erasure(Protocol):
         ...
 
     async def rewrite(self) -> bool:
-        """Writes a small file anew, since unused parts of its pages may have copies of rows. Returns False for a
-        large one, which `nicobar compact` writes anew, and for a server's database.
+        """Rewrites a small file, since unused parts of its pages may have copies of rows. Returns False for a
+        large one, which `nicobar compact` rewrites, and for a server's database.
         """
         ...
 

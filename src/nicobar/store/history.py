@@ -367,6 +367,10 @@ class History(Protocol):
         self, which: AuditFilter, *, before: str | None = None, after: str | None = None, limit: int
     ) -> Page[Change]: ...
 
+    async def add_audit_line(self, line: Audited) -> None:
+        """Adds a line about something that changes nothing here. The configuration's version stays the same."""
+        ...
+
     async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
         """Deletes the response of an attempt; False if there is no such attempt."""
         ...

@@ -131,7 +131,7 @@ async def send_test(services: Services, actor: Actor, target_id: str) -> AlertRe
     """Sends a test alert to a target, and returns the result. Raises Refusal 404."""
     target = find_target(await services.snapshot(), target_id)
     line = audit_line(services, actor, AuditAction.ALERT_TARGET_TEST, target.id, app_id=None, detail=target.name)
-    await services.store.change([line])
+    await services.store.add_audit_line(line)
     return await services.alerts.test_target(target)
 
 

@@ -20,7 +20,7 @@ MAX_VALUES_AT_ONCE = 200
 MAX_NAMED_MESSAGES = 20
 # Each waits for readers for a moment.
 CLEAR_TRIES = 20
-# Shorter ones stand in too much that is about nobody.
+# Shorter ones are common in text about no customer.
 MIN_VALUE_CHARS = 6
 
 
@@ -112,7 +112,7 @@ async def erase_elsewhere(
     tables = await _tables(store, forms)
     if tables:
         if audit_line is not None:
-            await store.change([audit_line])
+            await store.add_audit_line(audit_line)
         for part in _parts(forms):
             without_customer += await store.hide_values(app_id, part, now_ms=now_ms)
         tables = await _tables(store, forms)

@@ -33,7 +33,7 @@ PER_ADDRESS = Allowance(
         "Try again in %(wait_s)s s.",
     ),
 )
-# From all addresses together. Somebody who tries passwords can use this up, so a browser in which the user has signed
+# From all addresses together. An attacker can use this up, so a browser in which the user has signed
 # in has an allowance of its own.
 PER_USER = Allowance(
     kind="login-user",
@@ -83,7 +83,7 @@ async def count_attempt(
         slots = await _take(access, PER_BROWSER, browser_id, name_hash, now_ms)
         return LoginAttempt(slots=slots, used=slots[-1:])
     slots = await _take(access, PER_ADDRESS, _hash(address), name_hash, now_ms)
-    # Only the attempt itself is forgiven: who signs in often must not make room for somebody who guesses.
+    # Only the attempt itself is forgiven: who signs in often must not make room for a user who guesses.
     (*_, used) = await _take(access, PER_USER, name_hash, name_hash, now_ms)
     return LoginAttempt(slots=(*slots, used), used=(slots[-1], used))
 

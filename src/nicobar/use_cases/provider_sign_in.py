@@ -1,5 +1,5 @@
 """Sign-in with an OpenID Connect provider: which user an identity is, with which role. The rules of the settings
-decide, again at each sign-in; nobody gets in who is not named there.
+decide, again at each sign-in; only users who are named there get in.
 """
 
 from __future__ import annotations

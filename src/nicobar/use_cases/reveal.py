@@ -10,5 +10,5 @@ from nicobar.use_cases.edit import Actor, OperationServices, audit_line
 async def reveal_message(services: OperationServices, actor: Actor, message: Message) -> bytes:
     """The payload, once the audit log says who saw it."""
     line = audit_line(services, actor, AuditAction.MESSAGE_REVEAL, message.id, app_id=message.app_id)
-    await services.store.change([line])
+    await services.store.add_audit_line(line)
     return message.body

@@ -1,7 +1,7 @@
 """Signing in by password, and the browsers that a user has signed in with before.
 
 Such a browser has a cookie that only this installation can make. Its wrong passwords count for themselves, so that
-somebody who tries passwords cannot keep a user out:
+an attacker cannot keep a user out:
 https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies.
 """
 

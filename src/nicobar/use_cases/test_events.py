@@ -25,6 +25,7 @@ from nicobar.connectors import (
     is_credential,
 )
 from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.masking import MASK
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
@@ -41,7 +42,6 @@ MAX_SHOWN_RESPONSE_CHARS = 4_096
 KEEP_MS = 12 * 3_600_000
 MAX_WAIT_MS = 20_000
 POLL_MS = 100
-_MASK = "***"
 
 
 class Sent(Record):
@@ -219,5 +219,5 @@ def _reasons(outcomes: Sequence[Outcome]) -> list[Reason]:
 
 def _without(text: str, hidden: set[str]) -> str:
     for item in sorted(filter(None, hidden), key=len, reverse=True):
-        text = text.replace(item, _MASK)
+        text = text.replace(item, MASK)
     return text

@@ -62,10 +62,10 @@ def check_unreadable(kind, body: bytes, *, readable: bool) -> None:
     assert (event.event_type == UNREADABLE_EVENT_TYPE) >= (why is not None)
     if readable:
         assert why is None
-    mended = repaired(body)
-    if mended is not None:
-        json.loads(mended, parse_constant=int)
-        assert repaired(mended) is None
+    fixed = repaired(body)
+    if fixed is not None:
+        json.loads(fixed, parse_constant=int)
+        assert repaired(fixed) is None
     customer = event.customer
     if customer is not None:
         assert 0 < len(customer.key) <= 256

@@ -54,7 +54,7 @@ def examine_space(path: Path) -> list[Finding]:
 
 
 def rewrite(connection: sqlite3.Connection) -> bool:
-    """Writes the file anew, if it is small enough for writers to wait. Deleted rows are overwritten, but not the
+    """Rewrites the file, if it is small enough for writers to wait. Deleted rows are overwritten, but not the
     copies that rows leave in their page when they grow and it is split: those are in no row and in no free page.
     """
     pages, free, page_bytes = connection.execute(SQL["page_counts"]).fetchone()

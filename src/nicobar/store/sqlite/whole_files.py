@@ -50,8 +50,8 @@ def beside(path: Path, purpose: str) -> Iterator[Path]:
 
 
 def succeed(made: Path, path: Path) -> None:
-    """Gives `made` the owner and the mode of the database that it will replace: whoever opened that opens this. Where
-    there is none, its directory says whose it will be, and the mode stays. Raises UserError.
+    """Gives `made` the owner and the mode of the database that it will replace, so that the same users can open it.
+    Where there is none, its directory says whose it will be, and the mode stays. Raises UserError.
     """
     try:
         if path.exists():

@@ -10,8 +10,8 @@ from functools import partial
 import msgspec
 
 from nicobar.conversion import converter
+from nicobar.masking import MASK, changed
 from nicobar.model import Attempt, Message
-from nicobar.redaction import MASK
 from nicobar.store.erasure import KeptBackup, Place, bytes_pattern_of, pattern_of
 from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import read_attempt
@@ -124,7 +124,7 @@ def _erase(seqs: Sequence[int], values: Sequence[str], now_ms: int, session: Ses
 
 
 def _hide_event_id(session: Session, seq: int, values: Sequence[str]) -> None:
-    """The event id stays one, so that a sender's repetition is recognized only if it names nobody."""
+    """The event id stays one, so that a sender's repetition is recognized only if it names no customer."""
     (event_id,) = session.rows("event_id_of_message", {"seq": seq})[0]
     if re.search(pattern_of(values), event_id):
         digest = hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -136,13 +136,5 @@ _to_attempt = converter(Attempt)
 
 def _hidden(content: bytes, values: Sequence[str]) -> bytes:
     pattern = re.compile(pattern_of(values))
-
-    def hide(item: object) -> object:
-        if isinstance(item, str):
-            return pattern.sub(MASK, item)
-        if isinstance(item, dict):
-            return {hide(name): hide(value) for name, value in item.items()}
-        return [hide(value) for value in item] if isinstance(item, list | tuple) else item
-
-    attempt = read_attempt(content)
-    return msgspec.msgpack.encode(_to_attempt(hide(msgspec.to_builtins(attempt))))
+    attempt = msgspec.to_builtins(read_attempt(content))
+    return msgspec.msgpack.encode(_to_attempt(changed(attempt, lambda text: pattern.sub(MASK, text))))

@@ -306,6 +306,9 @@ class HistoryTables(Tables):
         span = span_of_numbers(before, after)
         return await self._page(name, msgspec.structs.asdict(which), span, limit, _change)
 
+    async def add_audit_line(self, line: Audited) -> None:
+        await self._database.write(lambda session: write_audit_line(session, line))
+
     async def expunge_attempt(self, attempt_id: str, *, audit_line: Audited | None = None) -> bool:
         def work(session: Session) -> bool:
             row = session.row("attempt_content", {"id": attempt_id})

@@ -15,6 +15,7 @@ from jinja2.runtime import Context as JinjaContext
 
 from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
+from nicobar.masking import MASK
 from nicobar.model import Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
@@ -25,7 +26,6 @@ from nicobar.web.dashboard.visitor import THEMES, Visitor, cookie
 from nicobar.web.operations import Response
 
 HTML = "text/html; charset=utf-8"
-_MASKED = "***"
 # Texts that templates use through a variable, so that the catalogue cannot find them there.
 _THEME_NAMES = {"auto": noop("System theme"), "light": noop("Light theme"), "dark": noop("Dark theme")}
 _LEVELS = {
@@ -188,7 +188,7 @@ def iso(at_ms: int) -> str:
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: _MASKED if is_credential(name) else value for name, value in headers.items()}
+    return {name: MASK if is_credential(name) else value for name, value in headers.items()}
 
 
 def recipe_title(name: str) -> str:
