@@ -24,20 +24,8 @@ from nicobar.emulator.contract import Mode, problems
 from nicobar.emulator.state import State
 from nicobar.model import Call
 from nicobar.web.serving import Server
+from support.track_calls import FIELDS, TEAM, ULID, V1_BODIES
 
-ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
-TEAM = {"object_type_id": "1", "object_id": "team"}
-FIELDS: dict[str, object] = {
-    "identifiers": {"id": "ada"},
-    "name": "paid",
-    "attributes": {"plan": "pro", "seats": 3},
-    "timestamp": 1_789_000_000,
-    "id": ULID,
-    "cio_relationships": [{"identifiers": TEAM, "relationship_attributes": {"role": "owner"}}],
-    "device": {"token": "t", "platform": "ios"},
-    "primary": {"id": "ada"},
-    "secondary": {"email": "old@northpine.example"},
-}
 JUNK = st.sampled_from(
     [
         None, True, False, 0, 1, -1, 1.5, 1e400, 10**11 - 1, 10**11, 10**13, 10**20, "", " ", "x", "ios", "event",
@@ -78,21 +66,6 @@ def v2_bases() -> list[dict[str, object]]:
     return bases
 
 
-V1_BODIES: dict[str, object] = {
-    "identify": {
-        "email": "ada@northpine.example",
-        "plan": "pro",
-        "_timestamp": 1_789_000_000,
-        "cio_relationships": {"action": "add_relationships", "relationships": FIELDS["cio_relationships"]},
-    },
-    "none": None,
-    "event": {"name": "paid", "data": {"amount": 5}, "id": ULID, "timestamp": 1_789_000_000, "type": "page"},
-    "device": {"device": {"id": "t", "platform": "android", "last_used": 5}},
-    "merge": {"primary": {"id": "a"}, "secondary": {"email": "b"}},
-    "segment": {"ids": ["a", "b"]},
-    "form": {"data": {"email": "a@b.example", "name": "A"}},
-    "any": {"anything": 1},
-}
 DOTTED = [*FIELDS, "type", "action", "attributes.a", "identifiers.id", "identifiers.email", "device.token"]
 DOTTED_V1 = [
     "email", "name", "_timestamp", "cio_relationships", "cio_relationships.action", "cio_relationships.relationships",

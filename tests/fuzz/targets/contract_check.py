@@ -11,35 +11,13 @@ from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
 from nicobar.connectors.payload import encoded
 from nicobar.emulator import v1
 from nicobar.emulator.contract import Mode, problems
+from support.track_calls import FIELDS, TEAM, ULID, V1_BODIES
 
-ULID = "01K4VJ0W00QF7D2S9N3B6X8C1M"
-TEAM = {"object_type_id": "1", "object_id": "team"}
-FIELDS: dict[str, object] = {
-    "identifiers": {"id": "ada"},
-    "name": "paid",
-    "attributes": {"plan": "pro", "seats": 3},
-    "timestamp": 1_789_000_000,
-    "id": ULID,
-    "cio_relationships": [{"identifiers": TEAM, "relationship_attributes": {"role": "owner"}}],
-    "device": {"token": "t", "platform": "ios"},
-    "primary": {"id": "ada"},
-    "secondary": {"email": "old@northpine.example"},
-}
 BASES = [
     {"type": kind, "action": name, **{field: FIELDS[field] for field in (*action.required, *action.optional)}}
     for kind, actions in ACTIONS.items()
     for name, action in actions.items()
 ]
-BODIES: dict[str, object] = {
-    "identify": {"email": "ada@northpine.example", "plan": "pro", "_timestamp": 1_789_000_000},
-    "none": None,
-    "event": {"name": "paid", "data": {"amount": 5}, "id": ULID, "timestamp": 1_789_000_000, "type": "page"},
-    "device": {"device": {"id": "t", "platform": "android", "last_used": 5}},
-    "merge": {"primary": {"id": "a"}, "secondary": {"email": "b"}},
-    "segment": {"ids": ["a", "b"]},
-    "form": {"data": {"email": "a@b.example", "name": "A"}},
-    "any": {"anything": 1},
-}
 NAMES = (
     *FIELDS,
     "type",
@@ -73,7 +51,7 @@ def run(data: bytes) -> None:
     who = it.pick(WHO)
     segments = [who if part == "*" and call.segments[0] == "customers" else part for part in call.segments]
     path = "/api/v1/" + "/".join(segments).replace("*", "7")
-    body = None if call.body == "none" else it.changed(BODIES[call.body], NAMES, VALUES)
+    body = None if call.body == "none" else it.changed(V1_BODIES[call.body], NAMES, VALUES)
     ours = list(check_v1("", call, path, body))
     read = v1.read(call.method, [unquote(part) for part in path.split("/")[3:]], {}, body, Mode.STRICT)
     assert read is not None

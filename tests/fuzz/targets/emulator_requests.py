@@ -7,10 +7,11 @@ import json
 
 from fuzz.asgi import ask
 from fuzz.choices import Choices
-from fuzz.targets.contract_check import BASES, BODIES, NAMES, VALUES, WHO
+from fuzz.targets.contract_check import BASES, NAMES, VALUES, WHO
 from nicobar.connectors.customerio.track_api import V1_CALLS
 from nicobar.emulator.app import create_app
 from nicobar.emulator.state import State
+from support.track_calls import V1_BODIES
 
 # What requests add up to is thrown away after so many.
 MAX_REQUESTS = 500
@@ -53,7 +54,7 @@ def request_of(it: Choices) -> tuple[str, str, object]:
         call = it.pick(V1_CALLS)
         who = it.pick((*WHO, it.text(12)))
         path = "/".join(who if part == "*" else part for part in call.segments)
-        return call.method, f"/api/v1/{path}", it.changed(BODIES[call.body], NAMES, VALUES)
+        return call.method, f"/api/v1/{path}", it.changed(V1_BODIES[call.body], NAMES, VALUES)
     if kind == 1:
         return it.pick(("GET", "PUT", "POST")), it.pick(PLACES), it.json(NAMES, VALUES)
     item = it.changed(it.pick(BASES), NAMES, VALUES)
