@@ -275,11 +275,14 @@ class AlertResult(Record):
 
 
 class Customer(Record):
-    """The customer that an event is about. `key` is the sender's id for the customer; it orders deliveries."""
+    """The customer that an event is about. `key` is the sender's id for the customer. `metadata` is what the shop's
+    checkout said about them; buyers may have set it.
+    """
 
     key: str
     email: str | None = None
     name: str | None = None
+    metadata: dict[str, Json] = {}
 
 
 class Event(Record):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Record, Setting, Verdict
+from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -290,6 +291,11 @@ class Destination(Protocol):
         """The names of the place where events arrive, for ids made of natural keys: the same for each endpoint that
         sends there, as far as it is known. Empty if the destination has no such ids.
         """
+        ...
+
+    @property
+    def identity_rule(self) -> IdentityRule | None:
+        """What identifies people there; None if the endpoint's settings do not say, or the destination has none."""
         ...
 
     @property

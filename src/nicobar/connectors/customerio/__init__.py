@@ -44,6 +44,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
+from nicobar.people import IdentityRule, read_rule
 from nicobar.reasons import Reason, reason
 
 HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
@@ -109,6 +110,7 @@ class CustomerIo:
             )
         region = str(values["region"])
         return CustomerIoDestination(
+            identity_rule=_identity_rule(str(values["identify_by"]), str(values["identify_fallback"])),
             base=str(values["base_url"]).rstrip("/") or HOSTS[region],
             region=region,
             site_id=site_id,
@@ -128,7 +130,17 @@ class CustomerIoDestination:
     # The documented fair use is 1000 per second for a workspace, which is shared with other clients.
     max_requests_per_s: int | None = 100
 
-    def __init__(self, *, base: str, region: str, site_id: str, authorization: str, corrections: Corrections) -> None:
+    def __init__(
+        self,
+        *,
+        base: str,
+        region: str,
+        site_id: str,
+        authorization: str,
+        corrections: Corrections,
+        identity_rule: IdentityRule | None = None,
+    ) -> None:
+        self.identity_rule = identity_rule
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -347,6 +359,20 @@ class CustomerIoDestination:
             event_id=event_id,
             once=once,
         )
+
+
+def _identity_rule(identify_by: str, fallback: str) -> IdentityRule | None:
+    if not identify_by:
+        return None
+    rule = read_rule(identify_by, fallback)
+    if rule is None:
+        raise UserError(
+            "field_invalid",
+            "Invalid value for identify_by: %(given)s.",
+            "Use metadata.KEY, email or customer_id.",
+            given=repr(identify_by[:MAX_SHOWN_CHARS]),
+        )
+    return rule
 
 
 def _found(finding: Finding, why: Reason) -> Checkup:

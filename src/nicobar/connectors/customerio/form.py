@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nicobar.connectors import Example, Field, FieldKind
+from nicobar.people import Fallback
 
 SETUP = (
     "In Customer.io, go to Settings > API Credentials > Track API Keys.",
@@ -45,6 +46,20 @@ FIELDS = (
         label="Base URL",
         kind=FieldKind.URL,
         help="Optional. A different Track API server, such as the emulator at http://127.0.0.1:8081.",
+    ),
+    Field(
+        name="identify_by",
+        label="Identify people by",
+        kind=FieldKind.TEXT,
+        help="metadata.KEY, email or customer_id: what identifies people in your Customer.io workspace.",
+    ),
+    Field(
+        name="identify_fallback",
+        label="Without the metadata",
+        kind=FieldKind.CHOICE,
+        help="email or reject: identify a customer whose metadata has no id by email, or send nothing.",
+        choices=tuple(Fallback),
+        default=Fallback.EMAIL.value,
     ),
     Field(
         name="keep_profile",

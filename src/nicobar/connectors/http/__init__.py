@@ -34,6 +34,7 @@ from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
 from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
+from nicobar.people import IdentityRule
 from nicobar.reasons import reason
 
 TEST_HEADER = "nicobar-test"  # marks test events
@@ -156,6 +157,7 @@ class HttpDestination:
     # Only the endpoint's own rate limit applies.
     max_requests_per_s: int | None = None
     workspaces: tuple[str, ...] = ()
+    identity_rule: IdentityRule | None = None
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False

@@ -1,0 +1,2 @@
+-- Which person an event is about, and what was sent although something is wrong with it.
+-- Oldest version that may run on it: 11
