@@ -308,7 +308,7 @@ class Rules:
 
 
 class Needle:
-    """A value to look for. Every form in which it may be written has its `core`, so that the forms are rarely made."""
+    """A value to look for. Each of its written forms has its `core`, so that the forms are rarely made."""
 
     def __init__(self, value: str) -> None:
         self.value = value
