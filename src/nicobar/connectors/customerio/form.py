@@ -34,6 +34,13 @@ FIELDS = (
         required=True,
     ),
     Field(
+        name="app_api_key",
+        label="App API key",
+        kind=FieldKind.SECRET,
+        help="Optional, from Settings > API Credentials > App API Keys. Nicobar uses it to look up people, campaigns and "
+        "failed changes, when you ask. It only reads, but Customer.io cannot limit such a key to reading.",
+    ),
+    Field(
         name="region",
         label="Region",
         kind=FieldKind.CHOICE,
