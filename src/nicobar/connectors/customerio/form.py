@@ -37,8 +37,9 @@ FIELDS = (
         name="app_api_key",
         label="App API key",
         kind=FieldKind.SECRET,
-        help="Optional, from Settings > API Credentials > App API Keys. Nicobar uses it to look up people, campaigns and "
-        "failed changes, when you ask. It only reads, but Customer.io cannot limit such a key to reading.",
+        help="Optional, from Settings > API Credentials > App API Keys. When you ask, Nicobar looks up people, "
+        "campaigns and failed changes with it. Nicobar only reads (GET requests), but Customer.io cannot limit such "
+        "a key to reading.",
     ),
     Field(
         name="region",
