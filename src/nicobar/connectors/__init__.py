@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
+
+if TYPE_CHECKING:
+    from nicobar.connectors.inspection import Inspection
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -305,6 +308,11 @@ class Destination(Protocol):
     @property
     def identity_rule(self) -> IdentityRule | None:
         """What identifies people there; None if the endpoint's settings do not say, or the destination has none."""
+        ...
+
+    @property
+    def inspection(self) -> Inspection | None:
+        """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
         ...
 
     @property
