@@ -67,16 +67,16 @@ async def test_lists_find_deliveries_with_warnings(store):
         await store.record([ended(claimed, *levels, attempt=f"atmpt_{number}")])
     await post(store, 3, "cus_3")
 
-    async def listed(warned: bool, states=()) -> list[str]:
+    async def listed(states=(), *, warned: bool) -> list[str]:
         which = MessageFilter(warned=warned, states=states)
         page = await store.moments(app.id, which, limit=10)
         at_endpoint = await store.attempted("ep_1", MessageFilter(warned=warned), states, limit=10)
         assert [item.message.id for item in page.items] == [item.message.id for item in at_endpoint.items]
         return [item.message.id for item in page.items]
 
-    assert await listed(True) == ["msg_2", "msg_0"]
-    assert await listed(False) == ["msg_3", "msg_1"]
-    assert await listed(False, (DeliveryState.SUCCESS,)) == ["msg_1"]
+    assert await listed(warned=True) == ["msg_2", "msg_0"]
+    assert await listed(warned=False) == ["msg_3", "msg_1"]
+    assert await listed((DeliveryState.SUCCESS,), warned=False) == ["msg_1"]
 
 
 async def test_attempts_with_warnings_are_counted(store):
@@ -100,5 +100,3 @@ async def test_a_canceled_replay_gives_the_warning_back(store):
     (again,) = await claim(store, now_ms=400)
     await store.record([ended(again, Level.WARNING, attempt="atmpt_2")])
     assert await outcome(store, 1) == WARNED
-
-

@@ -39,8 +39,8 @@ class Page(Record, Generic[T_co]):
 class MessageFilter(Record):
     """Which messages; everything that is set has to match. Times are those of acceptance, from `since_ms` up to but
     not including `until_ms`. One of the `channels` is enough. `states`, `endpoint_id` and `warned` (it was delivered
-    with warnings, or it was not) require a delivery that matches all of them. `contains` is a text in the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
-    included only with `alerts`.
+    with warnings, or it was not) require a delivery that matches all of them. `contains` is a text in the body;
+    `path` names a field with the `value` (`bodies.holds`). Alerts are included only with `alerts`.
     """
 
     since_ms: int | None = None
