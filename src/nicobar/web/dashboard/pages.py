@@ -19,6 +19,7 @@ from nicobar.masking import MASK
 from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
+from nicobar.use_cases.identity import unanswered
 from nicobar.web.dashboard.formats import Formats, formats
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
@@ -132,6 +133,7 @@ def environment(language: str) -> Environment:
         "masked": masked,
         "help_of": help_of,
         "recipe_title": recipe_title,
+        "unanswered": unanswered,
         "segment": partial(quote, safe=""),
     }
     return made
