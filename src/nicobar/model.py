@@ -334,6 +334,10 @@ class Message(Record):
     customer_name: str | None = None
 
 
+# How a delivery ended that succeeded, with warnings about its calls.
+WARNED = "warned"
+
+
 class DeliveryState(StrEnum):
     """`pending → sending → success | failed | canceled`."""
 
@@ -349,7 +353,8 @@ class Delivery(Record):
     the same customer (`behind` is that delivery's message, `behind_until_ms` when it is due) and once it is finished.
     `attempts_used` counts attempts of the retry schedule, `edition` how often new ids were requested. `replay_key`
     names the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
-    `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it.
+    `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it. `warned`: it succeeded,
+    with warnings; False if that is not known.
     """
 
     message_id: str
@@ -364,6 +369,12 @@ class Delivery(Record):
     edition: int = 0
     replay_key: str | None = ""
     overtaken_at_ms: int | None = None
+    warned: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """The state, or WARNED."""
+        return WARNED if self.warned else self.state.value
 
 
 class Setbacks(Record):
@@ -513,3 +524,18 @@ class Attempt(Record):
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None
     manual: bool = False
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether it succeeded with warnings."""
+        return self.state is DeliveryState.SUCCESS and any(found.level is Level.WARNING for found in self.verdicts)
+
+    @property
+    def first_warning(self) -> Reason | None:
+        """What it was warned about first."""
+        return next((found.reason for found in self.verdicts if found.level is Level.WARNING), None)
+
+    @property
+    def outcome(self) -> str:
+        """The state, or WARNED."""
+        return WARNED if self.is_warned else self.state.value

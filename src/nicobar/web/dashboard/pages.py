@@ -16,7 +16,7 @@ from jinja2.runtime import Context as JinjaContext
 from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
 from nicobar.masking import MASK
-from nicobar.model import Json
+from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
 from nicobar.web.dashboard.formats import Formats, formats
@@ -54,6 +54,7 @@ _CAMPAIGN_STATES = {
 }
 _STATES = {
     "success": noop("delivered"),
+    WARNED: noop("delivered with warnings"),
     "pending": noop("waiting"),
     "sending": noop("sending"),
     "failed": noop("failed"),
