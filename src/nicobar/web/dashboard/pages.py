@@ -47,6 +47,12 @@ _ROLE_MEANINGS = {
     "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),
     "viewer": noop("Read-only access."),
 }
+_CAMPAIGN_STATES = {
+    "running": noop("running"),
+    "draft": noop("draft"),
+    "stopped": noop("stopped"),
+    "unknown": noop("unknown"),
+}
 _STATES = {
     "success": noop("delivered"),
     WARNED: noop("delivered with warnings"),
@@ -111,6 +117,7 @@ def environment(language: str) -> Environment:
         "level_names": _LEVELS,
         "outcome_names": _OUTCOMES,
         "state_names": _STATES,
+        "campaign_states": _CAMPAIGN_STATES,
         "role_names": _ROLES,
         "role_meanings": _ROLE_MEANINGS,
     }
