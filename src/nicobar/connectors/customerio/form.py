@@ -34,6 +34,14 @@ FIELDS = (
         required=True,
     ),
     Field(
+        name="app_api_key",
+        label="App API key",
+        kind=FieldKind.SECRET,
+        help="Optional, from Settings > API Credentials > App API Keys. When you ask, Nicobar looks up people, "
+        "campaigns and failed changes with it. Nicobar only reads (GET requests), but Customer.io cannot limit such "
+        "a key to reading.",
+    ),
+    Field(
         name="region",
         label="Region",
         kind=FieldKind.CHOICE,

@@ -29,6 +29,7 @@ from nicobar.connectors import (
 from nicobar.connectors.answers import answered, deferred, retry_after_ms, summary_of, unsent
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
+from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
@@ -158,6 +159,7 @@ class HttpDestination:
     max_requests_per_s: int | None = None
     workspaces: tuple[str, ...] = ()
     identity_rule: IdentityRule | None = None
+    inspection: Inspection | None = None
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False

@@ -45,6 +45,7 @@ class DodoPayments(StandardWebhooksSigning):
     )
     rotation_note = "After you rotate the secret in Dodo, Dodo signs with both secrets for 24 hours."
     usual_event_type = "payment.succeeded"
+    customer_id_attribute = "dodo_customer_id"
 
     personal_fields = tuple(
         PersonalField(kind=kind, path=f"data.{path}")

@@ -34,6 +34,7 @@ class StandardWebhooks(StandardWebhooksSigning):
     rotation_note = ""
     personal_fields = ()
     usual_event_type = ""
+    customer_id_attribute = ""  # the sender is not known
 
     def check_secret(self, secret: str) -> None:
         check_any_secret(secret)
