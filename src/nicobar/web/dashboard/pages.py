@@ -15,6 +15,7 @@ from jinja2.runtime import Context as JinjaContext
 
 from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
+from nicobar.connectors.registry import better_recipe
 from nicobar.masking import MASK
 from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
@@ -108,6 +109,7 @@ def environment(language: str) -> Environment:
         "static": static_path,
         # For texts in variables. `_` is for literals in templates: it treats them as markup with placeholders.
         "tr": catalogue(language).gettext,
+        "better_recipe": better_recipe,
         "places": PLACES,
         "tabs": TABS,
         "settings_pages": SETTINGS,
