@@ -98,7 +98,9 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     return Stated(facts=tuple(facts), keys=tuple(keys), is_ahead=is_ahead)
 
 
-def _stated(source_kind: str, fact: Fact, key: str, at_ms: int, layers: Mapping[str, Mapping[str, Json]]) -> StatedFact:
+def _stated(
+    source_kind: str, fact: Fact, key: str, at_ms: int, layers: Mapping[str, Mapping[str, Json]]
+) -> StatedFact:
     payment_id, customer_id = fact.fields.get("payment_id"), fact.fields.get("customer_id")
     own = fact.id if fact.kind is FactKind.CUSTOMER else None
     return StatedFact(
@@ -168,7 +170,9 @@ def merged(one: str, other: str) -> str:
         name: sorted(((place, text) for text, place in places.items()), reverse=True)[:MAX_VALUES]
         for name, places in said.items()
     }
-    metadata = sorted((name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name))
+    metadata = sorted(
+        (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
+    )
     for name in metadata[:-MAX_METADATA_KEYS]:
         del kept[name]
     layers: _Layers = {}
@@ -297,9 +301,7 @@ def _near(of: About, known: Mapping[str, KnownFact]) -> list[KnownFact]:
 
 
 def _metadata(values: Mapping[str, list[Json]]) -> dict[str, list[Json]]:
-    return {
-        name.removeprefix(_METADATA): stated for name, stated in values.items() if name.startswith(_METADATA)
-    }
+    return {name.removeprefix(_METADATA): stated for name, stated in values.items() if name.startswith(_METADATA)}
 
 
 def _others(metadata: Mapping[str, Json], remembered: Mapping[str, list[Json]]) -> dict[str, Json]:
