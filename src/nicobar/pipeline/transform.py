@@ -238,6 +238,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         variables={**endpoint.variables, **target.secret_variables},
         params=message.params,
         exact=exact_texts(find_rounded(message.body)),
+        identifies=target.destination.identity_rule is not None,
     )
 
 
