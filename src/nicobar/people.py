@@ -7,14 +7,17 @@ comes from its events (`Customer`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
 
-from nicobar.model import Customer, Json, Record
+from nicobar.model import Customer, Json, Record, Setting
 from nicobar.reasons import Reason, reason
 
 NO_IDENTITY = "no_identity"
+# The settings of an endpoint that a rule consists of.
+RULE_SETTINGS = IDENTIFY_BY, IDENTIFY_FALLBACK = "identify_by", "identify_fallback"
 METADATA_PREFIX = "metadata."
 MAX_METADATA_KEY_CHARS = 100
 # The longest id that a destination takes.
@@ -169,3 +172,24 @@ def _digits(number: float) -> str:
         return ""
     text = format(exact, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rule_of(settings: Mapping[str, Setting]) -> IdentityRule | None:
+    """The rule of an endpoint's settings; None if they have none."""
+    by, fallback = settings.get(IDENTIFY_BY), settings.get(IDENTIFY_FALLBACK) or Fallback.EMAIL
+    return read_rule(str(by), str(fallback)) if by else None
+
+
+def outline(rule: IdentityRule | None) -> str:
+    """The rule in the words of its settings, with what happens where it does not say who a customer is."""
+    if rule is None:
+        return "none"
+    then = {Fallback.EMAIL: ", then email", Fallback.REJECT: ", then nothing"}[rule.fallback]
+    return f"{rule}{then if rule.by is IdentifyBy.METADATA else ''}"
+
+
+def with_rule(settings: Mapping[str, Setting], rule: IdentityRule) -> dict[str, Setting]:
+    """The settings with this rule in place of theirs."""
+    others = {name: value for name, value in settings.items() if name not in RULE_SETTINGS}
+    fallback = {IDENTIFY_FALLBACK: rule.fallback.value} if rule.fallback is not Fallback.EMAIL else {}
+    return {**others, IDENTIFY_BY: str(rule), **fallback}

@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
+
+if TYPE_CHECKING:
+    from nicobar.connectors.inspection import Inspection
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -315,6 +318,11 @@ class Destination(Protocol):
         ...
 
     @property
+    def inspection(self) -> Inspection | None:
+        """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
     def max_requests_per_s(self) -> int | None:
         """The maximum requests per second of the destination; None for no limit."""
         ...
@@ -339,12 +347,15 @@ class Destination(Protocol):
 
 
 class Recipe(Record):
-    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`."""
+    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`. It is
+    offered beside warnings of the rules in `instead_of`: it does what code that they warn about probably means.
+    """
 
     name: str
     summary: str
     source_kind: str
     package: str
+    instead_of: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -356,6 +367,20 @@ class Example(Record):
 
     settings: dict[str, Setting]
     credentials: dict[str, str]
+
+
+class IdentityQuestion(Record):
+    """The question that an endpoint's settings `identify_by` and `identify_fallback` answer, and its three answers:
+    an id of the shop's own, the email address, or the sender's customer id. `%(sender)s` is the sender's name. `look`
+    says where to find the answer.
+    """
+
+    title: str
+    look: str
+    by_metadata: str
+    by_email: str
+    by_customer_id: str
+    unanswered: str
 
 
 class Connector(Protocol):
@@ -389,6 +414,11 @@ class Connector(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """The settings and credentials, in the order of the form."""
+        ...
+
+    @property
+    def identity_question(self) -> IdentityQuestion | None:
+        """What is asked about people when an endpoint is created; None if the connector has no settings for it."""
         ...
 
     @property
