@@ -449,6 +449,14 @@ class Connector(Protocol):
         """Ready-made handlers; the first of a source kind is the default code of a new endpoint."""
         ...
 
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        """The settings and variables of an endpoint with this code, with settings that an earlier version had as
+        variables of the handler; None if there are none. Never raises.
+        """
+        ...
+
     def describe(self, call: ReadyCall) -> str:
         """A prepared call in a word or two: its event's name or its action. Never raises."""
         ...

@@ -24,7 +24,7 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import app_api, corrections, form, rules, track_api
+from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
@@ -75,6 +75,11 @@ class CustomerIo:
     fields = form.FIELDS
     identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        return earlier_variables.carried_settings(settings, variables, code)
 
     def describe(self, call: ReadyCall) -> str:
         try:
