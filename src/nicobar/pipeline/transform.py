@@ -258,6 +258,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         variables={**endpoint.variables, **target.secret_variables},
         params=message.params,
         exact=exact_texts(find_rounded(message.body)),
+        identifies=target.destination.identity_rule is not None,
     )
 
 
@@ -354,8 +355,7 @@ def _ready(
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
-    stop = _why_stopped(prepared)
-    if stop is None and prepared.no_identity is not None:
+    if prepared.no_identity is not None:
         return Stopped(
             state=DeliveryState.CANCELED,
             code=prepared.no_identity.code,
@@ -366,6 +366,7 @@ def _ready(
             duration_us=result.duration_us,
             awaits=_awaited(subject),
         )
+    stop = _why_stopped(prepared)
     if stop is None:
         return Ready(
             requested=requested,
