@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from nicobar.facts import KnownFact, StatedFact
+from nicobar.facts import About, KnownFact, StatedFact
 from nicobar.model import Message, Record
+from nicobar.people import IdentityRule
 
 # A delivery without an identity is looked at once more after this, since a fact may have been stated by a transaction
 # that was open when it ended. Transactions are cut long before.
@@ -31,6 +32,18 @@ class Identified(Record):
     message_seq: int
     order_key: str | None
     customer_key: str | None
+
+
+class People(Protocol):
+    """How deliveries of stored messages are ordered by people; the configuration knows."""
+
+    def identity_rule(self, endpoint_seq: int) -> IdentityRule | None:
+        """What identifies people at an endpoint; None if nothing says."""
+        ...
+
+    def about(self, message: Message) -> About:
+        """What a message is about, read from its body."""
+        ...
 
 
 class Facts(Protocol):
