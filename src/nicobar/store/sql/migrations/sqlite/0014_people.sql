@@ -37,3 +37,10 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
+-- What waits for a fact is looked at again once it was stated.
+CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+END;
+CREATE TRIGGER facts_changed AFTER UPDATE ON facts BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+END;
