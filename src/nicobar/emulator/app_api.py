@@ -35,9 +35,12 @@ class _Answer(Record):
 
 
 class AppApi:
-    def __init__(self, state: State, campaigns: Campaigns) -> None:
+    """The calls on `state` and `campaigns`; `settle` lets everything take effect that is due."""
+
+    def __init__(self, state: State, campaigns: Campaigns, settle: Callable[[], None]) -> None:
         self._state = state
         self._campaigns = campaigns
+        self._settle = settle
         self._times: deque[float] = deque()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:  # noqa: ARG002 - bodies are not read
@@ -70,8 +73,7 @@ class AppApi:
             return _error(429, "too many requests")
         if method != "GET":
             return _error(404, f"the emulator offers no {method} here, it only reads")
-        self._state.settle()
-        self._campaigns.settle()
+        self._settle()
         segments = [unquote(segment) for segment in path.removeprefix(PREFIX).split("/")]
         return self._read(segments, {name: values[0] for name, values in query.items()})
 

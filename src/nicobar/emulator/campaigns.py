@@ -120,10 +120,12 @@ class Campaigns:
 
     # --- what happens ---
 
-    def settle(self) -> None:
-        """Sends the emails whose delay has ended, in the order of their times."""
+    def settle(self) -> bool:
+        """Sends the emails whose delay has ended, in the order of their times. Whether there were any."""
+        is_due = bool(self._due) and self._due[0][0] <= self._now()
         while self._due and self._due[0][0] <= self._now():
             self._next_due()
+        return is_due
 
     def _next_due(self) -> None:
         at, number = heapq.heappop(self._due)
@@ -202,7 +204,7 @@ class Campaigns:
             if campaign.name != activity.name:
                 # Whether names are compared exactly is not documented; a difference in case, spaces, `_`, `-` or `.`
                 # is almost certainly a mistake.
-                why = f'campaign "{campaign.title}" waits for `{campaign.name}`; received: `{activity.name}`'
+                why = f"the campaign waits for `{campaign.name}`; received: `{activity.name}`"
                 self._outbox.refuse(journey, Silence.NAME_DIFFERS, why, self._now())
             elif self._now() - activity.timestamp > MAX_TRIGGER_AGE_S:
                 self._outbox.refuse(journey, Silence.TOO_OLD, "the event is older than 72 hours", self._now())

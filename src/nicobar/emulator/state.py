@@ -106,6 +106,7 @@ class State:
         """Raises UserError if there are people: what identifies them can change only without any."""
         if wanted.identifiers is not self._workspace.identifiers and (len(self.people) or self.people.suppressed):
             raise UserError(
+                "identifiers_in_use",
                 "The workspace has %(people)s people, so its identifiers cannot change.",
                 "Delete the data first, with DELETE /emulator/state.",
                 people=len(self.people),
