@@ -69,8 +69,9 @@ class Emulator:
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
         state.listeners.append(self.campaigns.consider)
+        self.shown = Shown(state, self.campaigns, nicobar_url)
         desk = Desk(
-            shown=Shown(state, self.campaigns, nicobar_url),
+            shown=self.shown,
             faults=self.track.faults,
             settings=lambda: msgspec.to_builtins(self.settings()),
             put_campaigns=self.put_campaigns,
