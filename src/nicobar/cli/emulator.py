@@ -13,7 +13,7 @@ import msgspec
 
 from nicobar.cli.options import PORT, Integer, OneOf, run_loop
 from nicobar.emulator.app import AllCampaigns, create_app
-from nicobar.emulator.campaigns import Campaign
+from nicobar.emulator.campaign import Campaign
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
 from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
