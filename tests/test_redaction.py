@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nicobar.errors import SettingsError, UserError
 from nicobar.model import Attempt, DeliveryState, Level, RequestRecord, Verdict
 from nicobar.reasons import reason
-from nicobar.redaction import MASK, Redaction, SharedRedactor
+from nicobar.redaction import MASK, Needle, Redaction, SharedRedactor, written_forms
 from nicobar.settings import Settings
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.registry import SOURCES
@@ -193,3 +195,9 @@ def test_no_sample_of_a_source_shows_phones_cards_or_keys(kind):
         shown = redactor(body=body, kind=kind).event(body).decode()
         for name in ("phone_number", "card_last_four", "street", "zipcode", "oauth_url", "download_url"):
             assert f'"{name}":"' not in shown.replace(f'"{name}":"***"', ""), (event_type.name, name)
+
+
+@given(st.text(st.sampled_from("abXZ019 .,-_+\"\\/éİK한🎈\n&=%#'"), min_size=1, max_size=20))
+def test_every_written_form_has_the_core_of_its_value(value):
+    core = Needle(value).core
+    assert all(core in form.lower() for form in written_forms(value))

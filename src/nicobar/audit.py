@@ -28,6 +28,7 @@ class AuditAction(StrEnum):
     ENDPOINT_ROTATE_SECRET = "endpoint.rotate-secret"  # noqa: S105 - an action's name
     ENDPOINT_SET_HEADERS = "endpoint.set-headers"
     ENDPOINT_CHECK = "endpoint.check"
+    ENDPOINT_INSPECT = "endpoint.inspect"
     ENDPOINT_SEND_EXAMPLE = "endpoint.send-example"
     ENDPOINT_SEND_TEST = "endpoint.test.send"
     ENDPOINT_CANCEL_PENDING = "endpoint.cancel-pending"

@@ -285,12 +285,40 @@ class Customer(Record):
     metadata: dict[str, Json] = {}
 
 
+class FactKind(StrEnum):
+    """What a fact is about."""
+
+    CUSTOMER = "customer"
+    SUBSCRIPTION = "subscription"
+    PAYMENT = "payment"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
+class Fact(Record):
+    """What an event states about an object of its sender; without `fields` and `metadata` it only names the object.
+    Fields have the same names for all senders; `customer_id`, `payment_id` and `subscription_ids` name other objects.
+    What is not stated is missing, not None.
+    """
+
+    kind: FactKind
+    id: str
+    fields: dict[str, Json] = {}
+    metadata: dict[str, Json] = {}
+
+
 class Event(Record):
-    """What a source reads from a body. `occurred_at_ms` is the event's own time, None if it has none."""
+    """What a source reads from a body. `occurred_at_ms` is the event's own time, None if it has none. Its `facts`
+    are newer than those of another event by `occurred_at_ms`, then by `updated_at_ms`, the time of the object's last
+    change, then by `ranks`, which say how far the status and the event type are from the object's beginning.
+    """
 
     event_type: str
     occurred_at_ms: int | None
     customer: Customer | None
+    facts: tuple[Fact, ...] = ()
+    updated_at_ms: int | None = None
+    ranks: tuple[int, int] = (0, 0)
 
 
 # The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the
@@ -334,6 +362,10 @@ class Message(Record):
     customer_name: str | None = None
 
 
+# How a delivery ended that succeeded, with warnings about its calls.
+WARNED = "warned"
+
+
 class DeliveryState(StrEnum):
     """`pending → sending → success | failed | canceled`."""
 
@@ -349,7 +381,8 @@ class Delivery(Record):
     the same customer (`behind` is that delivery's message, `behind_until_ms` when it is due) and once it is finished.
     `attempts_used` counts attempts of the retry schedule, `edition` how often new ids were requested. `replay_key`
     names the replay or resend that last requested new ids, empty for none; None keeps the ids of the earlier scheme.
-    `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it.
+    `overtaken_at_ms` is when the customer's later deliveries no longer had to wait for it. `warned`: it succeeded,
+    with warnings; False if that is not known.
     """
 
     message_id: str
@@ -364,6 +397,12 @@ class Delivery(Record):
     edition: int = 0
     replay_key: str | None = ""
     overtaken_at_ms: int | None = None
+    warned: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """The state, or WARNED."""
+        return WARNED if self.warned else self.state.value
 
 
 class Setbacks(Record):
@@ -513,3 +552,18 @@ class Attempt(Record):
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None
     manual: bool = False
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether it succeeded with warnings."""
+        return self.state is DeliveryState.SUCCESS and any(found.level is Level.WARNING for found in self.verdicts)
+
+    @property
+    def first_warning(self) -> Reason | None:
+        """What it was warned about first."""
+        return next((found.reason for found in self.verdicts if found.level is Level.WARNING), None)
+
+    @property
+    def outcome(self) -> str:
+        """The state, or WARNED."""
+        return WARNED if self.is_warned else self.state.value

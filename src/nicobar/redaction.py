@@ -72,6 +72,8 @@ _CLOSED_PARTS = {PersonalData.LICENSE_KEY: frozenset({"key", "value", "code"})}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _WORD_START = r"(?<![^\W_])"
 _IDENTIFYING = frozenset({PersonalData.LICENSE_KEY, PersonalData.PHONE})
+# No form of writing changes these.
+_RUN = re.compile(r"[0-9A-Za-z]+")
 _SPECIAL = re.compile(r"[^\w.~-]")
 _TELEPHONE = re.compile(r"\+?[\d\s()./-]+")
 _RULE = re.compile(r"[\w$-]+(\.[\w$-]+)*")
@@ -305,6 +307,22 @@ class Rules:
                     self._collect(value, below if isinstance(below, dict) else {}, spread)
 
 
+class Needle:
+    """A value to look for. Each of its written forms has its `core`, so that the forms are rarely made."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.core = max(_RUN.findall(value), key=len, default="").lower()
+
+    @cached_property
+    def forms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(form.lower() for form in written_forms(self.value)))
+
+    def is_in(self, folded: str) -> bool:
+        """Whether a text in lower case has it."""
+        return self.core in folded and any(form in folded for form in self.forms)
+
+
 class Redactor:
     """Masks the personal data of one event wherever it is quoted. Applied twice, it changes nothing more."""
 
@@ -335,8 +353,8 @@ class Redactor:
         return tuple(kept)
 
     @cached_property
-    def needles(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(form.lower() for value in self.values for form in written_forms(value)))
+    def needles(self) -> tuple[Needle, ...]:
+        return tuple(map(Needle, self.values))
 
     def event(self, body: bytes) -> bytes:
         """The body of an event as it is shown."""
@@ -372,10 +390,12 @@ class Redactor:
     def verdict(self, verdict: Verdict) -> Verdict:
         return msgspec.structs.replace(verdict, reason=self.reason(verdict.reason))
 
-    def attempt(self, attempt: Attempt) -> Attempt:
-        """An attempt as it is stored and shown."""
+    def attempt(self, attempt: Attempt, *, bodies_masked: bool = False) -> Attempt:
+        """An attempt as it is stored and shown. `bodies_masked`: the bodies of its requests and its response were
+        masked when they were sent.
+        """
         verdicts = tuple(map(self.verdict, attempt.verdicts))
-        if not self._may_have("\n".join(_texts(attempt))):
+        if not self._may_have("\n".join(_texts(attempt, bodies=not bodies_masked))):
             return msgspec.structs.replace(attempt, reason=self.why(attempt.reason), verdicts=verdicts)
         return msgspec.structs.replace(
             attempt,
@@ -402,7 +422,7 @@ class Redactor:
 
     def _without_values(self, text: str) -> str:
         folded = text.lower()
-        found = [needle for needle in self.needles if needle in folded]
+        found = [form for needle in self.needles if needle.core in folded for form in needle.forms if form in folded]
         # An expression of all of them takes long to compile.
         return _any_of(tuple(found)).sub(MASK, text) if found else text
 
@@ -411,7 +431,7 @@ class Redactor:
         folded = text.lower()
         return (
             self.rules.mentions(folded)
-            or any(needle in folded for needle in self.needles)
+            or any(needle.is_in(folded) for needle in self.needles)
             or self.rules.formed(text) != text
         )
 
@@ -425,15 +445,17 @@ class SharedRedactor(Redactor):
         self._redactors = redactors
 
     @cached_property
-    def needles(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(needle for redactor in self._redactors for needle in redactor.needles))
+    def needles(self) -> tuple[Needle, ...]:
+        return tuple({needle.value: needle for redactor in self._redactors for needle in redactor.needles}.values())
 
 
-def _texts(attempt: Attempt) -> Iterable[str]:
+def _texts(attempt: Attempt, *, bodies: bool) -> Iterable[str]:
     """What an attempt has from outside, without its reasons."""
     for request in attempt.requests:
-        yield from (request.url, request.body, *request.headers, *request.headers.values())
-    yield from (attempt.response, *attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
+        yield from (request.url, *request.headers, *request.headers.values())
+    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
+    if bodies:
+        yield from (attempt.response, *(request.body for request in attempt.requests))
 
 
 def _any_of(needles: Iterable[str]) -> re.Pattern[str]:

@@ -65,7 +65,7 @@ async def test_the_list_is_live_and_filtered_by_status(nicobar):
             ("Delivered", "payment.succeeded"),
             ("Canceled", "refund.succeeded"),
         ):
-            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name, exact=True).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(event_type)
         await page.go_back()

@@ -17,7 +17,7 @@ ALLOWED = {
     "__init__.py": "what the product is for",
     "cli/__init__.py": "what the product is for, as its help says it",
     "cli/demo.py": "the demo runs these two kinds",
-    "cli/serve.py": "the emulator's command",
+    "cli/emulator.py": "the emulator's command",
     "connectors/customerio": "its recipes are for a source kind, which they name",
     "connectors/registry.py": "the line",
     "emulator": "it is the Customer.io emulator",

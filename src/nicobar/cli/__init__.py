@@ -13,7 +13,7 @@ from nicobar.errors import NicobarError
 # The module of each command. It is imported when the command is used: all of them take seconds.
 MODULES = {
     "serve": "serve",
-    "emulator": "serve",
+    "emulator": "emulator",
     "demo": "demo",
     "trigger": "trigger",
     "recipe": "recipe",
@@ -24,6 +24,7 @@ MODULES = {
     "password-link": "users",
     "resume": "endpoints",
     "enable": "endpoints",
+    "identify": "identity",
     "replay": "replay",
     "expunge": "replay",
     "doctor": "doctor",

@@ -315,6 +315,8 @@ def _print(ended: _Ended, state: State) -> None:
     if ended.attempt.state is not DeliveryState.SUCCESS:
         click.echo(f"  ▲ {ended.attempt.state.value}: {ended.attempt.reason}")
         return
+    if ended.attempt.is_warned:
+        click.echo(f"  ◐ delivered with warnings: {ended.attempt.first_warning}")
     person = state.find("id", ended.message.customer_key or "")
     if person is None:
         return

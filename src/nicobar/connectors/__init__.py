@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nicobar.addresses import RefusedAddress
-from nicobar.model import Call, Customer, Record, Setting, Verdict
+from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
+
+if TYPE_CHECKING:
+    from nicobar.connectors.inspection import Inspection
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -58,6 +61,10 @@ class Origin(Record):
     identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
     the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
     destination that takes events sends its bytes as they are.
+
+    `customer` is completed from what earlier events said: `remembered_email` says that its email is not the event's
+    own. `customer_id_attribute` is the attribute under which destinations keep the sender's customer id, empty for
+    none. `other_metadata` are values of the customer's metadata that other events stated differently.
     """
 
     message_id: str
@@ -72,6 +79,9 @@ class Origin(Record):
     event_id: str = ""
     replay_key: str | None = ""
     untouched: bool = False
+    remembered_email: bool = False
+    customer_id_attribute: str = ""
+    other_metadata: dict[str, Json] = {}
 
     @property
     def event_key(self) -> str:
@@ -105,12 +115,14 @@ class ReadyCall(Record):
 
 
 class Prepared(Record):
-    """Calls that are ready to send, or the verdicts that say why not: `calls` is empty if and only if there is an
-    ERROR.
+    """Calls that are ready to send, or why not: `calls` is empty if and only if there is an ERROR among the verdicts,
+    or `no_identity`. That is why nobody is identified though a call is about the customer; then none of the calls is
+    sent, since a later event may say who the customer is.
     """
 
     calls: tuple[ReadyCall, ...]
     verdicts: tuple[Verdict, ...]
+    no_identity: Reason | None = None
 
 
 def is_credential(header: str) -> bool:
@@ -299,6 +311,11 @@ class Destination(Protocol):
         ...
 
     @property
+    def inspection(self) -> Inspection | None:
+        """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
     def max_requests_per_s(self) -> int | None:
         """The maximum requests per second of the destination; None for no limit."""
         ...
@@ -323,12 +340,15 @@ class Destination(Protocol):
 
 
 class Recipe(Record):
-    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`."""
+    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`. It is
+    offered beside warnings of the rules in `instead_of`: it does what code that they warn about probably means.
+    """
 
     name: str
     summary: str
     source_kind: str
     package: str
+    instead_of: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -340,6 +360,20 @@ class Example(Record):
 
     settings: dict[str, Setting]
     credentials: dict[str, str]
+
+
+class IdentityQuestion(Record):
+    """The question that an endpoint's settings `identify_by` and `identify_fallback` answer, and its three answers:
+    an id of the shop's own, the email address, or the sender's customer id. `%(sender)s` is the sender's name. `look`
+    says where to find the answer.
+    """
+
+    title: str
+    look: str
+    by_metadata: str
+    by_email: str
+    by_customer_id: str
+    unanswered: str
 
 
 class Connector(Protocol):
@@ -373,6 +407,11 @@ class Connector(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """The settings and credentials, in the order of the form."""
+        ...
+
+    @property
+    def identity_question(self) -> IdentityQuestion | None:
+        """What is asked about people when an endpoint is created; None if the connector has no settings for it."""
         ...
 
     @property

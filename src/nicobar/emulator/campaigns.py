@@ -4,7 +4,6 @@ https://docs.customer.io/journeys/campaign-triggers.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -12,6 +11,8 @@ from typing import Annotated, assert_never
 
 from msgspec import Meta
 
+from nicobar.emulator import liquid
+from nicobar.emulator.activities import Activity
 from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Repeated
 from nicobar.emulator.people import Person
 from nicobar.model import Json, Record
@@ -22,9 +23,9 @@ MAX_EMAILS = 10_000
 MAX_MAILED = 100_000
 # https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
-_LIQUID = re.compile(r"\{\{ *(event|customer)\.([A-Za-z0-9_]+) *\}\}")
 _A = {"event": "an event", "page": "a page view", "screen": "a screen view"}
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Body = Annotated[str, Meta(max_length=10_000)]
 
 
 class Trigger(StrEnum):
@@ -41,8 +42,8 @@ class Frequency(StrEnum):
 
 class Campaign(Record):
     """A journey with one email. For an event trigger, `name` is the event's name. For a segment trigger, it is an
-    attribute's name: the segment contains people with that attribute, and `value` if set. `subject` may use
-    `{{event.amount}}` and `{{customer.plan}}`.
+    attribute's name: the segment contains people with that attribute, and `value` if set. `subject` and `body`, text
+    or HTML, may use `{{event.amount}}` and `{{customer.plan}}`.
     """
 
     title: Text
@@ -50,11 +51,15 @@ class Campaign(Record):
     name: Text
     value: str | None = None
     subject: Text = "Hello {{customer.email}}"
+    body: Body = ""
     frequency: Frequency = Frequency.EVERY_TIME
 
 
 class Email(Record):
-    """An email that would have been sent. If not, `why_not` is the reason."""
+    """An email that would have been sent. If not, `why_not` is the reason. `number` is its address on the page.
+    `body` is rendered, and HTML if `is_html`. `cause` is the event that triggered it, None for a segment. `cio_id` is
+    empty if the person does not exist.
+    """
 
     campaign: str
     person: str
@@ -63,6 +68,11 @@ class Email(Record):
     data: dict[str, Json]
     at: int
     why_not: str | None = None
+    number: int = 0
+    cio_id: str = ""
+    body: str = ""
+    is_html: bool = False
+    cause: Activity | None = None
 
 
 class Campaigns:
@@ -73,6 +83,7 @@ class Campaigns:
         self._campaigns: list[Campaign] = []
         self.emails: deque[Email] = deque(maxlen=MAX_EMAILS)
         self._had: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._next_number = 1
 
     @property
     def campaigns(self) -> tuple[Campaign, ...]:
@@ -91,7 +102,7 @@ class Campaigns:
         match effect:
             case Happened(person=person, activity=activity):
                 for campaign in self._of_event(activity.type, activity.name):
-                    self._on_event(campaign, person, activity.name, activity.timestamp, activity.data)
+                    self._on_event(campaign, person, activity)
             case Repeated(person=key, about=person, kind=kind, known_as=known_as, name=name, data=data):
                 why = f"{_A[known_as]} with this id was already accepted"
                 for campaign in self._of_event(kind, name):
@@ -116,18 +127,21 @@ class Campaigns:
             if kind == "event" and campaign.trigger is Trigger.EVENT and campaign.name.casefold() == wanted and wanted
         ]
 
-    def _on_event(self, campaign: Campaign, person: Person, name: str, at: int, data: dict[str, Json]) -> None:
-        if campaign.name != name:
+    def _on_event(self, campaign: Campaign, person: Person, activity: Activity) -> None:
+        data, why = activity.data, None
+        if campaign.name != activity.name:
             # Case sensitivity is not documented; a difference in case is almost certainly a mistake.
-            why = f'the name differs in case: the campaign expects "{campaign.name}", the event is "{name}"'
-            self._note(campaign, person.key, person, data, why)
-        elif self._now() - at > MAX_TRIGGER_AGE_S:
-            self._note(campaign, person.key, person, data, "the event is older than 72 hours")
+            expected = f'the campaign expects "{campaign.name}", the event is "{activity.name}"'
+            why = f"the name differs in case: {expected}"
+        elif self._now() - activity.timestamp > MAX_TRIGGER_AGE_S:
+            why = "the event is older than 72 hours"
+        if why is None:
+            self._send(campaign, person, data, activity)
         else:
-            self._send(campaign, person, data)
+            self._note(campaign, person.key, person, data, why, cause=activity)
 
-    def _send(self, campaign: Campaign, person: Person, data: dict[str, Json]) -> None:
-        missing = _missing(campaign.subject, data, person)
+    def _send(self, campaign: Campaign, person: Person, data: dict[str, Json], cause: Activity | None = None) -> None:
+        missing = liquid.missing(f"{campaign.subject}\n{campaign.body}", _values(data, person))
         why = None
         if not (data.get("recipient") or person.email):
             why = "the person has no email address"
@@ -141,23 +155,37 @@ class Campaigns:
             self._had[campaign.title, person.cio_id] = None
             if len(self._had) > MAX_MAILED:
                 self._had.popitem(last=False)
-        self._note(campaign, person.key, person, data, why)
+        self._note(campaign, person.key, person, data, why, cause=cause)
 
     def _note(
-        self, campaign: Campaign, key: str, person: Person | None, data: dict[str, Json], why_not: str | None
+        self,
+        campaign: Campaign,
+        key: str,
+        person: Person | None,
+        data: dict[str, Json],
+        why_not: str | None,
+        *,
+        cause: Activity | None = None,
     ) -> None:
         recipient = data.get("recipient")
+        values, is_html = _values(data, person), "</" in campaign.body
         self.emails.append(
             Email(
                 campaign=campaign.title,
                 person=key,
                 to=recipient if isinstance(recipient, str) else person.email if person else None,
-                subject=_render(campaign.subject, data, person),
+                subject=liquid.render(campaign.subject, values),
                 data=data,
                 at=int(self._now()),
                 why_not=why_not,
+                number=self._next_number,
+                cio_id=person.cio_id if person else "",
+                body=liquid.render(campaign.body, values, html=is_html),
+                is_html=is_html,
+                cause=cause,
             )
         )
+        self._next_number += 1
 
 
 def _in(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
@@ -168,17 +196,3 @@ def _in(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
 def _values(data: Mapping[str, Json], person: Person | None) -> dict[str, Mapping[str, Json]]:
     own: dict[str, Json] = dict(person.attributes) if person else {}
     return {"event": data, "customer": {**own, "id": person.id if person else None}}
-
-
-def _missing(text: str, data: Mapping[str, Json], person: Person) -> str:
-    """The first variable in a text without a value. Customer.io does not send such an email."""
-    values = _values(data, person)
-    return next(
-        (f"{what}.{name}" for what, name in _LIQUID.findall(text) if values[what].get(name) is None),
-        "",
-    )
-
-
-def _render(text: str, data: Mapping[str, Json], person: Person | None) -> str:
-    values = _values(data, person)
-    return _LIQUID.sub(lambda found: str(values[found[1]].get(found[2], "")), text)

@@ -356,6 +356,10 @@ class Configuration:
     def _kind_of(self, message: Message | NewMessage) -> SourceKind:
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
 
+    def customer_id_attribute(self, message: Message) -> str:
+        """The attribute under which destinations keep the sender's customer id."""
+        return self._kind_of(message).customer_id_attribute
+
     def customer(self, message: Message) -> Customer | None:
         """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
         deleted: what was not stored with the message is read by the first kind that finds the stored customer key.

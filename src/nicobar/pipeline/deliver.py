@@ -168,6 +168,7 @@ class Deliverer:
         return Subject(
             message=message,
             customer=self._configuration.customer(message),
+            customer_id_attribute=self._configuration.customer_id_attribute(message),
             unreadable=unreadable,
             reread=message is not claimed.message,
             edition=claimed.edition,

@@ -120,7 +120,7 @@ class Recorder:
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
         )
-        return work.redactor.attempt(attempt)
+        return work.redactor.attempt(attempt, bodies_masked=True)
 
     def _finished(
         self, target: OpenEndpoint, work: Work, result: Settled, attempt: Attempt | None, now_ms: int

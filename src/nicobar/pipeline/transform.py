@@ -32,7 +32,8 @@ _REPAIRED = (
 
 class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
-    the earlier scheme on `edition` (see `connectors/identity.py`). `unreadable` says why the message cannot be read,
+    the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute` and
+    `other_metadata` as in `Origin`. `unreadable` says why the message cannot be read,
     `reread` that it could not be read when it was accepted, and can be now.
     """
 
@@ -44,6 +45,9 @@ class Subject(Record):
     replay_key: str | None = ""
     unreadable: Reason | None = None
     reread: bool = False
+    remembered_email: bool = False
+    customer_id_attribute: str = ""
+    other_metadata: dict[str, Json] = {}
 
 
 class Ready(Record):
@@ -358,6 +362,9 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         customer=subject.customer,
         body=subject.message.body,
         untouched=untouched,
+        remembered_email=subject.remembered_email,
+        customer_id_attribute=subject.customer_id_attribute,
+        other_metadata=subject.other_metadata,
     )
 
 

@@ -92,6 +92,13 @@ class SourceKind(Protocol):
         ...
 
     @property
+    def customer_id_attribute(self) -> str:
+        """The attribute under which destinations keep the sender's customer id, such as `acme_customer_id`; empty for
+        none.
+        """
+        ...
+
+    @property
     def personal_fields(self) -> tuple[PersonalField, ...]:
         """Where bodies have personal data that is masked in what is stored beside them and shown, beyond the field
         names that are masked in every event.

@@ -38,9 +38,9 @@ class Page(Record, Generic[T_co]):
 
 class MessageFilter(Record):
     """Which messages; everything that is set has to match. Times are those of acceptance, from `since_ms` up to but
-    not including `until_ms`. One of the `channels` is enough. `states` and `endpoint_id` require a delivery that
-    matches both. `contains` is a text in the body; `path` names a field with the `value` (`bodies.holds`). Alerts are
-    included only with `alerts`.
+    not including `until_ms`. One of the `channels` is enough. `states`, `endpoint_id` and `warned` (it was delivered
+    with warnings, or it was not) require a delivery that matches all of them. `contains` is a text in the body;
+    `path` names a field with the `value` (`bodies.holds`). Alerts are included only with `alerts`.
     """
 
     since_ms: int | None = None
@@ -51,6 +51,7 @@ class MessageFilter(Record):
     customer_key: str | None = None
     states: tuple[DeliveryState, ...] = ()
     endpoint_id: str | None = None
+    warned: bool | None = None
     contains: bytes | None = None
     path: tuple[str, ...] = ()
     value: str = ""
@@ -113,7 +114,7 @@ class Seen(Record):
 class Tally(Record):
     """How many attempts ended in one state, in the period that begins at `at_ms`, of one `event_type` or of one
     endpoint. `duration_ms` is the sum of their durations, `latency_ms` the sum of the times from acceptance to their
-    end, with the largest.
+    end, with the largest. `warned` counts those that succeeded with warnings.
     """
 
     state: DeliveryState
@@ -121,6 +122,7 @@ class Tally(Record):
     duration_ms: int
     latency_ms: int
     latency_max_ms: int
+    warned: int = 0
     at_ms: int = 0
     event_type: str = ""
     endpoint_id: str = ""
@@ -253,7 +255,7 @@ class History(Protocol):
         with_body: bool = False,
     ) -> Page[Attempted]:
         """Messages with a delivery for an endpoint, in one of the states if any are given. The filter's customer,
-        delivery and body conditions are ignored.
+        state, endpoint and body conditions are ignored.
         """
         ...
 

@@ -149,6 +149,11 @@ class Finished(Record):
         """Whether something of it may have been sent."""
         return self.left or self.attempt is not None or self.state is not DeliveryState.PENDING
 
+    @property
+    def is_warned(self) -> bool:
+        """Whether it was delivered with warnings."""
+        return self.attempt is not None and self.state is DeliveryState.SUCCESS and self.attempt.is_warned
+
 
 class Overtaken(Record):
     """A delivery for which its customer's later ones no longer wait."""

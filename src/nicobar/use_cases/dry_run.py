@@ -173,7 +173,7 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
         )
     kind = samples.kind_of(name)
     body = kind.sample(event_type, now_ms, customer)
-    return _subject(kind.read_body(name, body), body, now_ms)
+    return _subject(kind, kind.read_body(name, body), body, now_ms)
 
 
 def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
@@ -181,14 +181,14 @@ def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
     *others, last = kinds
     for kind in others:
         with suppress(Refusal):
-            return _subject(kind.read({}, body), body, now_ms)
+            return _subject(kind, kind.read({}, body), body, now_ms)
     try:
-        return _subject(last.read({}, body), body, now_ms)
+        return _subject(last, last.read({}, body), body, now_ms)
     except Refusal as refusal:
         raise UserError.because(refusal.reason) from refusal
 
 
-def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
+def _subject(kind: SourceKind, event: Event, body: bytes, now_ms: int) -> Subject:
     message = Message(
         seq=0,
         id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
@@ -201,16 +201,16 @@ def _subject(event: Event, body: bytes, now_ms: int) -> Subject:
         accepted_at_ms=now_ms,
         body=body,
     )
-    return Subject(message=message, customer=event.customer)
+    return Subject(message=message, customer=event.customer, customer_id_attribute=kind.customer_id_attribute)
 
 
-def past(message: Message, customer: Customer | None) -> Subject:
+def past(message: Message, customer: Customer | None, customer_id_attribute: str = "") -> Subject:
     """An event that was accepted. Raises UserError if its payload was deleted."""
     if message.expunged_at_ms is not None:
         raise UserError(
             "message_expunged", "The payload of message %(id)s was deleted.", "Choose another message.", id=message.id
         )
-    return Subject(message=message, customer=customer)
+    return Subject(message=message, customer=customer, customer_id_attribute=customer_id_attribute)
 
 
 def target(

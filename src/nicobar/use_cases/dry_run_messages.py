@@ -149,6 +149,7 @@ def _subject(
     return Subject(
         message=read,
         customer=configuration.customer(read),
+        customer_id_attribute=configuration.customer_id_attribute(read),
         unreadable=unreadable,
         reread=read is not message,
         edition=delivery.edition if delivery else 0,

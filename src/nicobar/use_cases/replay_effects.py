@@ -146,6 +146,7 @@ def _subject(services: DryRunServices, message: Message, endpoint: Endpoint, *, 
     return Subject(
         message=read,
         customer=services.configuration.customer(read),
+        customer_id_attribute=services.configuration.customer_id_attribute(read),
         unreadable=unreadable,
         reread=read is not message,
         app_uid=services.configuration.app_uid(endpoint.app_id),

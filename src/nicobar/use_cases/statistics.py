@@ -40,9 +40,12 @@ class Range(Record):
 
 
 class Counts(Record):
-    """How attempts ended: `failure` counts also those that were retried, `exhausted` those that were not."""
+    """How attempts ended: `failure` counts also those that were retried, `exhausted` those that were not. `warned` is
+    the part of `success` that had warnings.
+    """
 
     success: int = 0
+    warned: int = 0
     failure: int = 0
     exhausted: int = 0
     canceled: int = 0
@@ -76,11 +79,14 @@ def _in_bounds(time_ms: int) -> int:
 def count(tallies: Iterable[Tally]) -> Counts:
     """All of the tallies together."""
     by_state: dict[DeliveryState, int] = {}
+    warned = 0
     for tally in tallies:
+        warned += tally.warned
         by_state[tally.state] = by_state.get(tally.state, 0) + tally.attempts
     exhausted = by_state.get(DeliveryState.FAILED, 0)
     return Counts(
         success=by_state.get(DeliveryState.SUCCESS, 0),
+        warned=warned,
         failure=exhausted + by_state.get(DeliveryState.PENDING, 0),
         exhausted=exhausted,
         canceled=by_state.get(DeliveryState.CANCELED, 0),

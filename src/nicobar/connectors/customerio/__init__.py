@@ -13,6 +13,7 @@ from nicobar.connectors import (
     BatchBounds,
     Checkup,
     Finding,
+    IdentityQuestion,
     NoResponse,
     Origin,
     Outcome,
@@ -23,7 +24,7 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import corrections, form, track_api
+from nicobar.connectors.customerio import app_api, corrections, form, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
@@ -44,6 +45,7 @@ from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
 from nicobar.connectors.customerio.url_checks import is_cut, wrong_url
 from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
+from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
@@ -73,6 +75,7 @@ class CustomerIo:
     test_notes = form.TEST_NOTES
     example = form.EXAMPLE
     fields = form.FIELDS
+    identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
 
     def describe(self, call: ReadyCall) -> str:
@@ -112,9 +115,13 @@ class CustomerIo:
                 "Copy only the Site ID, without the API key.",
             )
         region = str(values["region"])
+        base_url = str(values["base_url"]).rstrip("/")
+        app_api_key = str(values["app_api_key"])
         return CustomerIoDestination(
             identity_rule=_identity_rule(str(values["identify_by"]), str(values["identify_fallback"])),
-            base=str(values["base_url"]).rstrip("/") or HOSTS[region],
+            base=base_url or HOSTS[region],
+            # Another server, such as the emulator, offers both APIs.
+            inspection=app_api.AppApi(base_url or app_api.HOSTS[region], app_api_key) if app_api_key else None,
             region=region,
             site_id=site_id,
             authorization=base64.b64encode(f"{site_id}:{values['api_key']}".encode()).decode(),
@@ -142,8 +149,10 @@ class CustomerIoDestination:
         authorization: str,
         corrections: Corrections,
         identity_rule: IdentityRule | None = None,
+        inspection: Inspection | None = None,
     ) -> None:
         self.identity_rule = identity_rule
+        self.inspection = inspection
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -300,7 +309,7 @@ class CustomerIoDestination:
         documented_call = None if path is None else track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from object_parts(index, path, call.payload, verdicts)
-        elif path is None or documented_call is None or is_cut(documented_call, path):
+        elif path is None or documented_call is None or is_cut(documented_call, call.url):
             verdicts.append(wrong_url(index, call, path, (self._base, *HOSTS.values())))
         else:
             # Calls without a body are sent without one, whatever the payload.

@@ -18,9 +18,9 @@ _NOT_ENCODED = re.compile(r"[^!-~]|[?#\\]|%(?![0-9A-Fa-f]{2})")
 _WHAT_FOLLOWS_A_PERSON = frozenset({"events", "suppress", "unsuppress", "devices"})
 
 
-def is_cut(call: V1Call, path: str) -> bool:
-    """Whether the id in a path would arrive as another one: a ? cuts it, a % that encodes nothing has no meaning."""
-    return call.segments[0] == "customers" and _NOT_ENCODED.search(path) is not None
+def is_cut(call: V1Call, url: str) -> bool:
+    """Whether the id in a URL would arrive as another one: a ? cuts it, a % that encodes nothing has no meaning."""
+    return call.segments[0] == "customers" and _NOT_ENCODED.search(url) is not None
 
 
 def wrong_url(index: int, call: Call, path: str | None, bases: Sequence[str]) -> Verdict:

@@ -16,6 +16,7 @@ from nicobar.connectors import (
     FieldKind,
     Finding,
     Gone,
+    IdentityQuestion,
     NoResponse,
     Origin,
     Outcome,
@@ -29,6 +30,7 @@ from nicobar.connectors import (
 from nicobar.connectors.answers import answered, deferred, retry_after_ms, summary_of, unsent
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
+from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
@@ -66,6 +68,7 @@ class HttpEndpoint:
     monogram = "{ }"
     public_kind = "Custom"
     summary = "Signed POST requests to your own URL (Standard Webhooks)."
+    identity_question: IdentityQuestion | None = None
     has_contract = False
     setup = (
         "Enter the URL that accepts POST requests.",
@@ -158,6 +161,7 @@ class HttpDestination:
     max_requests_per_s: int | None = None
     workspaces: tuple[str, ...] = ()
     identity_rule: IdentityRule | None = None
+    inspection: Inspection | None = None
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False

@@ -155,6 +155,7 @@ def _columns(finished: Sequence[Finished]) -> dict[str, object]:
         "ended_at_ms": [None if pending else item.ended_at_ms for item, pending in both],
         "accepted_ids": [json_text(item.accepted_ids) if item.accepted_ids else None for item in finished],
         "half_sent": [item.half_sent if pending else None for item, pending in both],
+        "warned": [item.is_warned for item in finished],
         **{name: [getattr(item.setbacks, name) for item in finished] for name in Setbacks.__struct_fields__},
     }
 
@@ -194,6 +195,7 @@ def _add_attempts(
                 "ended_at_ms": [item.ended_at_ms for item, _ in counted],
                 "states": [attempt.state.value for _, attempt in counted],
                 "duration_ms": [attempt.duration_ms for _, attempt in counted],
+                "warned": [attempt.is_warned for _, attempt in counted],
                 "tally_ms": TALLY_MS,
             },
         )

@@ -160,6 +160,7 @@ def _record(session: SqliteSession, finished: Finished) -> tuple[str | None, boo
             "ended_at_ms": None if pending_again else finished.ended_at_ms,
             "accepted_ids": json_text(finished.accepted_ids) if finished.accepted_ids else None,
             "half_sent": finished.half_sent if pending_again else None,
+            "warned": finished.is_warned,
             **msgspec.structs.asdict(finished.setbacks),
         },
     ).fetchone()
@@ -207,5 +208,6 @@ def _tally(session: SqliteSession, finished: Finished, attempt: Attempt) -> None
         "ended_at_ms": finished.ended_at_ms,
         "state": attempt.state.value,
         "duration_ms": attempt.duration_ms,
+        "warned": attempt.is_warned,
     }
     session.connection.execute(SQL["tally"], values).close()

@@ -133,7 +133,9 @@ class HistoryTables(Tables):
         with_body: bool = False,
     ) -> Page[Attempted]:
         name = "attempted"
-        if states and set(states) <= set(_UNFINISHED):
+        if which.warned:
+            name = "attempted_warned"
+        elif states and set(states) <= set(_UNFINISHED):
             name = "attempted_unfinished"
         elif tuple(states) == (DeliveryState.FAILED,):
             name = "attempted_failed"
@@ -441,6 +443,6 @@ def _reader(kind: type[T], *fields: str) -> Callable[[Sequence[object]], T]:
     return lambda row: convert(dict(zip(fields, row, strict=True)))
 
 
-_tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms")
+_tally = _reader(Tally, "state", "attempts", "duration_ms", "latency_ms", "latency_max_ms", "warned")
 _version = _reader(Version, "version", "created_at_ms", "code")
 _change = _reader(Change, "seq", "at_ms", "actor", "action", "app_id", "subject", "detail")

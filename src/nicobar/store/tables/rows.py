@@ -10,6 +10,7 @@ from nicobar.conversion import converter
 from nicobar.model import (
     Attempt,
     Delivery,
+    DeliveryState,
     Details,
     Endpoint,
     Json,
@@ -84,7 +85,8 @@ def delivery(row: Sequence[object]) -> Delivery:
     """From the columns of `deliveries_of_messages.sql`."""
     values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
     text = values.pop("reason")
-    found = _to_delivery(values | {"reason": None})
+    warned = bool(values["warned"]) and values["state"] == DeliveryState.SUCCESS
+    found = _to_delivery(values | {"reason": None, "warned": warned})
     return found if text is None else msgspec.structs.replace(found, reason=read_reason(str(text)))
 
 
@@ -101,6 +103,7 @@ _DELIVERY_FIELDS = (
     "edition",
     "replay_key",
     "overtaken_at_ms",
+    "warned",
 )
 
 

@@ -30,7 +30,8 @@ class RequestOut(Shape):
 
 class MessageAttemptOut(Shape):
     """An attempt. Nicobar adds these fields to the Svix API: `reason`, `nextAttempt` (null if no retry is scheduled),
-    `transformationVersion`, `console`, `verdicts` and `requests`. The last three are empty without `with_content`.
+    `transformationVersion`, `hasWarnings`, `console`, `verdicts` and `requests`. The last three are empty without
+    `with_content`.
     """
 
     id: AttemptId
@@ -47,6 +48,7 @@ class MessageAttemptOut(Shape):
     reason: str | None
     next_attempt: Moment | None
     transformation_version: int | None
+    has_warnings: bool
     console: list[str]
     verdicts: list[VerdictOut]
     requests: list[RequestOut]
@@ -83,6 +85,7 @@ def attempt_shown(
         reason=text_of_reason(attempt.reason),
         next_attempt=None if attempt.next_try_at_ms is None else moment(attempt.next_try_at_ms),
         transformation_version=attempt.transformation_version,
+        has_warnings=attempt.is_warned,
         console=list(attempt.console) if with_content else [],
         verdicts=[verdict_shown(verdict) for verdict in attempt.verdicts] if with_content else [],
         requests=[_request_shown(request) for request in attempt.requests] if with_content else [],

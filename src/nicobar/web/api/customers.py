@@ -44,12 +44,13 @@ class CustomerOut(Shape):
 class DeliveryOut(Shape):
     """The delivery of a message to an endpoint. `tries` is the number of attempts in the retry schedule. `behind` is
     the earlier message of the same customer that this delivery is queued after; its next attempt is at `behindUntil`.
-    `overtakenAt` as in `waiting`.
+    `overtakenAt` as in `waiting`. `hasWarnings`: it was delivered, with warnings.
     """
 
     endpoint_id: EndpointId
     status: MessageStatus
     status_text: str
+    has_warnings: bool
     tries: int
     next_attempt: Moment | None
     ended_at: Moment | None
@@ -117,6 +118,7 @@ def delivery_shown(delivery: Delivery, waits: DeliveryWaits) -> DeliveryOut:
         endpoint_id=delivery.endpoint_id,
         status=status,
         status_text=text_of(status),
+        has_warnings=delivery.warned,
         tries=delivery.attempts_used,
         next_attempt=next_attempt_of(delivery),
         ended_at=None if delivery.ended_at_ms is None else moment(delivery.ended_at_ms),

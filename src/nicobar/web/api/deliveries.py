@@ -55,18 +55,23 @@ class WaitingOut(Shape):
 
 
 class EndpointMessageOut(MessageOut):
-    """A message and its delivery to one endpoint. Additions to the Svix API: `reason` and `waiting`."""
+    """A message and its delivery to one endpoint. Additions to the Svix API: `reason`, `waiting` and `hasWarnings`.
+    The latter is true if it was delivered and its last attempt has a verdict of level `warning`; it is false for
+    deliveries of earlier versions of Nicobar.
+    """
 
     status: MessageStatus
     status_text: str
+    has_warnings: bool
     next_attempt: Moment | None
     reason: str | None
     waiting: WaitingOut | None
 
 
 class MessageEndpointOut(Shape):
-    """An endpoint and the delivery of a message to it. Additions to the Svix API: `reason`, `waiting` and `behind`
-    (the earlier message of the same customer that this delivery is queued after).
+    """An endpoint and the delivery of a message to it. Additions to the Svix API: `reason`, `waiting`, `hasWarnings`
+    (it was delivered, with warnings) and `behind` (the earlier message of the same customer that this delivery is
+    queued after).
     """
 
     id: EndpointId
@@ -81,6 +86,7 @@ class MessageEndpointOut(Shape):
     updated_at: Moment
     status: MessageStatus
     status_text: str
+    has_warnings: bool
     next_attempt: Moment | None
     reason: str | None
     behind: str | None
@@ -132,6 +138,13 @@ async def list_attempted_messages(
     with_content: WithContent = True,
     expanded_statuses: Expanded = False,
     event_types: EventTypes = None,
+    has_warnings: Annotated[
+        bool | None,
+        Meta(
+            description="Only deliveries that succeeded with warnings (true), or only others (false). An addition to "
+            "the Svix API."
+        ),
+    ] = None,
 ) -> Page[EndpointMessageOut]:
     """Lists the messages for an endpoint, newest first, with the status of each delivery. A short page is not
     necessarily the last: check `done`.
@@ -143,6 +156,7 @@ async def list_attempted_messages(
         event_types=names(event_types),
         channels=() if channel is None else (channel,),
         tag=tag,
+        warned=has_warnings,
     )
     states = () if status is None else states_of(status, expanded=expanded_statuses)
     found: Found[Attempted] = Found(items=(), next=None)
@@ -161,6 +175,7 @@ async def list_attempted_messages(
             ),
             status=status,
             status_text=text_of(status),
+            has_warnings=attempted.delivery.warned,
             next_attempt=next_attempt_of(attempted.delivery),
             reason=text_of_reason(attempted.delivery.reason),
             waiting=waiting_shown(waits.of(attempted.delivery)),
@@ -221,6 +236,7 @@ def _destination(endpoint: Endpoint, delivery: Delivery, url: str, wait: Wait | 
         updated_at=moment(endpoint.details.updated_at_ms),
         status=status,
         status_text=text_of(status),
+        has_warnings=delivery.warned,
         next_attempt=next_attempt_of(delivery),
         reason=text_of_reason(delivery.reason),
         behind=delivery.behind,

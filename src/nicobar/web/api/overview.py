@@ -18,11 +18,12 @@ from nicobar.web.operations import get
 
 class OverviewPoint(Shape):
     """The attempts of one hour by result, and the average and maximum time from acceptance to delivery (null without
-    deliveries).
+    deliveries). `withWarnings` is part of `success`.
     """
 
     at: Moment
     success: int
+    with_warnings: int
     retried: int
     failed: int
     canceled: int
@@ -90,6 +91,7 @@ def _hour(at_ms: int, point: list[Tally]) -> OverviewPoint:
     return OverviewPoint(
         at=moment(at_ms),
         success=counts.success,
+        with_warnings=counts.warned,
         retried=counts.failure - counts.exhausted,
         failed=counts.exhausted,
         canceled=counts.canceled,

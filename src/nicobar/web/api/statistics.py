@@ -37,10 +37,11 @@ Until = Annotated[str | None, Meta(description="End time (RFC 3339). Defaults to
 
 class EndpointStats(Shape):
     """Finished deliveries to an endpoint in a time range by result, and unfinished deliveries of messages accepted in
-    it.
+    it. `withWarnings` (an addition to the Svix API) is part of `success`.
     """
 
     success: int
+    with_warnings: int
     pending: int
     sending: int
     fail: int
@@ -48,17 +49,21 @@ class EndpointStats(Shape):
 
 
 class EndpointAttemptStats(Shape):
-    """Attempts by result. Attempts that were retried count as failed."""
+    """Attempts by result. Attempts that were retried count as failed. `withWarnings` (an addition to the Svix API) is
+    part of `success`.
+    """
 
     success: int
+    with_warnings: int
     fail: int
     canceled: int
 
 
 class EventTypeStats(Shape):
-    """Attempts of one event type by result."""
+    """Attempts of one event type by result. `withWarnings` (an addition to the Svix API) is part of `success`."""
 
     success: int
+    with_warnings: int
     failure: int
     canceled: int
 
@@ -75,9 +80,12 @@ class AppAttemptStatsOut(Shape):
 
 
 class AttemptStatisticsData(Shape):
-    """One number per period, earliest first."""
+    """One number per period, earliest first. `withWarningsCount` (an addition to the Svix API) is part of
+    `successCount`.
+    """
 
     success_count: list[int]
+    with_warnings_count: list[int]
     failure_count: list[int]
     canceled_count: list[int]
 
@@ -116,6 +124,7 @@ async def endpoint_stats(
     )
     return EndpointStats(
         success=ended.success,
+        with_warnings=ended.warned,
         pending=waiting.get(DeliveryState.PENDING, 0),
         sending=waiting.get(DeliveryState.SENDING, 0),
         fail=ended.exhausted,
@@ -139,7 +148,9 @@ async def endpoint_attempt_stats(
 ) -> EndpointAttemptStats:
     """Counts the attempts of an endpoint by result. The time range is rounded to 5 minutes."""
     ended = await _count(services, application, endpoint, since, until)
-    return EndpointAttemptStats(success=ended.success, fail=ended.failure, canceled=ended.canceled)
+    return EndpointAttemptStats(
+        success=ended.success, with_warnings=ended.warned, fail=ended.failure, canceled=ended.canceled
+    )
 
 
 async def _count(
@@ -191,7 +202,12 @@ async def application_attempts(
     every = count(tallies)
     return AppAttemptStatsOut(
         by_event_type={
-            event_type: EventTypeStats(success=counts.success, failure=counts.failure, canceled=counts.canceled)
+            event_type: EventTypeStats(
+                success=counts.success,
+                with_warnings=counts.warned,
+                failure=counts.failure,
+                canceled=counts.canceled,
+            )
             for event_type, counts in by_event_type(tallies).items()
         },
         total_success=every.success,
@@ -251,6 +267,7 @@ async def application_attempts_over_time(
         period=period,
         data=AttemptStatisticsData(
             success_count=[point.success for point in points],
+            with_warnings_count=[point.warned for point in points],
             failure_count=[point.failure for point in points],
             canceled_count=[point.canceled for point in points],
         ),

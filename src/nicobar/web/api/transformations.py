@@ -343,7 +343,7 @@ def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateI
         body=body,
         channels=tuple(data.channels or ()),
     )
-    return Subject(message=message, customer=event.customer)
+    return Subject(message=message, customer=event.customer, customer_id_attribute=kind.customer_id_attribute)
 
 
 def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:

@@ -17,7 +17,7 @@ BAR_WIDTH, BAR_GAP, HEIGHT = 10, 2, 100
 
 
 class Segment(Record):
-    """A part of a bar: `outcome` is `delivered`, `retried`, `failed` or `canceled`."""
+    """A part of a bar: `outcome` is `delivered`, `warned`, `retried`, `failed` or `canceled`."""
 
     outcome: str
     count: int
@@ -104,7 +104,8 @@ def _bar(number: int, at_ms: int, counts: Counts, highest: int) -> Bar:
     segments: list[Segment] = []
     top = float(HEIGHT)
     for outcome, many in (
-        ("delivered", counts.success),
+        ("delivered", counts.success - counts.warned),
+        ("warned", counts.warned),
         ("canceled", counts.canceled),
         ("retried", counts.failure - counts.exhausted),
         ("failed", counts.exhausted),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record, RequestRecord
+from nicobar.reasons import Reason
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
@@ -29,10 +30,13 @@ class SentCall(Record):
 
 
 class TimelineDelivery(Record):
-    """A delivery of one of the customer's messages. `calls` are those of its last attempt."""
+    """A delivery of one of the customer's messages. `calls` are those of its last attempt, `warning` what that was
+    warned about first.
+    """
 
     delivery: Delivery
     wait: Wait | None
+    warning: Reason | None
     calls: tuple[SentCall, ...]
 
 
@@ -147,12 +151,13 @@ def _row(
     steps: list[TimelineDelivery] = []
     for delivery in happened.deliveries:
         tried = attempts.get((happened.message.id, delivery.endpoint_id))
-        last = tried[-1] if tried else None
+        last = redactor.attempt(tried[-1]) if tried else None
         steps.append(
             TimelineDelivery(
                 delivery=delivery,
                 wait=waits.of(delivery),
-                calls=tuple(sent_calls(redactor.attempt(last).requests)) if last else (),
+                warning=last.first_warning if last and delivery.warned else None,
+                calls=tuple(sent_calls(last.requests)) if last else (),
             )
         )
     return TimelineRow(message=happened.message, steps=tuple(steps))

@@ -158,7 +158,7 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
         if found is None:
             raise not_found("message")
         configuration = context.services.configuration
-        subject = past(found, configuration.customer(found))
+        subject = past(found, configuration.customer(found), configuration.customer_id_attribute(found))
         return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
         return sample(await context.samples(), chosen.sample_type, context.now_ms(), _customer(chosen.email))

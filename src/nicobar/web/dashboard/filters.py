@@ -10,17 +10,18 @@ from zoneinfo import ZoneInfo
 
 from nicobar.clock import unix_ms
 from nicobar.errors import Refusal
-from nicobar.model import DeliveryState, Record
+from nicobar.model import WARNED, DeliveryState, Record
 from nicobar.store.history import MAX_LOOK, MAX_LOOK_INSIDE, Page
 from nicobar.web.dashboard.language import noop
 from nicobar.web.query_names import shortened
 
 PAGE = 25
 MAX_CHARS = 256
-# The filter's values, and the states that each stands for.
+# The filter's values, and the states that each stands for. WARNED is a part of those that succeeded (`is_warned`).
 STATES: dict[str, tuple[DeliveryState, ...]] = {
     "": (),
     "succeeded": (DeliveryState.SUCCESS,),
+    WARNED: (DeliveryState.SUCCESS,),
     "failed": (DeliveryState.FAILED,),
     "waiting": (DeliveryState.PENDING, DeliveryState.SENDING),
     "canceled": (DeliveryState.CANCELED,),
@@ -28,6 +29,7 @@ STATES: dict[str, tuple[DeliveryState, ...]] = {
 STATE_TITLES = {
     "": noop("All"),
     "succeeded": noop("Delivered"),
+    WARNED: noop("Delivered with warnings"),
     "failed": noop("Failed"),
     "waiting": noop("Waiting"),
     "canceled": noop("Canceled"),
@@ -165,6 +167,11 @@ def known_state(text: str) -> str:
             names=names,
         )
     return text
+
+
+def is_warned(state: str) -> bool | None:
+    """Whether a value of the filter asks for warnings; None if it does not matter."""
+    return True if state == WARNED else None
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta
 
 from nicobar.ids import is_id
 from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
+from nicobar.reasons import Reason
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases.dry_run import Samples
@@ -20,6 +22,7 @@ from nicobar.web.dashboard.filters import (
     Place,
     address,
     day_ms,
+    is_warned,
     known_state,
     listed,
     zone_of,
@@ -27,6 +30,7 @@ from nicobar.web.dashboard.filters import (
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.search import Snippet, Sought, read_search, snippet
 from nicobar.web.dashboard.visitor import Visitor
+from nicobar.web.dashboard.warned import Warnings, first_warnings
 from nicobar.web.operations import Response, get
 from nicobar.web.parameters import Name
 
@@ -36,11 +40,12 @@ OfState = Annotated[str, Meta(max_length=MAX_CHARS), Name("state")]
 
 
 class LogRow(Record):
-    """A message in the list; `found` is the search result in its payload."""
+    """A message in the list; `found` is the search result in its payload, `warnings` the first one by endpoint."""
 
     message: Message
     deliveries: tuple[Delivery, ...]
     found: Snippet | None
+    warnings: Mapping[str, Reason]
     operational: bool
 
 
@@ -79,6 +84,7 @@ async def show_all(
             event_types=(event_type.strip(),) if event_type.strip() else (),
             customer_key=customer.strip() or None,
             states=STATES[state],
+            warned=is_warned(state),
             endpoint_id=endpoint or None,
             contains=sought.contains,
             path=sought.path,
@@ -105,10 +111,11 @@ async def show_all(
         return address("/logs", **filters, before=place.before, after=place.after)
 
     rows = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link, inside=sought.inside)
+    warnings = await first_warnings(context, [(item.message, item.deliveries) for item in rows.items])
     return page(
         visitor,
         "logs.html",
-        rows=[row for item in rows.items if (row := _row(context, visitor, item, sought)) is not None],
+        rows=[row for item in rows.items if (row := _row(context, visitor, item, sought, warnings)) is not None],
         pages=rows,
         looked_until_ms=await looked_until_ms(context, rows.next),
         filters=filters,
@@ -125,7 +132,9 @@ async def show_all(
     )
 
 
-def _row(context: Context, visitor: Visitor, moment: MessageDeliveries, sought: Sought) -> LogRow | None:
+def _row(
+    context: Context, visitor: Visitor, moment: MessageDeliveries, sought: Sought, warnings: Warnings
+) -> LogRow | None:
     """None for a message that a viewer must not find: searching would tell a value that is masked."""
     found = None
     if sought.inside:
@@ -136,6 +145,7 @@ def _row(context: Context, visitor: Visitor, moment: MessageDeliveries, sought: 
         message=moment.message,
         deliveries=moment.deliveries,
         found=found,
+        warnings=warnings.get(moment.message.id, {}),
         operational=moment.message.source_id == ALERT_SOURCE_ID,
     )
 

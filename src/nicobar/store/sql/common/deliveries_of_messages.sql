@@ -2,7 +2,7 @@
 -- it is due.
 SELECT m.id, e.id, d.state, d.tries, d.due_at_ms, d.reason, d.ended_at_ms,
     (SELECT id FROM messages WHERE seq = h.message_seq), h.due_at_ms, d.edition, d.replay_key,
-    d.overtaken_at_ms
+    d.overtaken_at_ms, d.warned
 FROM messages AS m JOIN deliveries AS d ON d.message_seq = m.seq JOIN endpoints AS e ON e.seq = d.endpoint_seq
     LEFT JOIN deliveries AS h ON d.state = 'pending' AND d.due_at_ms IS NULL AND h.endpoint_seq = d.endpoint_seq
         AND h.message_seq = (

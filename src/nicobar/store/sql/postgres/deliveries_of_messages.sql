@@ -2,7 +2,7 @@
 -- it is due. One that was appended and not put in order yet waits as it will.
 SELECT m.id, e.id, d.state, d.tries, CASE WHEN h.message_seq IS NULL THEN d.due_at_ms END, d.reason, d.ended_at_ms,
     (SELECT id FROM messages WHERE seq = h.message_seq), h.due_at_ms, d.edition, d.replay_key,
-    d.overtaken_at_ms
+    d.overtaken_at_ms, d.warned
 FROM messages AS m JOIN deliveries AS d ON d.message_seq = m.seq JOIN endpoints AS e ON e.seq = d.endpoint_seq
     LEFT JOIN LATERAL (
         SELECT o.message_seq, o.due_at_ms FROM deliveries AS o

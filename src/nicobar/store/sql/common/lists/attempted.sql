@@ -12,6 +12,7 @@ m.app_id = :app_id
 m.seq
 -- filter
 AND ({none states} OR d.state {any_of states})
+    {with_warnings}
     {accepted_between}
     {of_kind}
     {without_alerts}
