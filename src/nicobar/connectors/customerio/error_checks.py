@@ -394,8 +394,8 @@ def _size(path: str, body: bytes | None, most_bytes: int) -> Iterator[Verdict]:
 
 
 def as_identifier(value: Json) -> Json:
-    """An identifier as text: Customer.io accepts numbers too, and stores their digits. Others are returned as they
-    are.
+    """An identifier as text: Customer.io accepts numbers too, and stores their digits. Others are
+    unchanged.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or value in _INFINITIES or value != value:  # noqa: PLR0124 - NaN
         return value

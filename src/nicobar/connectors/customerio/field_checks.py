@@ -88,7 +88,7 @@ def _wrapped(path: str, payload: Mapping[str, Json]) -> Iterator[Verdict]:
     if isinstance(payload.get("identifiers"), dict):
         yield rules.UNKNOWN_FIELD.at(
             f"{path}.identifiers",
-            "This is a call of v2, but the URL is one of v1, which takes its fields for attributes.",
+            "This is a call of v2, but the URL is one of v1, which reads its fields as attributes.",
             "Send it to /api/v2/entity, or send only the attributes.",
         )
 

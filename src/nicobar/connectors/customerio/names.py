@@ -36,7 +36,7 @@ _IDENTITY = _words(
 )
 # The value is meant to be read, not compared.
 _DISPLAY = _words(
-    "text display displayed formatted format label string str pretty human readable localized title "
+    "text display displayed formatted format label string str pretty readable localized title "
     "description subject message note notes comment copy summary html"
 )
 _CLEARLY_TIME = _words(
@@ -46,13 +46,23 @@ _CLEARLY_TIME = _words(
 _TIME = _CLEARLY_TIME | _words("ts expire renews renewal ends starts started ended last next when due")
 _TOTAL_FIRST = frozenset({"total", "lifetime", "cumulative"})
 _TOTAL = frozenset({"ltv", "clv"})
-# What one event knows in full: the seats of a subscription, and since when it is in a state.
+# What one event knows in full: the seats of a subscription, and the start of a state.
 _COUNTED = _words(
     "seat seats license licenses user users member members unit units item items product products device "
     "devices quantity addon addons employee employees retry attempt"
 )
-_STATE = _words(
-    "due overdue hold paused canceled cancelled inactive active failed suspended trial trialing unsubscribed"
+_STATES = (
+    "due",
+    "overdue",
+    "hold",
+    "pause",
+    "cancel",
+    "inactive",
+    "active",
+    "fail",
+    "suspend",
+    "trial",
+    "unsubscribe",
 )
 
 
@@ -84,7 +94,7 @@ def _meaning(name: str) -> Meaning:
 
 def _is_total(words: list[str], known: frozenset[str]) -> bool:
     if len(words) > 1 and words[-1] == "since":
-        return not known & _STATE
+        return not any(word.startswith(_STATES) for word in words)
     sums = bool(known & _TOTAL) or words[:1] == ["lifetime"] or words[:2] == ["all", "time"]
     is_total = sums or (len(words) > 1 and (words[0] in _TOTAL_FIRST or words[-1] == "count"))
     return is_total and not known & _COUNTED

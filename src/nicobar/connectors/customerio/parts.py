@@ -144,8 +144,8 @@ def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:
 
 
 def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdict]:
-    """Warnings about people who are merged right after the identify call of the one who remains: Customer.io may
-    process the merge first, find nobody, and do nothing.
+    """Warnings about merges right after the identify call of the remaining person: Customer.io may process the merge
+    first, find no person, and do nothing.
     """
     merged = [(part, primary) for part in parts if (primary := _merged(part)) is not None]
     identified = [_identified(part) for part in parts] if merged else []

@@ -22,7 +22,7 @@ _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
 _ADDRESS = re.compile(
     rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[^\"\\\r\n]|\\.)+\")@(?:{_LABEL}(?:\.{_LABEL})+|\[[\dA-Za-z.:]+\])"
 )
-# Customer.io takes these for true, and anything else for false.
+# Customer.io reads these as true, and anything else as false.
 _UNSUBSCRIBED = frozenset({"true", "1"})
 _SUBSCRIBED = frozenset({"false", "0", "", "no", "n", "off", "f", "subscribed", "none"})
 _TOPICS = "cio_subscription_preferences.topics."
@@ -116,7 +116,7 @@ def _unsubscribed(path: str, value: Json) -> Iterator[Verdict]:
     if text not in _UNSUBSCRIBED | _SUBSCRIBED:
         yield rules.NOT_BOOLEAN.at(
             path,
-            "Customer.io takes only true for unsubscribed, so %(given)s counts as subscribed.",
+            "Customer.io reads only true as unsubscribed, so %(given)s counts as subscribed.",
             "Send true or false.",
             given=shown(value),
         )

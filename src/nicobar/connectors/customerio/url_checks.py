@@ -13,7 +13,7 @@ from nicobar.connectors.customerio.track_api import ENTITY, V1Call
 from nicobar.model import Call, Verdict
 
 _PEOPLE = "/api/v1/customers/"
-# What ends an id, or servers read in different ways. Others, such as the | of some ids, arrive as they are.
+# What ends an id, or servers read in different ways. Others, such as the | of some ids, arrive unchanged.
 _NOT_ENCODED = re.compile(r"[^!-~]|[?#\\]|%(?![0-9A-Fa-f]{2})")
 _WHAT_FOLLOWS_A_PERSON = frozenset({"events", "suppress", "unsuppress", "devices"})
 

@@ -48,7 +48,7 @@ _DECIMAL_TEXT = re.compile(r"-?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})[.,]\d{2}
 _UNIT = r"(?:USD|EUR|GBP|CHF|JPY|KRW|CNY|INR|CAD|AUD|BRL|MXN|SEK|NOK|DKK|PLN|(?:US|CA|AU|A|C|R|HK|S)?\$|[€£¥₩₹])"
 _PRICE = re.compile(rf"-?{_UNIT} ?-?\d[\d.,' ]{{0,23}}|-?\d[\d.,' ]{{0,23}} ?{_UNIT}")
 _CODED_PRICE = re.compile(rf"([A-Za-z]{{3}}) ?{_AMOUNT}|{_AMOUNT} ?([A-Za-z]{{3}})", re.ASCII)
-# Words that JavaScript makes of values that are not there.
+# Words that JavaScript makes of missing values.
 _PLACEHOLDER = re.compile(r"(?:undefined|null|NaN|Invalid Date)(?: (?:undefined|null|NaN))*")
 _OBJECT = "[object Object]"
 # The first characters of dates and amounts besides capital letters.
@@ -95,7 +95,7 @@ def _found(name: str, value: Json) -> Rule | None:
 def _about_text(name: str, text: str) -> Rule | None:
     first = text[0]
     if len(text) <= _MAX_CHECKED_CHARS:
-        # Most texts are words and ids, which this leaves out at little cost.
+        # Most texts are words and ids, which this skips at little cost.
         if first in _FIRST or (first.isupper() and _DIGIT.search(text) is not None):
             found = _about_number_text(meaning_of(name), text)
             if found is not None:

@@ -65,7 +65,7 @@ def _anonymous(path: str) -> Verdict:
     return rules.ANONYMOUS_PERSON.at(
         path,
         "Customer.io's documentation names `anonymous_id` for events of v1 only. It may ignore this event.",
-        "Use POST /api/v1/events for people who are not known yet.",
+        "Use POST /api/v1/events for anonymous visitors.",
     )
 
 
@@ -107,7 +107,7 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
 def _nobody(path: str) -> Verdict:
     return rules.NOBODY.at(
         path,
-        "The event has neither `anonymous_id` nor `recipient`, so it belongs to nobody and triggers nothing.",
+        "The event has neither `anonymous_id` nor `recipient`, so it belongs to no person and triggers nothing.",
         "Send it to the events of a customer, or add one of them.",
     )
 
@@ -121,8 +121,8 @@ def _event(
     *,
     is_invite: bool = False,
 ) -> Iterator[Verdict]:
-    """Warnings about an event of v2 (`attributes`) or v1 (`data`); one of v1 without a person is an invite: its
-    recipient is who it is about.
+    """Warnings about an event of v2 (`attributes`) or v1 (`data`); one of v1 without a person is an invite to its
+    recipient.
     """
     field, data = properties
     data_path = f"{path}.{field}"
