@@ -5,7 +5,7 @@ and fields in the wrong place. Their values are lost without an error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS
@@ -15,7 +15,7 @@ from nicobar.model import Json, Verdict
 MAX_WARNINGS = 5
 # Calls whose other fields set nothing, so that nothing is lost with a further one.
 _WITHOUT_VALUES = frozenset({"delete", "suppress", "unsuppress", "merge", "delete_device"})
-_V2_FIELDS: dict[tuple[str, str], frozenset[str]] = {
+_V2_FIELDS: dict[tuple[object, object], frozenset[str]] = {
     (kind, name): frozenset({"type", "action", *action.required, *action.optional})
     for kind, actions in track_api.ACTIONS.items()
     for name, action in actions.items()
@@ -37,16 +37,20 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re
 _EVENT_ID = re.compile(r"(?:evt|event|msg|message)[_-][0-9A-Za-z_-]{6,120}", re.ASCII)
 
 
-def check_fields(path: str, item: Mapping[str, Json]) -> Iterator[Verdict]:
+def check_fields(path: str, item: Mapping[str, Json]) -> Iterable[Verdict]:
     """Warnings about the fields of an object of v2 without errors."""
-    known = _V2_FIELDS.get((str(item["type"]), str(item["action"])))
+    known = _V2_FIELDS.get((item["type"], item["action"]))
     if known is None:
-        return
+        return ()
+    attributes = item.get("attributes")
+    is_nested = isinstance(attributes, dict) and "attributes" in attributes
+    return () if item.keys() <= known and not is_nested else _wrong_fields(path, item, known)
+
+
+def _wrong_fields(path: str, item: Mapping[str, Json], known: frozenset[str]) -> Iterator[Verdict]:
     attributes = item.get("attributes")
     if isinstance(attributes, dict) and isinstance(inner := attributes.get("attributes"), dict) and inner:
         yield _nested(f"{path}.attributes.attributes")
-    if item.keys() <= known:
-        return
     is_identify = item["action"] in _IDENTIFIES
     unknown = [name for name, value in item.items() if name not in known and value is not None]
     for name in unknown[:MAX_WARNINGS]:
@@ -95,15 +99,16 @@ def _wrapped(path: str, payload: Mapping[str, Json]) -> Iterator[Verdict]:
 
 def check_properties(
     path: str, data: Mapping[str, Json], written: Mapping[str, Json], event_id: str
-) -> Iterator[Verdict]:
+) -> list[Verdict]:
     """Warnings about properties of an event that belong beside them; `written` is the event as the handler wrote it,
     `event_id` the id of the event that it was made from.
     """
-    given = data.get("id")
-    if given is not None and written.get("id") is None and _is_event_id(given, event_id):
-        yield _misplaced(path, "id")
-    if data.get("timestamp") is not None and written.get("timestamp") is None:
-        yield _misplaced(path, "timestamp")
+    found: list[Verdict] = []
+    if "id" in data and written.get("id") is None and _is_event_id(data["id"], event_id):
+        found.append(_misplaced(path, "id"))
+    if "timestamp" in data and data["timestamp"] is not None and written.get("timestamp") is None:
+        found.append(_misplaced(path, "timestamp"))
+    return found
 
 
 def _is_event_id(value: Json, event_id: str) -> bool:

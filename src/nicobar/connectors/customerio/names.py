@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from functools import lru_cache
 
+from nicobar.connectors.customerio import track_api
 from nicobar.model import Record
 
 MAX_NAME_CHARS = 100
@@ -66,20 +68,32 @@ _STATES = (
 )
 
 
+class Special(StrEnum):
+    """Why an attribute of a person needs a look at its name; most names are PLAIN."""
+
+    PLAIN = ""
+    READ = "read"  # Customer.io reads it itself
+    INTERNAL = "internal"  # it starts with an underscore
+    TOPIC = "topic"  # a subscription preference
+    CASED = "cased"  # one that Customer.io reads, in other letters
+    TOTAL = "total"  # it sums up or counts over time, or is the first time of something
+
+
 class Meaning(Record):
-    """`is_total`: the value sums up or counts over time, or is the first time of something."""
+    """What the words of a name say."""
 
     is_money: bool
     is_maybe_money: bool
     is_time: bool
     is_identity: bool
     is_display: bool
-    is_total: bool
+    special: Special
 
 
-@lru_cache(maxsize=2_000)  # an endpoint uses the same few names for all of its events
-def _meaning(name: str) -> Meaning:
-    words = [word.lower() for word in _WORD.findall(name)]
+@lru_cache(maxsize=1_000)  # an endpoint uses the same few names for all of its events
+def meaning_of(name: str) -> Meaning:
+    """The meaning of a name such as `total_spent` or `totalSpent`."""
+    words = [word.lower() for word in _WORD.findall(name[:MAX_NAME_CHARS])]
     known = frozenset(words)
     has_other = bool(known & (_NOT_MONEY | _IDENTITY))
     return Meaning(
@@ -88,8 +102,21 @@ def _meaning(name: str) -> Meaning:
         is_time=bool(known & _CLEARLY_TIME) or (bool(known & _TIME) and not known & (_IDENTITY | _MONEY)),
         is_identity=bool(known & _IDENTITY) and not known & _CLEARLY_TIME,
         is_display=bool(known & _DISPLAY),
-        is_total=not known & _IDENTITY and _is_total(words, known),
+        special=_special(name, words),
     )
+
+
+def _special(name: str, words: list[str]) -> Special:
+    if name in track_api.READ_ATTRIBUTES or name in track_api.OWN_ATTRIBUTES:
+        return Special.READ
+    if name.startswith("_"):
+        return Special.PLAIN if name in track_api.USABLE_INTERNAL else Special.INTERNAL
+    if name.startswith(track_api.TOPICS_PREFIX):
+        return Special.TOPIC
+    if name.lower() in track_api.CASED_ATTRIBUTES:
+        return Special.CASED
+    known = frozenset(words)
+    return Special.TOTAL if not known & _IDENTITY and _is_total(words, known) else Special.PLAIN
 
 
 def _is_total(words: list[str], known: frozenset[str]) -> bool:
@@ -98,8 +125,3 @@ def _is_total(words: list[str], known: frozenset[str]) -> bool:
     sums = bool(known & _TOTAL) or words[:1] == ["lifetime"] or words[:2] == ["all", "time"]
     is_total = sums or (len(words) > 1 and (words[0] in _TOTAL_FIRST or words[-1] == "count"))
     return is_total and not known & _COUNTED
-
-
-def meaning_of(name: str) -> Meaning:
-    """The meaning of a name such as `total_spent` or `totalSpent`."""
-    return _meaning(name if len(name) <= MAX_NAME_CHARS else name[:MAX_NAME_CHARS])

@@ -147,10 +147,9 @@ def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdic
     """Warnings about merges right after the identify call of the remaining person: Customer.io may process the merge
     first, find no person, and do nothing.
     """
-    merged = [(part, primary) for part in parts if (primary := _merged(part)) is not None]
-    identified = [_identified(part) for part in parts] if merged else []
-    for part, primary in merged:
-        if primary in identified:
+    for part in parts:
+        primary = _merged(part)
+        if primary is not None and any(_identified(other) == primary for other in parts):
             yield rules.MERGE_RACE.at(
                 f"{part.path}.primary",
                 "This message also identifies the person. Customer.io may merge before it has the person, and then "

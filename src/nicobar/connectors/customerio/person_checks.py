@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, shown
-from nicobar.connectors.customerio.names import meaning_of
+from nicobar.connectors.customerio.names import Special, meaning_of
 from nicobar.model import Json, Verdict
 
 MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
@@ -25,62 +25,60 @@ _ADDRESS = re.compile(
 # Customer.io reads these as true, and anything else as false.
 _UNSUBSCRIBED = frozenset({"true", "1"})
 _SUBSCRIBED = frozenset({"false", "0", "", "no", "n", "off", "f", "subscribed", "none"})
-_TOPICS = "cio_subscription_preferences.topics."
 # What programs write for an identifier that is missing.
 _NO_IDENTIFIER = frozenset({"undefined", "null", "NaN", "None", "nil", "[object Object]", "(null)", "<nil>"})
-_CASED = {"email": "email", "unsubscribed": "unsubscribed", "timezone": "timezone"}
 
 
 def check_person(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
     """Warnings about the attributes of a person by their names."""
     for name, value in attributes.items():
-        own = _OWN.get(name)
-        if own is not None:
-            yield from own(f"{path}.{name}", value)
-        elif name.startswith("_"):
-            if name not in track_api.USABLE_INTERNAL:
+        special = meaning_of(name).special
+        if not special:
+            continue
+        own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
+        match special:
+            case Special.READ:
+                yield from _READ[name](own, value)
+            case Special.TOPIC:
+                yield from _topic(own, value)
+            case Special.INTERNAL:
                 yield rules.INTERNAL_NAME.at(
-                    f"{path}.{name[:MAX_SHOWN_CHARS]}",
+                    own,
                     'Segments cannot use "%(name)s" because the name starts with an underscore.',
                     "Remove the underscore.",
                     name=name[:MAX_SHOWN_CHARS],
                 )
-        elif len(name) <= _MAX_CASED_CHARS and (meant := _CASED.get(name.lower())) and meant not in attributes:
-            yield rules.ATTRIBUTE_CASE.at(
-                f"{path}.{name}",
-                'Customer.io reads the attribute "%(meant)s" only in small letters, so "%(name)s" has no effect.',
-                'Rename it to "%(meant)s".',
-                name=name,
-                meant=meant,
-            )
-        elif name.startswith(_TOPICS):
-            yield from _topic(f"{path}.{name[:MAX_SHOWN_CHARS]}", value)
-        elif meaning_of(name).is_total and _is_single(value) and not amounts.has_name(name):
-            yield rules.FROM_ONE_EVENT.at(
-                f"{path}.{name[:MAX_SHOWN_CHARS]}",
-                'The name "%(name)s" means a value over time, but this call sets it from one event. Each event '
-                "replaces it.",
-                "Name what the event says, such as last_payment_amount. The recipe customer_attributes does so.",
-                name=name[:MAX_SHOWN_CHARS],
-            )
-
-
-_MAX_CASED_CHARS = max(map(len, _CASED))
+            case Special.CASED if name.lower() not in attributes:
+                yield rules.ATTRIBUTE_CASE.at(
+                    own,
+                    'Customer.io reads the attribute "%(meant)s" only in small letters, so "%(name)s" has no effect.',
+                    'Rename it to "%(meant)s".',
+                    name=name,
+                    meant=name.lower(),
+                )
+            case Special.TOTAL if _is_single(value) and not amounts.has_name(name):
+                yield rules.FROM_ONE_EVENT.at(
+                    own,
+                    'The name "%(name)s" means a value over time, but this call sets it from one event. Each event '
+                    "replaces it.",
+                    "Name what the event says, such as last_payment_amount. The recipe customer_attributes does so.",
+                    name=name[:MAX_SHOWN_CHARS],
+                )
 
 
 def _is_single(value: Json) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def check_identifiers(path: str, identifiers: Json) -> Iterator[Verdict]:
+def check_identifiers(path: str, identifiers: Json) -> list[Verdict]:
     """Warnings about identifiers without errors."""
+    found: list[Verdict] = []
     for name, value in identifiers.items() if isinstance(identifiers, dict) else ():
-        if not isinstance(value, str):
-            continue
-        if value in _NO_IDENTIFIER:
-            yield placeholder(f"{path}.{name}", value)
+        if value in _NO_IDENTIFIER if isinstance(value, str) else False:
+            found.append(placeholder(f"{path}.{name}", str(value)))
         elif name == "email":
-            yield from _email(f"{path}.{name}", value)
+            found.extend(_email(f"{path}.{name}", value))
+    return found
 
 
 def placeholder(path: str, value: str) -> Verdict:
@@ -165,15 +163,10 @@ def _generated(path: str, _value: Json) -> Iterator[Verdict]:
     )
 
 
-def _fine(_path: str, _value: Json) -> Iterator[Verdict]:
-    return iter(())
-
-
-_OWN: dict[str, Callable[[str, Json], Iterator[Verdict]]] = {
+_READ: dict[str, Callable[[str, Json], Iterator[Verdict]]] = {
     "email": _email,
     "unsubscribed": _unsubscribed,
     "timezone": _time_zone,
     "cio_subscription_preferences": _preferences,
     **dict.fromkeys(track_api.OWN_ATTRIBUTES, _generated),
-    "created_at": _fine,
 }

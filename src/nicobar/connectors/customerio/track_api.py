@@ -113,6 +113,12 @@ RELATIONSHIP_ACTIONS = ("add_relationships", "delete_relationships")
 
 # Set by Customer.io and not to be changed, unlike id, email, phone and anonymous_id.
 OWN_ATTRIBUTES = frozenset({"cio_id", "cio_timezone"})
+# What Customer.io reads of a person itself, besides identifiers.
+READ_ATTRIBUTES = frozenset({"email", "unsubscribed", "timezone", "cio_subscription_preferences"})
+# Those of them that handlers write in other letters; all names are case-sensitive.
+CASED_ATTRIBUTES = frozenset({"email", "unsubscribed", "timezone"})
+# A single preference, as a path.
+TOPICS_PREFIX = "cio_subscription_preferences.topics."
 # Override To, From and Reply-To of campaign emails.
 MAIL_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})
 # The underscored names that a sender may use.

@@ -57,13 +57,19 @@ _FIRST = frozenset("0123456789-$€£¥₩₹")
 
 def check_values(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
     """Warnings about the values of a person, an object, a relationship or an event."""
+    has_amounts = bool(amounts.divided_by_100)
     for name, value in attributes.items():
-        if value is None or value is True or value is False:
+        if isinstance(value, str):
+            found = _about_text(name, value) if value else None
+        elif value is None or value is True or value is False:
             continue
-        if isinstance(value, dict | list):
+        elif isinstance(value, dict | list):
             own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
             yield from islice(_inside(own, name, value, amounts, 1), MAX_NESTED_WARNINGS)
-        elif (found := _found(name, value)) is not None or amounts.divided_by_100:
+            continue
+        else:
+            found = _about_number(name, value) if value >= _MIN_MILLISECONDS else None
+        if found is not None or has_amounts:
             yield from _said(f"{path}.{name[:MAX_SHOWN_CHARS]}", found, name, value, amounts)
 
 
@@ -81,11 +87,15 @@ def _inside(path: str, name: str, value: Json, amounts: EventAmounts, depth: int
         yield from _said(path, _found(name, value), name, value, amounts)
 
 
-def _found(name: str, value: Json) -> Rule | None:
+def _found(name: str, value: str | float) -> Rule | None:
     """The rule that a text or number breaks, by its form and its name."""
     if isinstance(value, str):
         return _about_text(name, value) if value else None
-    if isinstance(value, int | float) and _MIN_MILLISECONDS <= value < _MAX_MILLISECONDS:
+    return _about_number(name, value)
+
+
+def _about_number(name: str, value: float) -> Rule | None:
+    if _MIN_MILLISECONDS <= value < _MAX_MILLISECONDS:
         meaning = meaning_of(name)
         likely = not meaning.is_identity and value < _MAX_LIKELY_MILLISECONDS
         return rules.MILLISECONDS if meaning.is_time or likely else None
