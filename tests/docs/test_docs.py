@@ -76,8 +76,7 @@ def test_the_contract_page_has_every_call_and_switch():
         for action in actions.values():
             assert f"| `{action.type}` | `{action.action}` | " in CONTRACT
     for call in V1_CALLS:
-        path = "/".join(call.segments).replace("*", "…")
-        assert f"`{call.method} /api/v1/{path}`" in CONTRACT
+        assert f"`{call.method} {call.path.replace('*', '…')}`" in CONTRACT
     for field in CustomerIo.fields:
         assert f"`{field.name}`" in REFERENCE
 
