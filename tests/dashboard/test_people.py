@@ -17,7 +17,7 @@ from support.pages import set_up, visiting
 from support.server import TYPES
 
 TITLE = "How does your app identify people in Customer.io?"
-NOT_KNOWN = "It is not known what identifies people."
+NOT_KNOWN = "Nobody has said yet what identifies people."
 CONNECTION = {"name": "Shop", "field_site_id": "s", "field_api_key": "k", "field_region": "us"}
 
 
