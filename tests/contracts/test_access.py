@@ -71,7 +71,7 @@ OF = {
         v1.endpoint.rotate-secret v1.endpoint.set-headers v1.endpoint.patch-headers v1.endpoint.transformation.patch
         nicobar.transformation.version.restore v1.endpoint.recover v1.endpoint.replay-missing v1.endpoint.bulk-replay
         nicobar.endpoint.identify nicobar.endpoint.pause nicobar.endpoint.resume nicobar.endpoint.cancel-pending
-        nicobar.endpoint.check
+        nicobar.endpoint.check nicobar.endpoint.check-campaigns nicobar.message.failed-changes
         v1.endpoint.send-example v1.ingest.source.upsert v1.ingest.source.patch v1.ingest.source.delete
         v1.ingest.source.rotate-token v1.message.expunge-content v1.message.bulk-expunge-content
         v1.message.expunge-all-contents v1.message-attempt.expunge-content v1.message-attempt.resend

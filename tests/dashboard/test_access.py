@@ -59,6 +59,7 @@ OF = {
     "see": """
         GET /webhooks/{endpoint_id} · GET /webhooks/{endpoint_id}/first · GET /webhooks/{endpoint_id}/settings
         GET /webhooks/{endpoint_id}/transformation · GET /webhooks/{endpoint_id}/people
+        GET /webhooks/{endpoint_id}/campaigns
         GET /webhooks/{endpoint_id}/replays · GET /webhooks/{endpoint_id}/replays/count
         GET /webhooks/{endpoint_id}/replays/{task_id} · GET /webhooks/{endpoint_id}/replays/{task_id}/progress
         GET /webhooks/{endpoint_id}/attempts/{attempt_id} · GET /webhooks/{endpoint_id}/deliveries
@@ -83,7 +84,8 @@ OF = {
         POST /webhooks/drafts/{draft_id}/test/send · POST /webhooks/{endpoint_id}/testing/send
         GET /webhooks/drafts/{draft_id}/test/sent/{test_id} · POST /webhooks/{endpoint_id}/transformation/restore
         POST /webhooks/{endpoint_id}/replays · POST /webhooks/{endpoint_id}/replays/{task_id}/cancel
-        POST /logs/{message_id}/reveal
+        POST /logs/{message_id}/reveal · POST /logs/{message_id}/failed-changes
+        POST /webhooks/{endpoint_id}/campaigns · POST /webhooks/drafts/{draft_id}/campaigns
         GET /logs/{message_id}/resend · POST /logs/{message_id}/resend · GET /logs/{message_id}/expunge
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel
@@ -148,6 +150,7 @@ FORMS = {
     "POST /webhooks/{endpoint_id}/testing/send": {"test_id": "<test_id>", "sample_type": "payment.succeeded"},
     "POST /webhooks/{endpoint_id}/transformation/restore": {"version": "1"},
     "POST /webhooks/{endpoint_id}/replays": REPLAY,
+    "POST /logs/{message_id}/failed-changes": {"to": "<endpoint_id>"},
     "POST /logs/{message_id}/resend": {"to": "<endpoint_id>"},
     "POST /failures/replay": {"endpoint": "<endpoint_id>", "failure": "<failure>"},
     "POST /customers/expunge": {"key": "<key>"},

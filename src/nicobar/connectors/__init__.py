@@ -340,12 +340,15 @@ class Destination(Protocol):
 
 
 class Recipe(Record):
-    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`."""
+    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`. It is
+    offered beside warnings of the rules in `instead_of`: it does what code that they warn about probably means.
+    """
 
     name: str
     summary: str
     source_kind: str
     package: str
+    instead_of: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:

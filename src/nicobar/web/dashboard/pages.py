@@ -15,6 +15,7 @@ from jinja2.runtime import Context as JinjaContext
 
 from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
+from nicobar.connectors.registry import better_recipe
 from nicobar.masking import MASK
 from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
@@ -46,6 +47,12 @@ _ROLE_MEANINGS = {
     "owner": noop("Full access, including users and tokens."),
     "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),
     "viewer": noop("Read-only access."),
+}
+_CAMPAIGN_STATES = {
+    "running": noop("running"),
+    "draft": noop("draft"),
+    "stopped": noop("stopped"),
+    "unknown": noop("unknown"),
 }
 _STATES = {
     "success": noop("delivered"),
@@ -102,6 +109,7 @@ def environment(language: str) -> Environment:
         "static": static_path,
         # For texts in variables. `_` is for literals in templates: it treats them as markup with placeholders.
         "tr": catalogue(language).gettext,
+        "better_recipe": better_recipe,
         "places": PLACES,
         "tabs": TABS,
         "settings_pages": SETTINGS,
@@ -111,6 +119,7 @@ def environment(language: str) -> Environment:
         "level_names": _LEVELS,
         "outcome_names": _OUTCOMES,
         "state_names": _STATES,
+        "campaign_states": _CAMPAIGN_STATES,
         "role_names": _ROLES,
         "role_meanings": _ROLE_MEANINGS,
     }
