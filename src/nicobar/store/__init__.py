@@ -1,7 +1,7 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
-and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
-`tests/contracts`.
+catalogue (configuration and look-ups), access, replays, merges of people, retention, recovery, history (messages and
+attempts), users and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract
+suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from nicobar.store.erasure import Erasure
 from nicobar.store.history import History
 from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
+from nicobar.store.merges import Merge, Merges, MergeStatus, NewMerge, Pair, PairState
 from nicobar.store.queue import (
     NO_SHARES,
     Appended,
@@ -93,6 +94,7 @@ class Store(
     Drafts,
     AlertLog,
     Keys,
+    Merges,
     Protocol,
 ):
     """A database with all of these protocols."""
@@ -142,9 +144,15 @@ __all__ = [
     "KeptAnswer",
     "Lease",
     "Leases",
+    "Merge",
+    "MergeStatus",
+    "Merges",
+    "NewMerge",
     "NewMessage",
     "NewTask",
     "Overtaken",
+    "Pair",
+    "PairState",
     "PasswordLink",
     "PauseEndpoint",
     "PutAlertTarget",
