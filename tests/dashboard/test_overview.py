@@ -130,7 +130,7 @@ async def test_endpoint_health_is_in_the_list_and_its_page(nicobar):
             ("Failed", "no reason given"),
             ("Canceled", "not handled"),
         ):
-            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name).click()
+            await page.get_by_role("navigation", name="Status").get_by_role("link", name=name, exact=True).click()
             await expect(rows).to_have_count(1)
             await expect(rows).to_contain_text(text)
         assert "state=canceled" in page.url

@@ -7,7 +7,9 @@ from html import unescape
 
 import aiohttp
 
+from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.model import DeliveryState
+from nicobar.store import Draft
 from support.api import make_token
 from support.installation import furnish, installation
 from support.pages import set_up, visiting
@@ -80,3 +82,33 @@ async def through_the_api(nicobar, endpoint_id: str, message_id: str) -> list[st
         hours = (await ask("stats/overview"))["hours"]
         assert (hours[-1]["success"], hours[-1]["withWarnings"]) == (2, 1)
         return [item["id"] for item in (await ask(f"{of_endpoint}/msg?has_warnings=true"))["data"]]
+
+
+async def test_a_recipe_replaces_code_and_nothing_is_lost(tmp_path):
+    async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, _ = await furnish(nicobar, HANDLER)
+        recipe = find_recipe("customer_attributes", CONNECTORS)
+
+        async def use(path: str, **form: str) -> Draft:
+            status, _, headers = await visitor.send(path, **form)
+            assert status == 303
+            draft = await nicobar.runtime.store.draft_of(endpoint.app_id, endpoint.id)
+            assert headers["location"] == f"/webhooks/drafts/{draft.id}/code"
+            return draft
+
+        choice = {"action": f"recipe:{recipe.name}"}
+        # From a page of the endpoint: the published code stays, and is beside the recipe.
+        draft = await use(f"/webhooks/{endpoint.id}/code", **choice)
+        assert (draft.code, draft.replaced_code) == (recipe.code, HANDLER)
+        # From the editor: what was typed is kept.
+        editor = f"/webhooks/drafts/{draft.id}/code"
+        draft = await use(editor, code="typed", variables="", seen=draft.text_id, **choice)
+        assert (draft.code, draft.replaced_code) == (recipe.code, "typed")
+        # From the test of a draft: so is what was saved.
+        draft = await use(editor, action="restore")
+        assert (draft.code, draft.replaced_code) == ("typed", recipe.code)
+        draft = await use(editor, **choice)
+        assert (draft.code, draft.replaced_code) == (recipe.code, "typed")
+        status, _, _ = await visitor.send(f"/webhooks/{endpoint.id}/code", action="recipe:none")
+        assert status == 422

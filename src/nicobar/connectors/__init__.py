@@ -346,12 +346,15 @@ class Destination(Protocol):
 
 
 class Recipe(Record):
-    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`."""
+    """A ready-made handler of a connector for the events of one source kind: the file `NAME.js` in `package`. It is
+    offered beside warnings of the rules in `instead_of`: it does what code that they warn about probably means.
+    """
 
     name: str
     summary: str
     source_kind: str
     package: str
+    instead_of: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -363,6 +366,20 @@ class Example(Record):
 
     settings: dict[str, Setting]
     credentials: dict[str, str]
+
+
+class IdentityQuestion(Record):
+    """The question that an endpoint's settings `identify_by` and `identify_fallback` answer, and its three answers:
+    an id of the shop's own, the email address, or the sender's customer id. `%(sender)s` is the sender's name. `look`
+    says where to find the answer.
+    """
+
+    title: str
+    look: str
+    by_metadata: str
+    by_email: str
+    by_customer_id: str
+    unanswered: str
 
 
 class Connector(Protocol):
@@ -396,6 +413,11 @@ class Connector(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """The settings and credentials, in the order of the form."""
+        ...
+
+    @property
+    def identity_question(self) -> IdentityQuestion | None:
+        """What is asked about people when an endpoint is created; None if the connector has no settings for it."""
         ...
 
     @property

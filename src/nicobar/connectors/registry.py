@@ -52,6 +52,12 @@ def find_recipe(name: str, connectors: Sequence[Connector]) -> Recipe:
     )
 
 
+def better_recipe(kind: str, rule: str) -> Recipe | None:
+    """The recipe of a connector to use instead of code that this rule warns about, if there is one."""
+    offered = (recipe for candidate in CONNECTORS if candidate.kind == kind for recipe in candidate.recipes)
+    return next((recipe for recipe in offered if rule in recipe.instead_of), None)
+
+
 def default_code(connector: Connector, source_kinds: Sequence[str] = ()) -> str:
     """The initial code of a new endpoint: the first recipe; empty if the connector has none."""
     return next((recipe.code for recipe in recipes([connector], source_kinds)), "")

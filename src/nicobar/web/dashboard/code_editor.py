@@ -9,7 +9,7 @@ import msgspec
 
 from nicobar.connectors.registry import connector, find_recipe, recipes
 from nicobar.errors import Refusal, UserError
-from nicobar.model import Level, Record
+from nicobar.model import Endpoint, Level, Record
 from nicobar.pipeline.configuration import OpenEndpoint, endpoint_credentials, endpoint_variables, open_endpoint
 from nicobar.store import Draft
 from nicobar.use_cases.dry_run import Findings, target
@@ -62,7 +62,8 @@ async def save(draft_id: str, context: Context, visitor: Visitor) -> Response[by
 
 async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
-    typed = _typed(visitor)
+    # A button of another page sends an action alone.
+    typed = _typed(visitor) if "code" in visitor.form else _shown(draft)
     action, _, of = visitor.form.get("action", "").partition(":")
     if action == "theirs":
         await keep(context, _replaced(draft, by=draft.code, aside=typed.code))
@@ -77,7 +78,7 @@ async def _save(draft_id: str, context: Context, visitor: Visitor) -> Response[b
     if problem is not None:
         return await _editor(context, visitor, kept, typed=typed, problem=problem)
     if action == "recipe":
-        recipe = find_recipe(visitor.form.get("recipe", ""), [connector(kept.connector)])
+        recipe = find_recipe(of or visitor.form.get("recipe", ""), [connector(kept.connector)])
         await keep(context, _replaced(kept, by=recipe.code, aside=kept.code))
     if action == "restore":
         await keep(context, _replaced(kept, by=kept.replaced_code, aside=kept.code))
@@ -118,7 +119,8 @@ async def check(draft_id: str, context: Context, visitor: Visitor) -> Response[b
         variables = draft.variables
     findings = await _findings(context, draft, _typed(visitor).code, variables)
     severity = {Level.ERROR: "error", Level.WARNING: "warning"}
-    html = environment(visitor.language).get_template("part_notes.html").render(findings=findings)
+    template = environment(visitor.language).get_template("part_notes.html")
+    html = template.render(findings=findings, connector=connector(draft.connector))
     marks = [
         {
             "line": note.line,
@@ -132,15 +134,29 @@ async def check(draft_id: str, context: Context, visitor: Visitor) -> Response[b
 
 
 @post("/webhooks/{endpoint_id}/code", status=303)
-async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
+async def begin_edit(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Starts or continues a draft for an endpoint. The published code stays active until the draft is published. An
-    unchanged draft is replaced by the published code.
+    unchanged draft is replaced by the published code. A recipe replaces the draft's code, which is stored.
     """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
+    action, _, name = visitor.form.get("action", "").partition(":")
+    recipe = find_recipe(name, [connector(endpoint.connector)]) if action == "recipe" else None
+    draft_id = await _begin(context, endpoint)
+    if recipe is not None:
+
+        async def replace() -> None:
+            draft = await find_draft(context, draft_id)
+            await keep(context, _replaced(draft, by=recipe.code, aside=draft.code))
+
+        await retried(replace)
+    return redirect(f"/webhooks/drafts/{draft_id}/code")
+
+
+async def _begin(context: Context, endpoint: Endpoint) -> str:
     there = await context.services.store.draft_of(endpoint.app_id, endpoint.id)
     if there is not None:
         if there.revision:
-            return redirect(f"/webhooks/drafts/{there.id}/code")
+            return there.id
         await context.services.store.remove_draft(there.id)
     draft_id = there.id if there else context.services.ids.new("draft")
     secrets = endpoint_credentials(context.services.vault, endpoint)
@@ -158,7 +174,7 @@ async def begin_edit(endpoint_id: str, context: Context) -> Response[bytes]:
         endpoint_id=endpoint.id,
     )
     await add_draft(context, made)
-    return redirect(f"/webhooks/drafts/{draft_id}/code")
+    return draft_id
 
 
 async def _keep(context: Context, draft: Draft, typed: Typed) -> tuple[Draft, UserError | None]:
@@ -196,6 +212,11 @@ def _typed(visitor: Visitor) -> Typed:
     """Forms send CR LF line ends. The code has LF only, so that line numbers are correct."""
     code, variables = (visitor.form.get(name, "").replace("\r\n", "\n") for name in ("code", "variables"))
     return Typed(code=code[:MAX_CODE_CHARS], variables=variables, seen=visitor.form.get("seen"))
+
+
+def _shown(draft: Draft) -> Typed:
+    """The content of the form as the page loads it."""
+    return Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
 
 
 def _json(values: Mapping[str, object], status: int = 200) -> Response[bytes]:
@@ -240,12 +261,13 @@ async def _editor(
     problem: UserError | None = None,
 ) -> Response[bytes]:
     """The page. `typed` is the text that was not saved, or only in part."""
-    shown = typed or Typed(code=draft.code, variables=write_variables(draft.variables), seen=draft.text_id)
+    shown = typed or _shown(draft)
     return page(
         visitor,
         "code_editor.html",
         status=409 if conflict else 422 if problem else 200,
         draft=draft,
+        endpoint=None if draft.endpoint_id is None else find_endpoint(await context.snapshot(), draft.endpoint_id),
         connector=connector(draft.connector),
         typed=shown,
         is_kept=typed is None,

@@ -15,10 +15,12 @@ from jinja2.runtime import Context as JinjaContext
 
 from nicobar.clock import utc_time
 from nicobar.connectors import Field, is_credential
+from nicobar.connectors.registry import better_recipe
 from nicobar.masking import MASK
 from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
+from nicobar.use_cases.identity import unanswered
 from nicobar.web.dashboard.formats import Formats, formats
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
@@ -107,6 +109,7 @@ def environment(language: str) -> Environment:
         "static": static_path,
         # For texts in variables. `_` is for literals in templates: it treats them as markup with placeholders.
         "tr": catalogue(language).gettext,
+        "better_recipe": better_recipe,
         "places": PLACES,
         "tabs": TABS,
         "settings_pages": SETTINGS,
@@ -139,6 +142,7 @@ def environment(language: str) -> Environment:
         "masked": masked,
         "help_of": help_of,
         "recipe_title": recipe_title,
+        "unanswered": unanswered,
         "segment": partial(quote, safe=""),
     }
     return made

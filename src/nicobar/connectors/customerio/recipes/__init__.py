@@ -5,8 +5,10 @@ from __future__ import annotations
 from nicobar.connectors import Recipe
 
 DODO = "dodo-payments"
+# Rules about code that means something else, by the recipe that does it.
+_INSTEAD_OF = {"customer_attributes": ("from_one_event",)}
 RECIPES = tuple(
-    Recipe(name=name, summary=summary, source_kind=DODO, package=__name__)
+    Recipe(name=name, summary=summary, source_kind=DODO, package=__name__, instead_of=_INSTEAD_OF.get(name, ()))
     for name, summary in (
         ("journeys", "All customer events as events and attributes, for any journey."),
         ("welcome", "A welcome email after the first payment."),
