@@ -21,7 +21,7 @@ from nicobar.model import Endpoint
 from nicobar.people import IdentityRule
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.reasons import Reason, reason
-from nicobar.store import Merge, Merges, MergeStatus, Pair, PairState
+from nicobar.store import Merge, MergeStatus, Pair, PairState, Store
 
 # The destination needs this long to find a person that it has just accepted.
 SETTLE_MS = 60_000
@@ -35,24 +35,22 @@ BACK_OFF_MS = 60_000
 
 
 class PeopleMerger:
-    """Works on the open merges. `endpoints` are those that can be used, `is_known` tells those from deleted ones;
-    `may_send` says whether this process still may send something.
+    """Works on the open merges. `endpoints` are those that can be used; `may_send` says whether this process still
+    may send something.
     """
 
     def __init__(
         self,
         *,
-        merges: Merges,
+        store: Store,
         endpoints: Callable[[], Mapping[int, OpenEndpoint]],
-        is_known: Callable[[int], bool],
         transport: Transport,
         asking: Transport,
         clock: Clock,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._merges = merges
+        self._store = store
         self._endpoints = endpoints
-        self._is_known = is_known
         self._transport = transport
         self._asking = asking
         self._clock = clock
@@ -74,7 +72,7 @@ class PeopleMerger:
 
     async def turn(self) -> None:
         """One step of each open merge. Raises StoreError."""
-        open_merges = await self._merges.open_merges()
+        open_merges = await self._store.open_merges()
         self._resting = {merge.seq: self._resting.get(merge.seq, 0) for merge in open_merges}
         self._alone &= self._resting.keys()
         for merge in open_merges:
@@ -84,7 +82,9 @@ class PeopleMerger:
     async def _step(self, merge: Merge) -> None:
         opened = self._endpoints().get(merge.endpoint_seq)
         if opened is None:
-            if not self._is_known(merge.endpoint_seq):
+            # The configuration of this process may be a moment old.
+            known = (await self._store.snapshot()).endpoints
+            if all(endpoint.seq != merge.endpoint_seq for endpoint in known):
                 await self._end(merge, MergeStatus.STOPPED, reason("endpoint_removed", "The endpoint was deleted."))
             return
         if opened.endpoint.disabled or opened.endpoint.paused_reason is not None:
@@ -102,9 +102,9 @@ class PeopleMerger:
         now_ms = self._clock.now_ms()
         limit = 1 if merge.seq in self._alone else step_pairs(opened.endpoint)
         settled_ms = now_ms - SETTLE_MS
-        if ready := await self._merges.pairs_to_do(merge.seq, PairState.IDENTIFIED, until_ms=settled_ms, limit=limit):
+        if ready := await self._store.pairs_to_do(merge.seq, PairState.IDENTIFIED, until_ms=settled_ms, limit=limit):
             await self._merge_people(merge, destination, ready)
-        elif waiting := await self._merges.pairs_to_do(merge.seq, PairState.WAITING, until_ms=now_ms, limit=limit):
+        elif waiting := await self._store.pairs_to_do(merge.seq, PairState.WAITING, until_ms=now_ms, limit=limit):
             await self._identify(merge, destination, waiting)
         elif not any(merge.counts.get(state) for state in (PairState.WAITING, PairState.IDENTIFIED)):
             await self._end(merge, MergeStatus.FINISHED, None)
@@ -122,7 +122,7 @@ class PeopleMerger:
         merging = destination.people_merging
         if merging is None:
             raise AssertionError(merge.id)
-        unfinished = await self._merges.unfinished_among(merge.endpoint_seq, [pair.secondary.value for pair in pairs])
+        unfinished = await self._store.unfinished_among(merge.endpoint_seq, [pair.secondary.value for pair in pairs])
         done = [_skipped(pair, _UNFINISHED) for pair in pairs if pair.secondary.value in unfinished]
         ready: list[tuple[Pair, ReadyCall]] = []
         looked_up = 0
@@ -184,16 +184,16 @@ class PeopleMerger:
                         rest = why, max(retry_after_ms or 0, BACK_OFF_MS)
                     case Blocked(reason=why) | Gone(reason=why):
                         rest = why, BACK_OFF_MS
-        await self._merges.put_pairs(merge.seq, done, now_ms=self._clock.now_ms())
+        await self._store.put_pairs(merge.seq, done, now_ms=self._clock.now_ms())
         if rest is not None:
             await self._rest(merge, *rest)
 
     async def _rest(self, merge: Merge, why: Reason, wait_ms: int = BACK_OFF_MS) -> None:
         self._resting[merge.seq] = self._clock.steady_ms() + wait_ms
-        await self._merges.put_merge(merge.seq, MergeStatus.RUNNING, why, now_ms=self._clock.now_ms())
+        await self._store.put_merge(merge.seq, MergeStatus.RUNNING, why, now_ms=self._clock.now_ms())
 
     async def _end(self, merge: Merge, status: MergeStatus, why: Reason | None) -> None:
-        await self._merges.put_merge(merge.seq, status, why, now_ms=self._clock.now_ms())
+        await self._store.put_merge(merge.seq, status, why, now_ms=self._clock.now_ms())
         log.info("merge of people ended", merge_id=merge.id, endpoint_id=merge.endpoint_id, status=status.value)
 
 
