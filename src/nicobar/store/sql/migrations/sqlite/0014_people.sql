@@ -45,3 +45,10 @@ CREATE TABLE merge_pairs (
 ) WITHOUT ROWID;
 CREATE INDEX merge_pairs_to_do ON merge_pairs (merge_seq, state, number) WHERE state IN ('waiting', 'identified');
 CREATE INDEX merge_pairs_merged ON merge_pairs (secondary_value) WHERE state = 'merged';
+
+-- === Facts ===
+
+-- Since this version messages state facts, of customers too. content: the fields by the place of the event that said them,
+-- see `facts.py`. parent_key: the payment of a refund or dispute.
+ALTER TABLE facts ADD COLUMN parent_key TEXT;
+CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS NOT NULL AND customer_key IS NULL;
