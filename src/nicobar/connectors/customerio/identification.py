@@ -223,7 +223,7 @@ class Identification:
             rules.IDENTIFIER_KEPT.at(
                 path,
                 "The call %(action)s names the sender's customer ID, but the endpoint identifies people by "
-                "%(identify_by)s, so it may be about nobody. Nicobar does not change whom such calls are about.",
+                "%(identify_by)s, so it may not reach the customer. Nicobar does not change such calls.",
                 "Use the identifier of your workspace in the handler.",
                 action=action,
                 identify_by=str(self._rule),
@@ -328,8 +328,8 @@ def metadata_trusted(path: str, names: Sequence[str]) -> Iterator[Verdict]:
     if given:
         yield rules.METADATA_TRUSTED.at(
             path,
-            "The person is identified by metadata, which buyers may set, and gets: %(names)s. A buyer who sets the "
-            "id of another person changes that person's address.",
+            "The person is identified by metadata, which buyers may set, and gets: %(names)s. With the id of "
+            "another person in the metadata, that person's address changes.",
             'Unless only your server sets the metadata, turn off "Trust the metadata" (`trust_metadata`) in the '
             "endpoint's settings.",
             names=", ".join(given),
