@@ -97,6 +97,8 @@ def reason_templates(package: Path) -> Iterator[str]:
 def _of_connectors() -> Iterator[str]:
     for connector in CONNECTORS:
         yield from (connector.name, connector.summary, *connector.setup, connector.setup_note, *connector.test_notes)
+        if connector.identity_question is not None:
+            yield from msgspec.structs.astuple(connector.identity_question)
         for field in connector.fields:
             yield from (field.label, help_of(field))
         for recipe in connector.recipes:

@@ -285,12 +285,40 @@ class Customer(Record):
     metadata: dict[str, Json] = {}
 
 
+class FactKind(StrEnum):
+    """What a fact is about."""
+
+    CUSTOMER = "customer"
+    SUBSCRIPTION = "subscription"
+    PAYMENT = "payment"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
+class Fact(Record):
+    """What an event states about an object of its sender; without `fields` and `metadata` it only names the object.
+    Fields have the same names for all senders; `customer_id`, `payment_id` and `subscription_ids` name other objects.
+    What is not stated is missing, not None.
+    """
+
+    kind: FactKind
+    id: str
+    fields: dict[str, Json] = {}
+    metadata: dict[str, Json] = {}
+
+
 class Event(Record):
-    """What a source reads from a body. `occurred_at_ms` is the event's own time, None if it has none."""
+    """What a source reads from a body. `occurred_at_ms` is the event's own time, None if it has none. Its `facts`
+    are newer than those of another event by `occurred_at_ms`, then by `updated_at_ms`, the time of the object's last
+    change, then by `ranks`, which say how far the status and the event type are from the object's beginning.
+    """
 
     event_type: str
     occurred_at_ms: int | None
     customer: Customer | None
+    facts: tuple[Fact, ...] = ()
+    updated_at_ms: int | None = None
+    ranks: tuple[int, int] = (0, 0)
 
 
 # The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the

@@ -7,11 +7,14 @@ comes from its events (`Customer`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from nicobar.model import Customer, Json, Record
+from nicobar.model import Customer, Json, Record, Setting
 from nicobar.reasons import Reason, reason
 
+# The settings of an endpoint that a rule consists of.
+RULE_SETTINGS = IDENTIFY_BY, IDENTIFY_FALLBACK = "identify_by", "identify_fallback"
 METADATA_PREFIX = "metadata."
 MAX_METADATA_KEY_CHARS = 100
 # RFC 5321, section 4.5.3.1.3, without the brackets.
@@ -134,3 +137,24 @@ def metadata_identifier(value: Json) -> str:
     if isinstance(value, str):
         return value if value.strip() else ""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def rule_of(settings: Mapping[str, Setting]) -> IdentityRule | None:
+    """The rule of an endpoint's settings; None if they have none."""
+    by, fallback = settings.get(IDENTIFY_BY), settings.get(IDENTIFY_FALLBACK) or Fallback.EMAIL
+    return read_rule(str(by), str(fallback)) if by else None
+
+
+def outline(rule: IdentityRule | None) -> str:
+    """The rule in the words of its settings, with what happens where it does not say who a customer is."""
+    if rule is None:
+        return "none"
+    then = {Fallback.EMAIL: ", then email", Fallback.REJECT: ", then nothing"}[rule.fallback]
+    return f"{rule}{then if rule.by is IdentifyBy.METADATA else ''}"
+
+
+def with_rule(settings: Mapping[str, Setting], rule: IdentityRule) -> dict[str, Setting]:
+    """The settings with this rule in place of theirs."""
+    others = {name: value for name, value in settings.items() if name not in RULE_SETTINGS}
+    fallback = {IDENTIFY_FALLBACK: rule.fallback.value} if rule.fallback is not Fallback.EMAIL else {}
+    return {**others, IDENTIFY_BY: str(rule), **fallback}

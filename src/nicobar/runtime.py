@@ -45,6 +45,7 @@ from nicobar.store.hints import RELEASED
 from nicobar.store.location import locate
 from nicobar.store.migrations import Migrated
 from nicobar.use_cases.identity_provider import IdentityProvider
+from nicobar.use_cases.inspection import SpacedTransport
 from nicobar.use_cases.request_limit import RequestLimit
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.users import offer_setup_link
@@ -335,6 +336,7 @@ async def _start_web(
         wake=runtime.wake,
         own_url=lambda: runtime.server.url if runtime.server else "",
         transport=transport,
+        asking=SpacedTransport(transport, runtime.clock),
         alerts=runtime.alerts,
         origins=origins,
         request_limit=RequestLimit(runtime.store, settings.max_api_requests_per_s),

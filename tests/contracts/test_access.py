@@ -70,7 +70,8 @@ OF = {
         v1.endpoint.create v1.endpoint.upsert v1.endpoint.patch v1.endpoint.delete v1.endpoint.get-secret
         v1.endpoint.rotate-secret v1.endpoint.set-headers v1.endpoint.patch-headers v1.endpoint.transformation.patch
         nicobar.transformation.version.restore v1.endpoint.recover v1.endpoint.replay-missing v1.endpoint.bulk-replay
-        nicobar.endpoint.pause nicobar.endpoint.resume nicobar.endpoint.cancel-pending nicobar.endpoint.check
+        nicobar.endpoint.identify nicobar.endpoint.pause nicobar.endpoint.resume nicobar.endpoint.cancel-pending
+        nicobar.endpoint.check nicobar.endpoint.check-campaigns nicobar.message.failed-changes
         v1.endpoint.send-example v1.ingest.source.upsert v1.ingest.source.patch v1.ingest.source.delete
         v1.ingest.source.rotate-token v1.message.expunge-content v1.message.bulk-expunge-content
         v1.message.expunge-all-contents v1.message-attempt.expunge-content v1.message-attempt.resend
@@ -139,6 +140,11 @@ async def new_endpoint(world: World) -> dict[str, str]:
     return {"endpoint_id": await world.endpoint(world.app_id, fresh_name())}
 
 
+async def new_asking_endpoint(world: World) -> dict[str, str]:
+    """Whose connector asks what identifies people."""
+    return {"endpoint_id": await world.endpoint(world.app_id, fresh_name(), kind="customerio")}
+
+
 async def new_source(world: World) -> dict[str, str]:
     return {"source_id": await world.source(world.app_id, fresh_name())}
 
@@ -182,6 +188,7 @@ USED_UP: dict[str, Callable[[World], Awaitable[dict[str, str]]]] = {
     "v1.authentication.expire-all": new_application,
     "v1.endpoint.delete": new_endpoint,
     "v1.endpoint.rotate-secret": new_endpoint,
+    "nicobar.endpoint.identify": new_asking_endpoint,
     "v1.event-type.patch": new_event_type,
     "v1.event-type.delete": new_event_type,
     "v1.ingest.source.delete": new_source,

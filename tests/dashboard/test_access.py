@@ -58,7 +58,8 @@ OF = {
         GET /queue · GET /sources · GET /keys · GET /customers/timeline""",
     "see": """
         GET /webhooks/{endpoint_id} · GET /webhooks/{endpoint_id}/first · GET /webhooks/{endpoint_id}/settings
-        GET /webhooks/{endpoint_id}/transformation
+        GET /webhooks/{endpoint_id}/transformation · GET /webhooks/{endpoint_id}/people
+        GET /webhooks/{endpoint_id}/campaigns
         GET /webhooks/{endpoint_id}/replays · GET /webhooks/{endpoint_id}/replays/count
         GET /webhooks/{endpoint_id}/replays/{task_id} · GET /webhooks/{endpoint_id}/replays/{task_id}/progress
         GET /webhooks/{endpoint_id}/attempts/{attempt_id} · GET /webhooks/{endpoint_id}/deliveries
@@ -73,6 +74,8 @@ OF = {
         POST /webhooks/{endpoint_id}/enable · POST /webhooks/{endpoint_id}/settings
         POST /webhooks/{endpoint_id}/rotate-secret · POST /webhooks/{endpoint_id}/disable
         GET /webhooks/{endpoint_id}/delete · POST /webhooks/{endpoint_id}/delete · GET /webhooks/drafts/{draft_id}
+        GET /webhooks/{endpoint_id}/people/change · POST /webhooks/{endpoint_id}/people
+        GET /webhooks/drafts/{draft_id}/people · POST /webhooks/drafts/{draft_id}/people
         POST /webhooks/drafts/{draft_id} · POST /webhooks/drafts/{draft_id}/create
         POST /webhooks/drafts/{draft_id}/discard · GET /webhooks/drafts/{draft_id}/code
         POST /webhooks/drafts/{draft_id}/code · POST /webhooks/drafts/{draft_id}/text
@@ -81,7 +84,8 @@ OF = {
         POST /webhooks/drafts/{draft_id}/test/send · POST /webhooks/{endpoint_id}/testing/send
         GET /webhooks/drafts/{draft_id}/test/sent/{test_id} · POST /webhooks/{endpoint_id}/transformation/restore
         POST /webhooks/{endpoint_id}/replays · POST /webhooks/{endpoint_id}/replays/{task_id}/cancel
-        POST /logs/{message_id}/reveal
+        POST /logs/{message_id}/reveal · POST /logs/{message_id}/failed-changes
+        POST /webhooks/{endpoint_id}/campaigns · POST /webhooks/drafts/{draft_id}/campaigns
         GET /logs/{message_id}/resend · POST /logs/{message_id}/resend · GET /logs/{message_id}/expunge
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel
@@ -117,6 +121,7 @@ QUERIES = {
     "GET /customers/timeline": "?key=<key>",
     "GET /customers/expunge": "?key=<key>",
     "GET /logs/{message_id}/resend": "?to=<endpoint_id>",
+    "GET /webhooks/{endpoint_id}/people/change": "?identify=email",
     "GET /webhooks/{endpoint_id}/replays/count": "?kind=recover&since=24h",
 }
 CODE = {"code": "function handler(webhook) { return webhook; }", "variables": ""}
@@ -133,6 +138,8 @@ FORMS = {
     "POST /webhooks/{endpoint_id}/secret": SECRET,
     "POST /webhooks/{endpoint_id}/sample": SAMPLE,
     "POST /webhooks/{endpoint_id}/settings": HOOK,
+    "POST /webhooks/{endpoint_id}/people": {"identify": "email"},
+    "POST /webhooks/drafts/{draft_id}/people": {"identify": "email"},
     "POST /webhooks/drafts/{draft_id}": HOOK,
     "POST /webhooks/drafts/{draft_id}/code": CODE,
     "POST /webhooks/drafts/{draft_id}/text": CODE,
@@ -143,6 +150,7 @@ FORMS = {
     "POST /webhooks/{endpoint_id}/testing/send": {"test_id": "<test_id>", "sample_type": "payment.succeeded"},
     "POST /webhooks/{endpoint_id}/transformation/restore": {"version": "1"},
     "POST /webhooks/{endpoint_id}/replays": REPLAY,
+    "POST /logs/{message_id}/failed-changes": {"to": "<endpoint_id>"},
     "POST /logs/{message_id}/resend": {"to": "<endpoint_id>"},
     "POST /failures/replay": {"endpoint": "<endpoint_id>", "failure": "<failure>"},
     "POST /customers/expunge": {"key": "<key>"},
@@ -187,6 +195,11 @@ async def silent_source(world: World) -> dict[str, str]:
     return {"source_id": await world.source(world.app_id, fresh_name(), secrets=())}
 
 
+async def new_asking_endpoint(world: World) -> dict[str, str]:
+    """Whose connector asks what identifies people."""
+    return {"endpoint_id": await world.endpoint(world.app_id, fresh_name(), kind="customerio")}
+
+
 async def new_source(world: World) -> dict[str, str]:
     return {"source_id": await world.source(world.app_id, fresh_name())}
 
@@ -197,6 +210,10 @@ async def new_target(world: World) -> dict[str, str]:
 
 async def new_draft(world: World) -> dict[str, str]:
     return {"draft_id": await world.draft(world.app_id)}
+
+
+async def new_asking_draft(world: World) -> dict[str, str]:
+    return {"draft_id": await world.draft(world.app_id, kind="customerio")}
 
 
 async def new_task(world: World) -> dict[str, str]:
@@ -234,6 +251,11 @@ async def new_token(world: World) -> dict[str, str]:
 USED_UP: dict[str, Callable[[World], Awaitable[dict[str, str]]]] = {
     "POST /setup/{token}": new_link,
     "POST /webhooks/{endpoint_id}/delete": new_endpoint,
+    "GET /webhooks/{endpoint_id}/people": new_asking_endpoint,
+    "GET /webhooks/{endpoint_id}/people/change": new_asking_endpoint,
+    "POST /webhooks/{endpoint_id}/people": new_asking_endpoint,
+    "GET /webhooks/drafts/{draft_id}/people": new_asking_draft,
+    "POST /webhooks/drafts/{draft_id}/people": new_asking_draft,
     "POST /webhooks/{endpoint_id}/disable": new_endpoint,
     "POST /webhooks/{endpoint_id}/pause": new_endpoint,
     "POST /webhooks/{endpoint_id}/test-secret": silent_source,

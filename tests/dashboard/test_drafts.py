@@ -242,7 +242,9 @@ async def begin(visitor, nicobar) -> str:
     await visitor.ask("GET", "/webhooks/new/customerio")
     fields = {"field_site_id": "demo-site", "field_api_key": "demo-key", "field_base_url": nicobar.emulator.url}
     _, _, headers = await visitor.send("/webhooks/new/customerio", name="Journeys", field_region="us", **fields)
-    return headers["location"].removesuffix("/code")
+    draft = headers["location"].removesuffix("/people")
+    await visitor.send(f"{draft}/people", identify="email")
+    return draft
 
 
 async def test_viewing_the_transformation_opens_no_draft(nicobar):

@@ -45,7 +45,7 @@ async def draft(nicobar, visitor, kind="customerio", **fields):
     await visitor.ask("GET", f"/webhooks/new/{kind}")
     status, text, headers = await visitor.send(f"/webhooks/new/{kind}", name="New", **fields)
     assert status == 303, shown(text)
-    return headers["location"].removesuffix("/code")
+    return re.sub("/(code|people)$", "", headers["location"])
 
 
 @pytest.mark.parametrize(

@@ -107,16 +107,17 @@ class World:
         await self.change(PutApplication(application=Application(id=app_id, uid=fresh_name("uid"), name="Other")))
         return app_id
 
-    async def endpoint(self, app_id: str, name: str, event_types: Sequence[str] = ("order.other",)) -> str:
+    async def endpoint(
+        self, app_id: str, name: str, event_types: Sequence[str] = ("order.other",), *, kind: str = "http"
+    ) -> str:
         runtime = self.nicobar.runtime
         made = make_endpoint(
             vault=runtime.vault,
             ids=runtime.ids,
             app_id=app_id,
             name=name,
-            kind="http",
-            settings={"url": f"{self.nicobar.emulator.url}/hooks"},
-            credentials={"secret": SECRET},
+            kind=kind,
+            **self._connection(kind),
             retry_after_ms=(),
             event_types=tuple(event_types),
         )
@@ -139,18 +140,24 @@ class World:
         await self.change(PutAlertTarget(target=made))
         return key
 
-    async def draft(self, app_id: str) -> str:
+    def _connection(self, kind: str) -> dict[str, dict[str, str]]:
+        url = self.nicobar.emulator.url
+        if kind == "http":
+            return {"settings": {"url": f"{url}/hooks"}, "credentials": {"secret": SECRET}}
+        return {"settings": {"base_url": url}, "credentials": {"site_id": "demo-site", "api_key": "demo-key"}}
+
+    async def draft(self, app_id: str, *, kind: str = "http") -> str:
         """Of a new endpoint."""
         vault = self.nicobar.runtime.vault
         key = self.nicobar.runtime.ids.new("draft")
         made = Draft(
             id=key,
             app_id=app_id,
-            connector="http",
+            connector=kind,
             name=f"{MARK} {key}",
-            settings={"url": f"{self.nicobar.emulator.url}/hooks"},
+            settings=self._connection(kind)["settings"],
             updated_at_ms=self.now_ms(),
-            sealed_credentials=vault.seal(msgspec.json.encode({"secret": SECRET}), key),
+            sealed_credentials=vault.seal(msgspec.json.encode(self._connection(kind)["credentials"]), key),
             code=HANDLER,
         )
         await self.store.put_draft(made, forget_before_ms=0)

@@ -172,6 +172,8 @@ async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io
     await page.locator("summary").click()
     await page.locator("#field_base_url").fill(nicobar.emulator.url)
     await page.locator("button[value=next]").click()
+    await page.locator("[value=email]").check()
+    await page.locator("form.stack button.primary").click()
     await page.wait_for_url("**/code")
     return page.url.removesuffix("/code")
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import msgspec
 from click.testing import CliRunner
@@ -235,17 +236,18 @@ def api(method: str, path: str, body: object = None) -> Way:
 
 
 def form(*paths: str, **fields: str | tuple[str, ...]) -> Way:
-    """Sends the form to the first path; to the others, in which `<draft>` is where it led, without fields."""
+    """Sends the form to the first path, and to the others the fields of their queries; in these, `<draft>` is where
+    the form led.
+    """
 
     async def ask(world: World) -> Said:
         filled = {name: world.filled(value) for name, value in fields.items()}
         for number, path in enumerate(paths):
-            status, text, headers = await world.visitor.send(
-                str(world.filled(path)), **(filled if not number else {})
-            )
+            place, _, query = str(world.filled(path)).partition("?")
+            status, text, headers = await world.visitor.send(place, **(dict(parse_qsl(query)) if number else filled))
             if status >= 400:
                 return Said(done=False, text=html.unescape(re.sub(r"<[^>]+>", "", text)))
-            world.values["draft"] = headers.get("location", "").removesuffix("/code")
+            world.values["draft"] = re.sub("/(code|people)$", "", headers.get("location", ""))
         return Said(done=True, text=text)
 
     return ask

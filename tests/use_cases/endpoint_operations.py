@@ -72,6 +72,17 @@ def with_header(world: World) -> list[Change]:
     return [world.source(), world.endpoint(headers={"authorization": "Bearer stored"})]
 
 
+def undecided(world: World) -> list[Change]:
+    """An endpoint of which nobody has said what identifies people."""
+    endpoint = world.endpoint(
+        kind="customerio",
+        settings={"base_url": world.nicobar.emulator.url},
+        credentials={"site_id": "demo-site", "api_key": "demo-key"},
+        references={"site_id": "SITE_ID", "api_key": "API_KEY"},
+    )
+    return [world.source(), endpoint]
+
+
 async def check_draft(world: World) -> Said:
     """The button of the form of a new endpoint: the draft is stored, and its page asks the destination."""
     begin = form(
@@ -122,6 +133,7 @@ OPERATIONS = (
                             "api_key": "demo-key",
                             "region": "eu",
                             "base_url": "<emulator>",
+                            "identify_by": "metadata.user_id",
                             "keep_profile": True,
                             "correct_action": True,
                             "correct_event_id": False,
@@ -132,6 +144,7 @@ OPERATIONS = (
             ),
             Interface.DASHBOARD: form(
                 "/webhooks/new/customerio",
+                "<draft>/people?identify=metadata&key=user_id",
                 "<draft>/create",
                 name=NAME,
                 field_site_id="demo-site",
@@ -143,11 +156,38 @@ OPERATIONS = (
             ),
             Interface.FILE: file(
                 f'{SOURCE}[[endpoints]]\nname = "{NAME}"\nconnector = "customerio"\n'
-                'settings = { region = "eu", base_url = "<emulator>", keep_profile = true, correct_action = true, '
+                'settings = { region = "eu", base_url = "<emulator>", identify_by = "metadata.user_id", '
+                "keep_profile = true, correct_action = true, "
                 "correct_event_id = false, correct_timestamp = false }\n"
                 'credentials = { site_id = { env = "SITE_ID" }, api_key = { env = "API_KEY" } }\n'
             ),
         },
+    ),
+    Operation(
+        "set what identifies people",
+        (AuditAction.ENDPOINT_UPDATE,),
+        undecided,
+        {
+            Interface.API: api("PUT", f"{ONE}/identity", {"identifyBy": "metadata.user_id"}),
+            Interface.DASHBOARD: form(f"{PAGE}/people", identify="metadata", key="user_id"),
+            Interface.COMMAND: command("identify", NAME, "--by", "metadata.user_id", "--yes"),
+            Interface.FILE: file(
+                f'{SOURCE}[[endpoints]]\nname = "{NAME}"\nconnector = "customerio"\n'
+                'settings = { base_url = "<emulator>", identify_by = "metadata.user_id" }\n'
+                'credentials = { site_id = { env = "SITE_ID" }, api_key = { env = "API_KEY" } }\n'
+            ),
+        },
+    ),
+    Operation(
+        "set what identifies people to nothing that there is",
+        (),
+        undecided,
+        {
+            Interface.API: api("PUT", f"{ONE}/identity", {"identifyBy": "phone"}),
+            Interface.DASHBOARD: form(f"{PAGE}/people", identify="phone"),
+            Interface.COMMAND: command("identify", NAME, "--by", "phone", "--yes"),
+        },
+        error="email",
     ),
     Operation(
         "create an endpoint at an address that is not allowed",

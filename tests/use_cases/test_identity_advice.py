@@ -27,8 +27,8 @@ def customer(number, **metadata):
     return Customer(key=f"cus_{number}", email=f" U{number}@northpine.example", metadata=metadata)
 
 
-def profile(number, id=""):
-    return {f"u{number}@northpine.example": (Profile(id=id, email=f"u{number}@northpine.example"),)}
+def profile(number, own_id=""):
+    return {f"u{number}@northpine.example": (Profile(id=own_id, email=f"u{number}@northpine.example"),)}
 
 
 async def advised(people, *customers):
@@ -37,7 +37,9 @@ async def advised(people, *customers):
 
 
 async def test_the_metadata_that_equals_their_ids_is_recommended():
-    people = {k: v for n in range(17) for k, v in profile(n, id=str(100 + n)).items()} | profile(17, id="other")
+    people = {k: v for n in range(17) for k, v in profile(n, own_id=str(100 + n)).items()} | profile(
+        17, own_id="other"
+    )
     customers = [customer(n, user_id=100 + n, cart=f"c{n}") for n in range(20)]
     rule, found = await advised(people, *customers)
     assert (rule, found.asked, found.found, found.with_id) == ("metadata.user_id", 20, 18, 18)
@@ -52,8 +54,8 @@ async def test_the_metadata_that_equals_their_ids_is_recommended():
     [
         ({}, None, "advice_nobody"),
         (profile(1), "email", "advice_email"),
-        (profile(1, id="own_7"), "email", "advice_other_ids"),
-        (profile(1, id="cus_1"), None, "advice_sender_ids"),
+        (profile(1, own_id="own_7"), "email", "advice_other_ids"),
+        (profile(1, own_id="cus_1"), None, "advice_sender_ids"),
     ],
 )
 async def test_without_equal_metadata_the_people_decide(people, rule, code):
@@ -62,7 +64,7 @@ async def test_without_equal_metadata_the_people_decide(people, rule, code):
 
 
 async def test_metadata_is_compared_exactly_and_needs_a_majority():
-    people = profile(1, id="A") | profile(2, id="B") | profile(3, id="C")
+    people = profile(1, own_id="A") | profile(2, own_id="B") | profile(3, own_id="C")
     rule, _ = await advised(people, customer(1, k="A"), customer(2, k="b"), customer(3, k=True))
     assert rule == "email"
 
@@ -71,6 +73,6 @@ async def test_asks_for_at_most_twenty_and_stops_unanswered():
     workspace = Workspace({f"u{n}@northpine.example": () for n in range(30)})
     found = await advise(None, workspace, [customer(n) for n in range(30)] + [Customer(key="x", email="none")])
     assert (found.asked, len(workspace.asked), found.unanswered) == (20, 20, None)
-    stopping = Workspace({**profile(0, id="A"), "u1@northpine.example": None})
+    stopping = Workspace({**profile(0, own_id="A"), "u1@northpine.example": None})
     found = await advise(None, stopping, [customer(n) for n in range(9)])
     assert (found.asked, len(stopping.asked), str(found.unanswered)) == (1, 2, "busy")

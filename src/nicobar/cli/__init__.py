@@ -24,6 +24,7 @@ MODULES = {
     "password-link": "users",
     "resume": "endpoints",
     "enable": "endpoints",
+    "identify": "identity",
     "replay": "replay",
     "expunge": "replay",
     "doctor": "doctor",

@@ -39,6 +39,7 @@ from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
+from nicobar.use_cases.identity import unanswered
 from nicobar.use_cases.key_rotation import key_uses
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
@@ -148,6 +149,10 @@ async def _examine_installation(
             f"endpoint {endpoint.name}",
             lambda endpoint=endpoint, count=count: _endpoint(it, endpoint, watch, sandbox, count),  # type: ignore[misc]
         )
+        question = unanswered(endpoint)
+        if question is not None:
+            answer = f"Answer on its page, or with: nicobar identify {quote(endpoint.name)} --by email"
+            click.echo(f"○ endpoint {endpoint.name}: what identifies people? {question.unanswered} {answer}")
     for target in snapshot.alert_targets:
         await look(f"alert target {target.name}", lambda target=target: _alert_target(settings, vault, target, watch))  # type: ignore[misc]
     used = {source.kind for source in snapshot.sources}

@@ -164,6 +164,13 @@ def shown(at_ms: int) -> str:
     return utc_time(at_ms).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def confirm(question: str) -> None:
+    """Raises UserError without a terminal, click.Abort for a no."""
+    if not sys.stdin.isatty():
+        raise UserError("not_asked", "Confirmation needed, but there is no terminal.", "Pass --yes.")
+    click.confirm(question, abort=True)
+
+
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 

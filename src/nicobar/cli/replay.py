@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ from nicobar.cli.options import (
     COMMAND_LINE,
     CommandServices,
     OneOf,
+    confirm,
     moment,
     open_services,
     plural,
@@ -159,7 +159,7 @@ async def _replay(
         if options["dry_run"] or not count.deliveries:
             return
         if not options["yes"]:
-            _confirm("Replay them?")
+            confirm("Replay them?")
         task = await start_replay(it, COMMAND_LINE, kind, endpoint, replay_filter, new_ids=options["new_ids"])
     click.echo(f"Replay {task.id} queued. A running `nicobar serve` processes it. Progress: nicobar replay list")
     stop = stop_note(endpoint)
@@ -260,7 +260,7 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
         async with open_services(settings_of(flags)) as it:
             if not yes:
                 data = f"the payload of {message}" if message else f"all data of {customer}"
-                _confirm(f"Permanently delete {data}?")
+                confirm(f"Permanently delete {data}?")
             if message is not None:
                 found = await it.store.message(message)
                 return int(found is not None and await erase.expunge_message(it, COMMAND_LINE, found)), None
@@ -285,13 +285,6 @@ def expunge(*, message: str | None, customer: str | None, app_uid: str, yes: boo
     if not done and (report is None or (report.is_clean and not report.without_customer)):
         raise UserError("nothing_found", f"No data found for {message or customer}.", "Check the id.")
     click.echo("\n".join([f"Deleted the data of {plural(done, 'message')}.", *(report.outline() if report else ())]))
-
-
-def _confirm(question: str) -> None:
-    """Raises UserError without a terminal, click.Abort for a no."""
-    if not sys.stdin.isatty():
-        raise UserError("not_asked", "Confirmation needed, but there is no terminal.", "Pass --yes.")
-    click.confirm(question, abort=True)
 
 
 def _line(task: Task, endpoint: str) -> str:

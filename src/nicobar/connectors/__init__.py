@@ -362,6 +362,20 @@ class Example(Record):
     credentials: dict[str, str]
 
 
+class IdentityQuestion(Record):
+    """The question that an endpoint's settings `identify_by` and `identify_fallback` answer, and its three answers:
+    an id of the shop's own, the email address, or the sender's customer id. `%(sender)s` is the sender's name. `look`
+    says where to find the answer.
+    """
+
+    title: str
+    look: str
+    by_metadata: str
+    by_email: str
+    by_customer_id: str
+    unanswered: str
+
+
 class Connector(Protocol):
     """One destination's contract. All texts are in English; the dashboard translates them."""
 
@@ -393,6 +407,11 @@ class Connector(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """The settings and credentials, in the order of the form."""
+        ...
+
+    @property
+    def identity_question(self) -> IdentityQuestion | None:
+        """What is asked about people when an endpoint is created; None if the connector has no settings for it."""
         ...
 
     @property

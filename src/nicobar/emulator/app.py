@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.resources import files
+from functools import partial
 from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta
 
-from nicobar.emulator import page
 from nicobar.emulator.activities import Activity
 from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
+from nicobar.emulator.inbox import Shown
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.people import Person
+from nicobar.emulator.routes import Desk, operations
 from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
 from nicobar.errors import NicobarError, Refusal
 from nicobar.model import Json, Record
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of, send_json
+from nicobar.web.language import choose
 from nicobar.web.middleware.body import Body, body_of
-from nicobar.web.middleware.errors import Errors
-from nicobar.web.operations import Operation, Response, delete, get, post, put
-from nicobar.web.parameters import read_query
+from nicobar.web.middleware.errors import Errors, Render
+from nicobar.web.operations import Operation, Response, delete, get, put
+from nicobar.web.parameters import read_path, read_query
 from nicobar.web.providers import Handlers, Provider
 from nicobar.web.query_names import given_values
 from nicobar.web.routing import Routes
@@ -34,7 +35,6 @@ Limit = Annotated[int, Meta(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
 AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
 T = TypeVar("T")
-_STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
     "detail": "Cross-site request rejected. Open the emulator by its IP address, localhost, or the name in --host. "
@@ -55,7 +55,13 @@ class Emulator:
     """An ASGI application for `state`. The Track API handles its own responses."""
 
     def __init__(
-        self, state: State, *, region: str = "us", host: str = "", campaigns: Sequence[Campaign] = ()
+        self,
+        state: State,
+        *,
+        region: str = "us",
+        host: str = "",
+        campaigns: Sequence[Campaign] = (),
+        nicobar_url: str = "",
     ) -> None:
         self.state = state
         self._host = host
@@ -63,7 +69,16 @@ class Emulator:
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
         state.listeners.append(self.campaigns.consider)
-        self._behind = _application([*_shown(self), *_switches(self), *_page(self)])
+        desk = Desk(
+            shown=Shown(state, self.campaigns, nicobar_url),
+            faults=self.track.faults,
+            settings=lambda: msgspec.to_builtins(self.settings()),
+            put_campaigns=self.put_campaigns,
+            change_settings=lambda given: self.set(msgspec.convert(given, EmulatorSettings, strict=False)),
+            clear=self.reset,
+        )
+        rows = [*_shown(self), *_switches(self), *operations(desk)]
+        self._behind = _application(rows, partial(_error, desk))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIXES):
@@ -71,6 +86,7 @@ class Emulator:
         elif scope["type"] == "http" and is_foreign(scope["method"], headers_of(scope), self._host):
             await send_json(send, 403, _CROSS_ORIGIN)
         else:
+            self.state.settle()
             await self._behind(scope, receive, send)
 
     def settings(self) -> EmulatorSettings:
@@ -103,30 +119,47 @@ def create_app(
     host: str = "",
     campaigns: Sequence[Campaign] = (),
     mode: Mode = Mode.STRICT,
+    nicobar_url: str = "",
 ) -> Emulator:
-    """The emulator's application for `state`; `host` is the name or address that it listens on."""
-    emulator = Emulator(state, region=region, host=host, campaigns=campaigns)
+    """The emulator's application for `state`. `host` is the name or address that it listens on; `nicobar_url` is
+    where its page links to Nicobar's.
+    """
+    emulator = Emulator(state, region=region, host=host, campaigns=campaigns, nicobar_url=nicobar_url)
     emulator.track.mode = mode
     return emulator
 
 
-def _application(operations: Sequence[Operation]) -> App:
+def _application(rows: Sequence[Operation], render: Render) -> App:
     async def supply_body(scope: Message) -> bytes:
         return body_of(scope)
 
-    handlers: Handlers[Message] = Handlers(operations, {"body": Provider(supply_body)})
+    async def supply_language(scope: Message) -> str:
+        return _language(scope)
+
+    providers = {"body": Provider(supply_body), "language": Provider(supply_language)}
+    handlers: Handlers[Message] = Handlers(rows, providers)
 
     async def call(operation: Operation, scope: Message) -> Response[Any]:
-        arguments, wrong = read_query(handlers.signature(operation).query, given_values(scope["query_string"]))
+        signature = handlers.signature(operation)
+        path, wrong_path = read_path(signature.path, scope["path_params"])
+        query, wrong_query = read_query(signature.query, given_values(scope["query_string"]))
+        wrong = [*wrong_path, *wrong_query]
         if wrong:
-            raise Refusal(400, "request_invalid", f"{wrong[0].name} {wrong[0].reason}.", "Correct the query string.")
-        return await handlers.call(operation, scope, arguments)
+            raise Refusal(400, "request_invalid", f"{wrong[0].name} {wrong[0].reason}.", "Correct the URL.")
+        return await handlers.call(operation, scope, {**path, **query})
 
-    return Errors(Body(Routes(operations, call), max_bytes=MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS), _error)
+    return Errors(Body(Routes(rows, call), max_bytes=MAX_BATCH_BYTES, timeout_ms=BODY_TIMEOUT_MS), render)
 
 
-def _error(scope: Message, error: NicobarError) -> Response[Json]:  # noqa: ARG001 - every request gets the same
+def _language(scope: Message) -> str:
+    return choose("", headers_of(scope).get("accept-language", ""))
+
+
+def _error(desk: Desk, scope: Message, error: NicobarError) -> Response[Any]:
+    """A page for browsers, JSON for everything else."""
     status = error.status if isinstance(error, Refusal) else 500
+    if "text/html" in headers_of(scope).get("accept", ""):
+        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, detail=str(error))
     return Response({"code": error.code, "detail": str(error)}, status=status)
 
 
@@ -200,48 +233,6 @@ def _switches(emulator: Emulator) -> list[Operation]:
         return _reply(200, {})
 
     return [faults, set_faults, campaigns, set_campaigns, settings, set_settings, reset]
-
-
-def _page(emulator: Emulator) -> list[Operation]:
-    @get("/")
-    async def show() -> Response[bytes]:
-        emulator.state.settle()
-        html = page.render(
-            emulator.state, emulator.campaigns, emulator.track.faults.coming, msgspec.to_builtins(emulator.settings())
-        )
-        headers = {"content-security-policy": page.CSP, "cache-control": "no-store"}
-        return Response(html.encode(), media_type="text/html; charset=utf-8", headers=headers)
-
-    def static(name: str) -> Operation:
-        @get(f"/{name}")
-        async def show_static() -> Response[bytes]:
-            return Response(
-                files("nicobar.emulator").joinpath("templates", name).read_bytes(), media_type=_STATIC[name]
-            )
-
-        return show_static
-
-    @post("/campaigns")
-    async def change_campaigns(body: bytes) -> Response[bytes]:
-        """The page's forms: adds or removes a campaign."""
-        given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        campaigns = list(emulator.campaigns.campaigns)
-        if "remove" in given:
-            emulator.put_campaigns([item for item in campaigns if item.title != given["remove"]])
-        else:
-            try:
-                new = msgspec.convert(given, Campaign)
-            except msgspec.ValidationError as error:
-                detail = f"Invalid campaign: {error}. Go back and correct the form."
-                return _reply(422, {"code": "campaign_invalid", "detail": detail})
-            others = [item for item in campaigns if item.title != new.title]
-            if len(others) >= MAX_CAMPAIGNS:
-                detail = f"Maximum of {MAX_CAMPAIGNS} campaigns reached. Go back and remove one."
-                return _reply(422, {"code": "too_many_campaigns", "detail": detail})
-            emulator.put_campaigns([*others, new])
-        return Response(b"", status=303, headers={"location": "/"}, media_type="text/plain")
-
-    return [show, *map(static, _STATIC), change_campaigns]
 
 
 def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes]:

@@ -1,54 +1,82 @@
-"""The emulator's page. It works without JavaScript; JavaScript keeps it up to date."""
+"""The emulator's pages. They work without JavaScript; JavaScript keeps them up to date and shows local times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import islice
+from functools import cache, partial
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from nicobar.emulator.campaigns import Campaigns
-from nicobar.emulator.faults import Fault
-from nicobar.emulator.state import State
+from nicobar.emulator.language import catalogue
 from nicobar.model import Json
+from nicobar.reasons import Reason
+from nicobar.web.operations import Response
 
-ROWS = 100
+HTML = "text/html; charset=utf-8"
 CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-_pages = Environment(
-    loader=PackageLoader("nicobar.emulator", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
-)
-_pages.filters["json"] = lambda value: msgspec.json.encode(value).decode()
+# Of the frame with an email. Its scripts never run, and it loads nothing: pictures are those that it contains.
+BODY_CSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
 
-def render(state: State, campaigns: Campaigns, faults: Sequence[Fault], settings: Mapping[str, Json]) -> str:
-    """The whole page, newest first."""
-    return _pages.get_template("emulator.html").render(
-        people=list(islice(reversed(state.people), ROWS)),
-        activities=list(islice(reversed(state.activities), ROWS)),
-        requests=list(islice(reversed(state.requests), ROWS)),
-        emails=list(islice(reversed(campaigns.emails), ROWS)),
-        campaigns=campaigns.campaigns,
-        counts={
-            "mails": sum(email.why_not is None for email in campaigns.emails),
-            "people": len(state.people),
-            "activities": len(state.activities),
-            "requests": len(state.requests),
-        },
-        suppressed=[
-            f"{kind} {value}" for kind, value in islice(reversed(state.people.suppressed), ROWS) if kind != "cio_id"
-        ],
-        forgotten=sorted(state.forgotten.items()),
-        faults=faults,
-        settings=settings,
-        version=state.version,
-        moment=_moment,
+def page(language: str, template: str, values: Mapping[str, object], *, status: int = 200) -> Response[bytes]:
+    return _response(language, template, CSP, values, status)
+
+
+def frame(language: str, template: str, values: Mapping[str, object]) -> Response[bytes]:
+    """The rendered email, in a frame of its own."""
+    return _response(language, template, BODY_CSP, values, 200)
+
+
+def _response(language: str, template: str, csp: str, values: Mapping[str, object], status: int) -> Response[bytes]:
+    html = _environment(language).get_template(template).render(language=language, **values)
+    headers = {"content-security-policy": csp, "cache-control": "no-store", "vary": "accept-language"}
+    return Response(html.encode(), status=status, media_type=HTML, headers=headers)
+
+
+@cache
+def _environment(language: str) -> Environment:
+    """The template environment of one language."""
+    made = Environment(
+        loader=PackageLoader("nicobar.emulator", "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    translations = catalogue(language)
+    # The extension adds this method; its stub lacks it.
+    made.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
+    made.filters |= {
+        "json": _json,
+        "utc": _utc,
+        "iso": _iso,
+        "segment": partial(quote, safe=""),
+        "render": partial(Reason.text, translate=translations.gettext),
+        "paragraphs": _paragraphs,
+    }
+    return made
 
 
-def _moment(seconds: float) -> str:
+def _json(value: Json) -> str:
+    """Text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _paragraphs(text: str) -> list[list[str]]:
+    """The paragraphs of a text, each with its lines."""
+    return [block.splitlines() for block in text.replace("\r\n", "\n").split("\n\n") if block.strip()]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 
 import msgspec
 
 from nicobar import clock
 from nicobar.errors import Refusal
+from nicobar.facts import object_id
 from nicobar.model import EVENT_TYPE_NAME, Customer, Json, Record
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 
-_MAX_CUSTOMER_KEY_CHARS = 256
 _MAX_SHOWN_CHARS = 100
 _GZIP = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 
@@ -120,16 +119,19 @@ def utc_text(at_ms: int) -> str:
     return clock.utc_time(at_ms).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def customer(key: Json, email: Json = None, name: Json = None) -> Customer | None:
+def customer(key: Json, email: Json = None, name: Json = None, metadata: Json = None) -> Customer | None:
     """A customer, if `key` is non-empty text. A key that databases cannot index (too long, or with a NUL) is replaced
     by its hash: the order of deliveries only needs a stable key.
     """
-    if not isinstance(key, str) or not key:
+    customer_key = object_id(key)
+    if not customer_key:
         return None
-    if len(key) > _MAX_CUSTOMER_KEY_CHARS or "\0" in key:
-        key = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    return Customer(key=key, email=_text(email), name=_text(name))
+    return Customer(key=customer_key, email=text(email), name=text(name), metadata=members(metadata))
 
 
-def _text(value: Json) -> str | None:
+def text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def members(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}

@@ -25,7 +25,7 @@ from nicobar.use_cases.alert_targets import deletion
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.bounds import MessagesPerS
 from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, plan_target
-from nicobar.use_cases.destination_check import moved
+from nicobar.use_cases.destination_check import redirected
 from nicobar.use_cases.edit import Act, OperationServices
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.event_types import find_built_in, schedule_detail
@@ -264,8 +264,8 @@ class Planner:
         put, acts = endpoints.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             resumed = ", resumed" if ends_pause(stored, put) else ""
-            url = moved(stored, put)
-            self._add(f"endpoint {entry.name}: changed{resumed}{url and f', {url}'}", *acts)
+            change = redirected(stored, put)
+            self._add(f"endpoint {entry.name}: changed{resumed}{change and f', {change}'}", *acts)
         if code is not None and code != running:
             version = AddTransformation(endpoint_id=stored.id, code=code, created_at_ms=self._now_ms)
             act = Act(

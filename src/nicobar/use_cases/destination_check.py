@@ -10,6 +10,7 @@ from nicobar.connectors.fields import address_error
 from nicobar.connectors.registry import connector
 from nicobar.errors import UserError
 from nicobar.model import Endpoint, Setting
+from nicobar.people import outline, rule_of
 from nicobar.store import PutEndpoint
 
 
@@ -70,10 +71,13 @@ def sent_secrets(kind: str, names: Collection[str]) -> list[str]:
     ]
 
 
-def moved(before: Endpoint, after: PutEndpoint) -> str:
-    """The change of an endpoint's URL for the audit log, empty without one. Paths and queries may hold
-    secrets, so only origins are named.
-    """
+def redirected(before: Endpoint, after: PutEndpoint) -> str:
+    """The change of an endpoint's URL, and of what identifies people there, for the audit log; empty without one."""
+    return "; ".join(filter(None, (_moved(before, after), _identified(before, after))))
+
+
+def _moved(before: Endpoint, after: PutEndpoint) -> str:
+    """Paths and queries may hold secrets, so only origins are named."""
     old = connector(before.connector).url(before.settings)
     new = connector(after.connector).url(after.settings)
     if old == new:
@@ -81,3 +85,8 @@ def moved(before: Endpoint, after: PutEndpoint) -> str:
     if origin_of(old) == origin_of(new):
         return f"URL changed at {origin_of(new)}"
     return f"URL changed from {origin_of(old)} to {origin_of(new)}"
+
+
+def _identified(before: Endpoint, after: PutEndpoint) -> str:
+    old, new = (outline(rule_of(endpoint.settings)) for endpoint in (before, after))
+    return "" if old == new else f"identify_by changed from {old} to {new}"

@@ -21,7 +21,7 @@ from nicobar.retry_schedule import check_schedule
 from nicobar.sources.registry import application_kinds
 from nicobar.store import AddTransformation, Change, PauseEndpoint, PutEndpoint, RemoveEndpoint, Snapshot
 from nicobar.use_cases.bounds import MAX_PAUSE_REASON_CHARS, check_bounds
-from nicobar.use_cases.destination_check import check_address, moved
+from nicobar.use_cases.destination_check import check_address, redirected
 from nicobar.use_cases.edit import Act, Actor, Edit, OperationServices, edited
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, changed, created, unchanged
 from nicobar.use_cases.lookups import endpoint_of_id
@@ -73,12 +73,12 @@ def update_acts(
     if put == unchanged(endpoint):
         return put, []
     if put.disabled == endpoint.disabled:
-        return put, [_act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=moved(endpoint, put))]
+        return put, [_act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=redirected(endpoint, put))]
     switch = _switch(disabled=put.disabled)
     if _is_switch(endpoint, put):
         return put, [_act(endpoint, switch, put)]
     return put, [
-        _act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=moved(endpoint, put)),
+        _act(endpoint, AuditAction.ENDPOINT_UPDATE, put, detail=redirected(endpoint, put)),
         _act(endpoint, switch),
     ]
 

@@ -1,11 +1,13 @@
-"""Questions to an endpoint's destination that users ask: its people, its campaigns, its failed changes. Each is bounded
-in requests and time, spaced, stops at the first failure, and is recorded in the audit log.
+"""Questions to an endpoint's destination that users ask: its people, its campaigns, its failed changes. Each is
+bounded, stops at the first failure, and is recorded in the audit log.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from nicobar.addresses import RefusedAddress
 from nicobar.audit import AuditAction
@@ -13,9 +15,8 @@ from nicobar.clock import Clock
 from nicobar.connectors import NoResponse, Request, Response, Transport
 from nicobar.connectors.inspection import Campaign, FailedChange, Inspection, NameFinding, Unanswered, compare_names
 from nicobar.connectors.registry import connector
-from nicobar.errors import Refusal
-from nicobar.model import Attempt, Endpoint, Record
-from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.model import Endpoint, Message, Record
+from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.pipeline.transform import Ready
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
@@ -62,28 +63,51 @@ class SpacedTransport:
         return await self._inner.refused_address(url)
 
 
-def inspection_of(opened: OpenEndpoint) -> Inspection:
-    """Raises Refusal 409 for an endpoint whose destination cannot be asked."""
-    found = opened.destination.inspection
-    if found is None:
-        raise Refusal(
-            409,
+class InspectionServices(OperationServices, Protocol):
+    """What questions need of `Services`."""
+
+    @property
+    def asking(self) -> Transport: ...
+    @property
+    def sandbox(self) -> Sandbox: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked: an open endpoint or draft, by whose id the audit log names it."""
+
+    opened: OpenEndpoint
+    app_id: str
+    subject_id: str
+
+
+def of_endpoint(services: OperationServices, endpoint: Endpoint) -> Asked:
+    """Raises NicobarError for an endpoint that cannot be opened."""
+    opened = open_endpoint(services.vault, endpoint)
+    return Asked(opened=opened, app_id=endpoint.app_id, subject_id=endpoint.id)
+
+
+def inspection_of(opened: OpenEndpoint) -> Inspection | Unanswered:
+    """What can be asked, or why nothing can."""
+    return opened.destination.inspection or Unanswered(
+        reason=reason(
             "inspection_unavailable",
             "Endpoint %(name)s has no key to look things up at its destination.",
-            "Add the App API key in the endpoint's settings (Customer.io only).",
+            "For Customer.io, add an App API key in the endpoint's settings.",
             name=opened.endpoint.name,
         )
-    return found
+    )
 
 
-async def note(services: OperationServices, actor: Actor, endpoint: Endpoint, what: str) -> None:
+async def note(services: OperationServices, actor: Actor, asked: Asked, what: str) -> None:
     """Notes in the audit log what is looked up with stored credentials, without naming people."""
+    endpoint = asked.opened.endpoint
     host = connector(endpoint.connector).credentials_host(endpoint.settings)
     detail = f"{what} looked up at {host}"
-    line = audit_line(
-        services, actor, AuditAction.ENDPOINT_INSPECT, endpoint.id, app_id=endpoint.app_id, detail=detail
+    action = AuditAction.ENDPOINT_INSPECT
+    await services.store.change(
+        [audit_line(services, actor, action, asked.subject_id, app_id=asked.app_id, detail=detail)]
     )
-    await services.store.change([line])
 
 
 class CampaignCheck(Record):
@@ -104,6 +128,16 @@ async def sent_names(sandbox: Sandbox, opened: OpenEndpoint, samples: Samples, c
     return tuple(dict.fromkeys(opened.connector.describe(call) for call in calls if call.is_event))
 
 
+async def check_names(services: InspectionServices, actor: Actor, asked: Asked, samples: Samples) -> CampaignCheck:
+    """What the handler sends for samples beside what campaigns wait for. Raises SandboxError."""
+    sent = await sent_names(services.sandbox, asked.opened, samples, services.clock)
+    inspection = inspection_of(asked.opened)
+    if isinstance(inspection, Unanswered):
+        return CampaignCheck(sent=sent, unanswered=inspection.reason)
+    await note(services, actor, asked, "campaigns")
+    return await check_campaigns(services.asking, inspection, sent)
+
+
 async def check_campaigns(transport: Transport, asked: Inspection, sent: Sequence[str]) -> CampaignCheck:
     """Asks for the campaigns and compares their events with those that are sent."""
     campaigns = await asked.campaigns(transport)
@@ -113,14 +147,22 @@ async def check_campaigns(transport: Transport, asked: Inspection, sent: Sequenc
 
 
 async def failed_changes(
-    transport: Transport, asked: Inspection, attempts: Sequence[Attempt]
+    services: InspectionServices, actor: Actor, message: Message, endpoint: Endpoint
 ) -> tuple[FailedChange, ...] | Unanswered:
-    """The failed changes of the people that these attempts named, from shortly before the first until a while after
-    the last. Nothing is asked without an attempt that sent something.
+    """The failed changes of the people whom the message's attempts named, from shortly before the first attempt until
+    a while after the last.
     """
-    sent = [attempt for attempt in attempts if attempt.requests]
+    asked = of_endpoint(services, endpoint)
+    inspection = inspection_of(asked.opened)
+    if isinstance(inspection, Unanswered):
+        return inspection
+    attempts = (await services.store.attempts_of_deliveries([message.id], endpoint.id)).get((message.id, endpoint.id))
+    sent = [attempt for attempt in attempts or () if attempt.requests]
     if not sent:
         return ()
+    await note(services, actor, asked, f"failed changes of {message.id}")
     times = [attempt.started_at_ms for attempt in sent]
     requests = [request for attempt in sent for request in attempt.requests]
-    return await asked.failures(transport, requests, min(times) - BEFORE_ATTEMPT_MS, max(times) + AFTER_ATTEMPT_MS)
+    return await inspection.failures(
+        services.asking, requests, min(times) - BEFORE_ATTEMPT_MS, max(times) + AFTER_ATTEMPT_MS
+    )

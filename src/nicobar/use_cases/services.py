@@ -29,8 +29,9 @@ from nicobar.use_cases.token_uses import TokenUses
 @dataclass(frozen=True, slots=True)
 class Services:
     """The running parts. `receiver` accepts messages; `wake` tells the worker about new deliveries of endpoints;
-    `own_url` is the address of this process; `transport` checks credentials with destinations; `origins` are the
-    origins of the settings that are not the default; `provider` is where users sign in, None without one.
+    `own_url` is the address of this process; `transport` checks credentials with destinations, `asking` looks things
+    up there, a request at a time; `origins` are the origins of the settings that are not the default; `provider` is
+    where users sign in, None without one.
     """
 
     store: Store
@@ -44,6 +45,7 @@ class Services:
     wake: Callable[[Sequence[int]], None]
     own_url: Callable[[], str]
     transport: Transport
+    asking: Transport
     alerts: Alerts
     origins: Mapping[str, str]
     request_limit: RequestLimit

@@ -13,6 +13,7 @@ from nicobar.connectors import (
     BatchBounds,
     Checkup,
     Finding,
+    IdentityQuestion,
     NoResponse,
     Origin,
     Outcome,
@@ -71,6 +72,7 @@ class CustomerIo:
     test_notes = form.TEST_NOTES
     example = form.EXAMPLE
     fields = form.FIELDS
+    identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
 
     def describe(self, call: ReadyCall) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nicobar.connectors import Example, Field, FieldKind
+from nicobar.connectors import Example, Field, FieldKind, IdentityQuestion
 from nicobar.people import Fallback
 
 SETUP = (
@@ -18,6 +18,16 @@ TEST_NOTES = (
     "Test events carry nicobar_test: true and their own id, so the real event is not dropped as a duplicate.",
 )
 EXAMPLE = Example(settings={}, credentials={"site_id": "dry-run", "api_key": "dry-run"})
+IDENTITY_QUESTION = IdentityQuestion(
+    title="How does your app identify people in Customer.io?",
+    look="In Customer.io, go to Settings > Workspace Settings: the identifiers of the workspace are listed there. "
+    "Open a person whom your app has added: a person with an id of your app is identified by it.",
+    by_metadata="By my own user ID, which my checkout passes in metadata",
+    by_email="By email, or I don't know",
+    by_customer_id="Only %(sender)s sends people, and the workspace does not use email as an identifier",
+    unanswered="Until then, the transformation decides. If it uses the customer ID of the payment platform, people "
+    "whom your app has added to Customer.io get a second profile without an email address, and receive no emails.",
+)
 FIELDS = (
     Field(
         name="site_id",

@@ -16,6 +16,7 @@ from nicobar.connectors import (
     FieldKind,
     Finding,
     Gone,
+    IdentityQuestion,
     NoResponse,
     Origin,
     Outcome,
@@ -67,6 +68,7 @@ class HttpEndpoint:
     monogram = "{ }"
     public_kind = "Custom"
     summary = "Signed POST requests to your own URL (Standard Webhooks)."
+    identity_question: IdentityQuestion | None = None
     has_contract = False
     setup = (
         "Enter the URL that accepts POST requests.",

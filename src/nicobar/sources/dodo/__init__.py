@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nicobar.model import Customer, Event, EventType, Json
 from nicobar.redaction import PersonalData, PersonalField
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
+from nicobar.sources.dodo import facts
 from nicobar.sources.dodo.event_types import EVENT_TYPES
 from nicobar.sources.signing import StandardWebhooksSigning
 
@@ -77,12 +78,24 @@ class DodoPayments(StandardWebhooksSigning):
 
 
 def _event(read: envelope.Envelope) -> Event:
-    return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
+    customer = _customer(read.data)
+    return Event(
+        event_type=read.event_type,
+        occurred_at_ms=read.occurred_at_ms,
+        customer=customer,
+        facts=facts.stated(read, customer),
+        updated_at_ms=envelope.unix_ms(read.data.get("updated_at")),
+        ranks=facts.ranks(read),
+    )
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:
-    """25 of the 48 types have `customer`, most others only `customer_id`; payouts have no customer."""
+    """25 of the 48 types have `customer`, most others only `customer_id`; payouts have no customer. The metadata of a
+    checkout is that of its payment or subscription.
+    """
+    checkout = envelope.members(data.get("metadata"))
     about = data.get("customer")
-    if isinstance(about, dict):
-        return envelope.customer(about.get("customer_id"), about.get("email"), about.get("name"))
-    return envelope.customer(data.get("customer_id"))
+    if not isinstance(about, dict):
+        return envelope.customer(data.get("customer_id"), metadata=checkout)
+    metadata = {**envelope.members(about.get("metadata")), **checkout}
+    return envelope.customer(about.get("customer_id"), about.get("email"), about.get("name"), metadata)

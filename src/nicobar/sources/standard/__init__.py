@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nicobar import facts
 from nicobar.model import Customer, Event, EventType, Json
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.signing import StandardWebhooksSigning, check_any_secret
@@ -57,11 +58,20 @@ class StandardWebhooks(StandardWebhooksSigning):
 
 
 def _event(read: envelope.Envelope) -> Event:
-    return Event(event_type=read.event_type, occurred_at_ms=read.occurred_at_ms, customer=_customer(read.data))
+    customer = _customer(read.data)
+    return Event(
+        event_type=read.event_type,
+        occurred_at_ms=read.occurred_at_ms,
+        customer=customer,
+        facts=() if customer is None else (facts.of_customer(customer),),
+    )
 
 
 def _customer(data: dict[str, Json]) -> Customer | None:
     about = data.get("customer")
-    if isinstance(about, dict):
-        return envelope.customer(about.get("customer_id") or about.get("id"), about.get("email"), about.get("name"))
-    return envelope.customer(data.get("customer_id"), data.get("email"), data.get("name"))
+    if not isinstance(about, dict):
+        metadata = envelope.members(data.get("metadata"))
+        return envelope.customer(data.get("customer_id"), data.get("email"), data.get("name"), metadata)
+    metadata = {**envelope.members(about.get("metadata")), **envelope.members(data.get("metadata"))}
+    key = about.get("customer_id") or about.get("id")
+    return envelope.customer(key, about.get("email"), about.get("name"), metadata)

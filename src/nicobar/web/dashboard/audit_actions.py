@@ -26,6 +26,7 @@ _NAMES = {
     AuditAction.ENDPOINT_ROTATE_SECRET: noop("Endpoint signing secret rotated"),
     AuditAction.ENDPOINT_SET_HEADERS: noop("Endpoint headers updated"),
     AuditAction.ENDPOINT_CHECK: noop("Endpoint credentials checked"),
+    AuditAction.ENDPOINT_INSPECT: noop("Destination looked up"),
     AuditAction.ENDPOINT_SEND_EXAMPLE: noop("Sample event sent to endpoint"),
     AuditAction.ENDPOINT_SEND_TEST: noop("Test event sent"),
     AuditAction.ENDPOINT_CANCEL_PENDING: noop("Pending deliveries canceled"),

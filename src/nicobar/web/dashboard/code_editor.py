@@ -267,6 +267,7 @@ async def _editor(
         "code_editor.html",
         status=409 if conflict else 422 if problem else 200,
         draft=draft,
+        endpoint=None if draft.endpoint_id is None else find_endpoint(await context.snapshot(), draft.endpoint_id),
         connector=connector(draft.connector),
         typed=shown,
         is_kept=typed is None,

@@ -23,6 +23,7 @@ from nicobar.use_cases.dry_run import why_unusable
 from nicobar.use_cases.edit import retried
 from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
 from nicobar.use_cases.handler_check import why_it_cannot_run
+from nicobar.use_cases.identity import unanswered
 from nicobar.use_cases.sources import SourceSpec
 from nicobar.use_cases.transformations import publish
 from nicobar.web.dashboard.authorization import Needs
@@ -114,7 +115,7 @@ async def connected(draft_id: str, context: Context, visitor: Visitor) -> Respon
 async def _connect(draft_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     draft = await find_draft(context, draft_id)
     of_kind = connector(draft.connector)
-    given = read_fields(of_kind, visitor.form)
+    given = read_fields(of_kind, visitor.form, draft.settings)
     stored = credentials(context, draft)
     kept = stored | given.credentials
     problem = why_unusable(draft.connector, given.settings, kept) or _why_unfit(
@@ -139,6 +140,8 @@ async def _finish(draft_id: str, context: Context, visitor: Visitor) -> Response
     draft = await find_draft(context, draft_id)
     if visitor.form.get("seen", draft.text_id) != draft.text_id:
         return redirect(f"/webhooks/drafts/{draft.id}/test?changed=1")
+    if draft.endpoint_id is None and unanswered(draft) is not None:
+        return redirect(f"/webhooks/drafts/{draft.id}/people?missing=1")
     if (
         draft.code.strip()
         and await why_it_cannot_run(context.services.sandbox, draft.code, context.now_ms()) is not None
@@ -218,7 +221,8 @@ async def _kept(
     await keep_by(context, kept)
     if visitor.form.get("action") == "check":
         return redirect(f"/webhooks/drafts/{draft.id}?check=1#verdict")
-    return redirect(f"/webhooks/drafts/{draft.id}/code")
+    asks = connector(draft.connector).identity_question is not None
+    return redirect(f"/webhooks/drafts/{draft.id}/{'people' if asks else 'code'}")
 
 
 def _form(

@@ -62,7 +62,7 @@ async def show_all(endpoint_id: str, context: Context, visitor: Visitor) -> Resp
 @get("/webhooks/{endpoint_id}/replays/count")
 async def count(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Previews a replay. The query contains the whole request: `kind`, `since`, `until`, and any of `status`,
-    `event_type`, `customer` and `failure`.
+    `event_type`, `customer` and `failure`; with `new_ids`, the page offers them first.
     """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     fields = _query(visitor)
@@ -213,6 +213,7 @@ def _counted(  # noqa: PLR0917 - a page's values
         counted=counted,
         effect=effect,
         hidden=given,
+        new_ids="new_ids" in _query(visitor),
         # The original request: the form's dates are in minutes, and `until` defaults to now.
         change=f"/webhooks/{endpoint.id}/replays?{urlsplit(visitor.path).query}",
         now_ms=context.now_ms(),

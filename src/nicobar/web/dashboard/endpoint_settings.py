@@ -12,6 +12,7 @@ from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.masking import MASK
 from nicobar.model import Endpoint, Record, Setting
+from nicobar.people import rule_of
 from nicobar.pipeline.configuration import endpoint_headers, endpoint_variables
 from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.retry_schedule import schedule_text
@@ -109,7 +110,7 @@ async def change_settings(endpoint_id: str, context: Context, visitor: Visitor) 
 
 
 def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) -> Form:
-    given = read_fields(connector(endpoint.connector), visitor.form)
+    given = read_fields(connector(endpoint.connector), visitor.form, endpoint.settings)
     return Form(
         name=given.name,
         settings=given.settings,
@@ -247,6 +248,7 @@ async def _settings_page(
         families=families(known_types, form.chosen),
         takes_headers=not of_kind.has_contract,
         empty_rows=EMPTY_ROWS,
+        rule=rule_of(endpoint.settings),
         default_retries=schedule_text(default_retries),
         signing=_signing(context, endpoint),
         made=made,

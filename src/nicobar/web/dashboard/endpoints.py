@@ -17,6 +17,7 @@ from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
 from nicobar.web.dashboard.coverage import coverage_of_endpoint
+from nicobar.web.dashboard.endpoint_inspection import can_be_asked
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sources import receive_sample, samples_of
 from nicobar.web.dashboard.visitor import Visitor
@@ -237,6 +238,7 @@ async def _page(
         made=made,
         is_connecting=is_connecting,
         coverage=await coverage_of_endpoint(context, visitor, endpoint),
+        can_ask=can_be_asked(context, endpoint),
         samples=_samples(snapshot, incoming, endpoint) if incoming else [],
         row=_row(endpoint, breaker, waiting, count(tallies)),
         day=await last_day(context, endpoint.app_id, endpoint.id),

@@ -9,6 +9,7 @@ from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.errors import NicobarError, UserError
 from nicobar.masking import MASK
 from nicobar.model import Record, Setting
+from nicobar.people import RULE_SETTINGS
 from nicobar.retry_schedule import read_schedule
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
 from nicobar.use_cases.endpoint_records import EndpointPatch
@@ -25,11 +26,13 @@ class Given(Record):
     credentials: dict[str, str]
 
 
-def read_fields(connector: Connector, form: Mapping[str, str]) -> Given:
-    """The fields as settings and credentials; a missing switch is off. Raises UserError."""
-    settings: dict[str, Setting] = {}
+def read_fields(connector: Connector, form: Mapping[str, str], before: Mapping[str, Setting] | None = None) -> Given:
+    """The fields as settings and credentials; a missing switch is off. What identifies people has a page of its own
+    and stays as it was `before`. Raises UserError.
+    """
+    settings = {name: value for name, value in (before or {}).items() if name in RULE_SETTINGS}
     credentials: dict[str, str] = {}
-    for field in connector.fields:
+    for field in _fields(connector):
         text = form.get(f"field_{field.name}", "").strip()
         match field.kind:
             case FieldKind.SECRET:
@@ -74,12 +77,17 @@ def free_name(wanted: str, taken: Sequence[str]) -> str:
 
 def main_fields(connector: Connector) -> list[Field]:
     """The fields that every user fills in."""
-    return [field for field in connector.fields if field.required or field.kind is FieldKind.CHOICE]
+    return [field for field in _fields(connector) if field.required or field.kind is FieldKind.CHOICE]
 
 
 def further_fields(connector: Connector) -> list[Field]:
     """The fields with defaults that suit most users."""
-    return [field for field in connector.fields if not field.required and field.kind is not FieldKind.CHOICE]
+    return [field for field in _fields(connector) if not field.required and field.kind is not FieldKind.CHOICE]
+
+
+def _fields(connector: Connector) -> list[Field]:
+    """The fields, without those that are the answer to a question on a page of its own."""
+    return [field for field in connector.fields if field.name not in RULE_SETTINGS]
 
 
 def value_of(field: Field, settings: Mapping[str, Setting]) -> Setting:

@@ -1,44 +1,16 @@
-"""The languages of the pages: gettext catalogues in `locale/`, compiled by `make messages`."""
+"""The dashboard's translations."""
 
 from __future__ import annotations
 
 import gettext
-from functools import cache
-from importlib.resources import files
 
-# The first one is the language of the texts in the code.
-LANGUAGES = {"en": "English", "ko": "한국어"}
-DEFAULT = "en"
+from nicobar.web.language import DEFAULT, LANGUAGES, choose, noop, read_catalogue
+
+__all__ = ["DEFAULT", "DOMAIN", "LANGUAGES", "catalogue", "choose", "noop"]
+
 DOMAIN = "nicobar"
-_MAX_ACCEPTED = 20
 
 
-@cache
 def catalogue(language: str) -> gettext.NullTranslations:
     """The translations into one of LANGUAGES."""
-    compiled = files(__package__).joinpath("locale", language, "LC_MESSAGES", f"{DOMAIN}.mo")
-    if not compiled.is_file():
-        return gettext.NullTranslations()
-    with compiled.open("rb") as file:
-        return gettext.GNUTranslations(file)
-
-
-def choose(chosen: str, accept_language: str) -> str:
-    """The language that the user chose, else the first supported one that the browser asks for."""
-    if chosen in LANGUAGES:
-        return chosen
-    weighted: list[tuple[float, str]] = []
-    for part in accept_language.split(",")[:_MAX_ACCEPTED]:
-        tag, _, quality = part.partition(";")
-        try:
-            weight = float(quality.strip().removeprefix("q=") or 1)
-        except ValueError:
-            continue
-        weighted.append((weight, tag.strip().lower().partition("-")[0]))
-    accepted = [tag for weight, tag in sorted(weighted, key=lambda item: -item[0]) if tag in LANGUAGES and weight > 0]
-    return accepted[0] if accepted else DEFAULT
-
-
-def noop(text: str) -> str:
-    """Marks a text that is translated when it is shown."""
-    return text
+    return read_catalogue(__package__, DOMAIN, language)

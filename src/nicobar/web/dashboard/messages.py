@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from nicobar.errors import Refusal
+from nicobar.connectors.inspection import FailedChange, Unanswered
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import ALERT_SOURCE_ID, Attempt, Delivery, Endpoint, Message, Record, given_event_id
+from nicobar.redaction import Redactor
 from nicobar.store.history import AttemptFilter, Revision
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import count_unfinished, resend
 from nicobar.use_cases.delivery_waits import Wait, WaitCause, read_waits
+from nicobar.use_cases.inspection import failed_changes
 from nicobar.use_cases.reveal import reveal_message
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
+from nicobar.web.dashboard.endpoint_inspection import can_be_asked
 from nicobar.web.dashboard.logs import endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.visitor import Visitor
@@ -24,13 +30,17 @@ _RESENDABLE = {WaitCause.RETRY, WaitCause.LATER}
 
 
 class Part(Record):
-    """A delivery on the page: its endpoint (None if deleted), why it is waiting, and its attempts, latest first."""
+    """A delivery on the page: its endpoint (None if deleted), why it is waiting, and its attempts, latest first.
+    `changes` are those that the destination could not make, None unless it was asked and answered.
+    """
 
     delivery: Delivery
     endpoint: Endpoint | None
     wait: Wait | None
     attempts: tuple[Attempt, ...]
     can_resend: bool
+    can_ask: bool = False
+    changes: tuple[FailedChange, ...] | None = None
 
 
 @get("/logs/{message_id}")
@@ -47,6 +57,19 @@ async def revealed(message_id: str, context: Context, visitor: Visitor) -> Respo
     # The form's own address cannot be opened: a chosen language leads back to the message.
     visitor = msgspec.structs.replace(visitor, path=f"/logs/{message.id}")
     return await _page(context, visitor, message, is_whole=True)
+
+
+@post("/logs/{message_id}/failed-changes", status=200)
+async def asked_failed_changes(message_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """The message with the changes that the destination accepted and could not make."""
+    message = await _message(context, visitor, message_id)
+    endpoint = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
+    # The form's own address cannot be opened: a chosen language leads back to the message.
+    shown = msgspec.structs.replace(visitor, path=f"/logs/{message.id}")
+    found = await failed_changes(context.services, visitor, message, endpoint)
+    if isinstance(found, Unanswered):
+        return await _page(context, shown, message, UserError.because(found.reason))
+    return await _page(context, shown, message, changes={endpoint.id: found})
 
 
 @get("/logs/{message_id}/resend", needs=Needs.CHANGING)
@@ -97,9 +120,10 @@ async def _page(
     context: Context,
     visitor: Visitor,
     message: Message,
-    problem: Refusal | None = None,
+    problem: NicobarError | None = None,
     *,
     is_whole: bool = False,
+    changes: Mapping[str, tuple[FailedChange, ...]] | None = None,
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     store = context.services.store
@@ -122,6 +146,8 @@ async def _page(
                     redactor.attempt(each.attempt) for each in tried.items if each.endpoint_id == delivery.endpoint_id
                 ),
                 can_resend=_can_resend(message, endpoint, wait),
+                can_ask=endpoint is not None and can_be_asked(context, endpoint),
+                changes=_masked_changes(redactor, (changes or {}).get(delivery.endpoint_id)),
             )
         )
     payload = message.body if is_whole else redactor.event(message.body)
@@ -130,7 +156,7 @@ async def _page(
     return page(
         visitor,
         "message.html",
-        status=problem.status if problem else 200,
+        status=problem.status if isinstance(problem, Refusal) else 200,
         message=message,
         event_id=given_event_id(message.id, message.event_id),
         unreadable=context.services.configuration.reread(message)[1],
@@ -144,7 +170,7 @@ async def _page(
         source=next((source for source in snapshot.sources if source.id == message.source_id), None),
         operational=message.source_id == ALERT_SOURCE_ID,
         # What is shown on request is not asked for again: each request is recorded.
-        is_live=any(part.wait for part in parts) and not is_whole,
+        is_live=any(part.wait for part in parts) and not is_whole and changes is None,
         more_attempts=tried.next is not None,
         problem=problem,
         now_ms=now_ms,
@@ -154,6 +180,15 @@ async def _page(
 def _masked(context: Context, message: Message, revision: Revision) -> Revision:
     redactor = context.services.configuration.redactor(msgspec.structs.replace(message, body=revision.body))
     return msgspec.structs.replace(revision, body=redactor.event(revision.body))
+
+
+def _masked_changes(redactor: Redactor, changes: tuple[FailedChange, ...] | None) -> tuple[FailedChange, ...] | None:
+    if changes is None:
+        return None
+    return tuple(
+        msgspec.structs.replace(item, person=redactor.text(item.person), detail=redactor.text(item.detail))
+        for item in changes
+    )
 
 
 def _can_resend(message: Message, endpoint: Endpoint | None, wait: Wait | None) -> bool:
@@ -174,4 +209,4 @@ def _others(message: Message, endpoints: tuple[Endpoint, ...], parts: list[Part]
     ]
 
 
-OPERATIONS = (show, revealed, ask_resend, resent, ask_expunge, expunged)
+OPERATIONS = (show, revealed, asked_failed_changes, ask_resend, resent, ask_expunge, expunged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicobar.model import Record, Source
 from nicobar.store.history import MAX_PAGE, RejectedRequest
+from nicobar.use_cases.identity import unanswered
 from nicobar.use_cases.statistics import DAY_MS
 from nicobar.web.dashboard.activity import last_day
 from nicobar.web.dashboard.context import Context, current_application
@@ -51,6 +52,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
         needing_attention=[row for row in rows if _needs_attention(row)],
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
         silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, samples, row.endpoint)],
+        unanswered=[row for row in rows if row.state != "disabled" and unanswered(row.endpoint) is not None],
         day=await last_day(context, app_id),
         groups=[row_of(group) for group in groups[:MAX_GROUPS]],
         more_groups=max(0, len(groups) - MAX_GROUPS),

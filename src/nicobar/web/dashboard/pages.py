@@ -20,6 +20,7 @@ from nicobar.masking import MASK
 from nicobar.model import WARNED, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, Translate
+from nicobar.use_cases.identity import unanswered
 from nicobar.web.dashboard.formats import Formats, formats
 from nicobar.web.dashboard.language import LANGUAGES, catalogue, noop
 from nicobar.web.dashboard.navigation import PLACES, SETTINGS, TABS
@@ -46,6 +47,12 @@ _ROLE_MEANINGS = {
     "owner": noop("Full access, including users and tokens."),
     "editor": noop("Manages endpoints, sources and replays, but not users or tokens."),
     "viewer": noop("Read-only access."),
+}
+_CAMPAIGN_STATES = {
+    "running": noop("running"),
+    "draft": noop("draft"),
+    "stopped": noop("stopped"),
+    "unknown": noop("unknown"),
 }
 _STATES = {
     "success": noop("delivered"),
@@ -112,6 +119,7 @@ def environment(language: str) -> Environment:
         "level_names": _LEVELS,
         "outcome_names": _OUTCOMES,
         "state_names": _STATES,
+        "campaign_states": _CAMPAIGN_STATES,
         "role_names": _ROLES,
         "role_meanings": _ROLE_MEANINGS,
     }
@@ -134,6 +142,7 @@ def environment(language: str) -> Environment:
         "masked": masked,
         "help_of": help_of,
         "recipe_title": recipe_title,
+        "unanswered": unanswered,
         "segment": partial(quote, safe=""),
     }
     return made

@@ -83,6 +83,23 @@
     dress(part);
   }
 
+  // An answer is previewed while it is chosen, as by the button of the form.
+  for (const form of document.querySelectorAll("[data-previews]")) {
+    for (const button of form.querySelectorAll(".no-script")) button.hidden = true;
+    let latest = 0;
+    form.addEventListener("input", async (event) => {
+      // Whoever types a name means the answer that it belongs to.
+      if (event.target.name === "key") form.querySelector("[value=metadata]").checked = true;
+      const number = ++latest;
+      const answers = new URLSearchParams([...new FormData(form)]);
+      const answer = await fetch(`${form.dataset.previews}?${answers}`, {cache: "no-store", redirect: "error"});
+      const text = await answer.text();
+      if (!answer.ok || number !== latest) return;
+      const part = document.getElementById("preview");
+      part.replaceChildren(...new DOMParser().parseFromString(text, "text/html").getElementById("preview").childNodes);
+    });
+  }
+
   // A family's checkbox checks its types, and shows whether all, some or none are checked.
   for (const whole of document.querySelectorAll("[data-all]")) {
     const parts = [...whole.closest("fieldset").querySelectorAll("input[type=checkbox]:not([data-all])")];

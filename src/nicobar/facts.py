@@ -1,0 +1,319 @@
+"""What events have stated about the sender's customers, subscriptions, payments, refunds and disputes.
+
+A fact is stored as what the newest events said about each of its fields, under the place of each event in one total
+order. So any order of arrival, and any repetition, gives the same fact, and an event that says less blanks nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from nicobar.model import Customer, Event, Fact, FactKind, Json, Record
+from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
+
+# A sender's clock may be ahead by this; what lies further in the future counts as of now.
+MAX_AHEAD_MS = 300_000
+# What is remembered of an event, and of a fact: the newest.
+MAX_TEXT_CHARS = 500
+MAX_METADATA_KEYS = 100
+MAX_METADATA_KEY_CHARS = 100
+MAX_LINKS = 20
+# Of each field the newest value, and the one before that differs.
+MAX_VALUES = 2
+
+_MAX_ID_CHARS = 256
+_METADATA = "metadata."
+_LATEST_MS = 2**48 - 1  # the year 10889
+_MAX_RANK = 255
+
+# Fields by the place of the event that said them. Values stay as they were written, so that numbers are exact.
+_Layers = dict[str, dict[str, msgspec.Raw]]
+_LAYERS = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
+_KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
+
+
+class StatedFact(Record):
+    """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
+    `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place.
+    """
+
+    key: str
+    occurred_at_ms: int
+    content: str
+    customer_key: str | None = None
+    parent_key: str | None = None
+
+
+class Stated(Record):
+    """What an event states: `facts`, at most one for each key. `keys` are those of the objects that it names, other
+    than its customer; the nearest first.
+    """
+
+    facts: tuple[StatedFact, ...] = ()
+    keys: tuple[str, ...] = ()
+    is_ahead: bool = False
+
+
+def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
+    """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
+    return f"{source_kind}/{mode}/{kind.value}/{object_id}"
+
+
+def customer_fact_key(source_kind: str, customer_key: str) -> str:
+    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
+
+
+def of_customer(customer: Customer) -> Fact:
+    """What an event states about its customer."""
+    said: dict[str, Json] = {"email": customer.email, "name": customer.name}
+    fields: dict[str, Json] = {name: value for name, value in said.items() if value}
+    return Fact(kind=FactKind.CUSTOMER, id=customer.key, fields=fields, metadata=customer.metadata)
+
+
+def object_id(value: Json) -> str:
+    """The sender's id of an object, in a form that databases can index; empty if it is none."""
+    if not isinstance(value, str) or not value:
+        return ""
+    if len(value) <= _MAX_ID_CHARS and "\0" not in value:
+        return value
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepted_at_ms: int) -> Stated:
+    """What is stored of an event's facts."""
+    at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
+    updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
+    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
+    facts: list[StatedFact] = []
+    keys: list[str] = []
+    for fact in event.facts:
+        key = fact_key(source_kind, fact.kind, fact.id)
+        if fact.kind is not FactKind.CUSTOMER:
+            keys.append(key)
+        if fields := _fields(fact):
+            facts.append(_stated(source_kind, fact, key, at_ms, {place: fields}))
+    return Stated(facts=tuple(facts), keys=tuple(keys), is_ahead=is_ahead)
+
+
+def _stated(
+    source_kind: str, fact: Fact, key: str, at_ms: int, layers: Mapping[str, Mapping[str, Json]]
+) -> StatedFact:
+    payment_id, customer_id = fact.fields.get("payment_id"), fact.fields.get("customer_id")
+    own = fact.id if fact.kind is FactKind.CUSTOMER else None
+    return StatedFact(
+        key=key,
+        occurred_at_ms=at_ms,
+        content=msgspec.json.encode(layers).decode(),
+        customer_key=customer_id if isinstance(customer_id, str) else own,
+        parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if isinstance(payment_id, str) else None,
+    )
+
+
+def _moment(at_ms: int | None, accepted_at_ms: int) -> tuple[int, bool]:
+    """The time that counts, and whether the stated one is too far in the future."""
+    if at_ms is None:
+        return accepted_at_ms, False
+    is_ahead = at_ms > accepted_at_ms + MAX_AHEAD_MS
+    return min(max(accepted_at_ms if is_ahead else at_ms, 0), _LATEST_MS), is_ahead
+
+
+def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str, body: bytes) -> str:
+    """The place of an event among all, as text that is ordered alike everywhere. Two bodies under one event id have
+    two places.
+    """
+    status, kind = (min(max(rank, 0), _MAX_RANK) for rank in ranks)
+    shown = event_id[:MAX_METADATA_KEY_CHARS].replace("\0", "")
+    digest = hashlib.blake2b(body, digest_size=8, key=event_id.encode("utf-8", "surrogatepass")[:64]).hexdigest()
+    return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {shown} {digest}"
+
+
+def _fields(fact: Fact) -> dict[str, Json]:
+    fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
+    kept = ((name, value) for name, value in fact.metadata.items() if _is_kept_metadata(name, value))
+    for _, (name, value) in zip(range(MAX_METADATA_KEYS), kept, strict=False):
+        fields[_METADATA + name] = value
+    return fields
+
+
+def _is_kept(value: Json) -> bool:
+    """Whether a value is remembered: within the bounds, and without what databases cannot store."""
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT_CHARS and "\0" not in value
+    if isinstance(value, list):
+        return len(value) <= MAX_LINKS and all(map(_is_kept, value))
+    return isinstance(value, (bool, int, float))
+
+
+def _is_kept_metadata(name: str, value: Json) -> bool:
+    return (
+        len(name) <= MAX_METADATA_KEY_CHARS
+        and "\0" not in name
+        and not isinstance(value, list)
+        and value is not None
+        and _is_kept(value)
+    )
+
+
+def merged(one: str, other: str) -> str:
+    """What both contents of a fact say. The order does not matter, and the same twice adds nothing."""
+    said: dict[str, dict[bytes, str]] = {}
+    for content in (one, other):
+        for place, fields in _LAYERS.decode(content).items():
+            for name, value in fields.items():
+                places = said.setdefault(name, {})
+                text = bytes(value)
+                places[text] = max(place, places.get(text, ""))
+    kept = {
+        name: sorted(((place, text) for text, place in places.items()), reverse=True)[:MAX_VALUES]
+        for name, places in said.items()
+    }
+    metadata = sorted(
+        (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
+    )
+    for name in metadata[:-MAX_METADATA_KEYS]:
+        del kept[name]
+    layers: _Layers = {}
+    for place, name, text in sorted(
+        ((place, name, text) for name, values in kept.items() for place, text in values), reverse=True
+    ):
+        layers.setdefault(place, {})[name] = msgspec.Raw(text)
+    return msgspec.json.encode(layers).decode()
+
+
+def merged_facts(facts: Iterable[StatedFact]) -> list[StatedFact]:
+    """At most one for each key, sorted by key."""
+    by_key: dict[str, StatedFact] = {}
+    for fact in facts:
+        known = by_key.get(fact.key)
+        by_key[fact.key] = fact if known is None else merged_fact(known, fact)
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
+    content = merged(one.content, other.content)
+    customer_key = one.customer_key
+    if customer_key != other.customer_key:
+        customer_key = str(values_of(content)["customer_id"][0])
+    return StatedFact(
+        key=one.key,
+        occurred_at_ms=max(one.occurred_at_ms, other.occurred_at_ms),
+        content=content,
+        customer_key=customer_key,
+        parent_key=max(one.parent_key or "", other.parent_key or "") or None,
+    )
+
+
+def values_of(content: str) -> dict[str, list[Json]]:
+    """What is known of each field: the newest value, then the one before that differs."""
+    values: dict[str, list[Json]] = {}
+    layers = _KNOWN.decode(content)
+    for place in sorted(layers, reverse=True):
+        for name, value in layers[place].items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
+class KnownFact(Record):
+    """A stored fact: see `values_of`."""
+
+    key: str
+    customer_key: str | None
+    parent_key: str | None
+    values: dict[str, list[Json]]
+
+
+class About(Record):
+    """What an event is about: its own customer, and the keys of the other objects that it names, nearest first."""
+
+    source_kind: str
+    customer: Customer | None
+    keys: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The keys of the facts that may say more of its customer."""
+        own = () if self.customer is None else (customer_fact_key(self.source_kind, self.customer.key),)
+        return (*self.keys, *own)
+
+
+class Completed(Record):
+    """The customer of an event with what is known of them. `remembered_email` says that the email is not the event's
+    own. `other_emails` and `other_metadata` are what other events stated differently, the newest.
+    """
+
+    customer: Customer | None
+    remembered_email: bool = False
+    other_emails: tuple[str, ...] = ()
+    other_metadata: dict[str, Json] = {}
+
+
+def about(source_kind: str, event: Event) -> About:
+    keys = (fact_key(source_kind, fact.kind, fact.id) for fact in event.facts if fact.kind is not FactKind.CUSTOMER)
+    return About(source_kind=source_kind, customer=event.customer, keys=tuple(keys))
+
+
+def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
+    """Completes the customer of an event: what the event says wins over what its subscription or payment said, and
+    that over what is remembered of the customer.
+    """
+    near = _near(of, known)
+    own = of.customer
+    key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
+    if key is None:
+        return Completed(customer=None)
+    said = known.get(customer_fact_key(of.source_kind, key))
+    values: dict[str, list[Json]] = {} if said is None else said.values
+    emails, names = _texts(values, "email"), _texts(values, "name")
+    remembered = _metadata(values)
+    metadata = {name: stated[0] for name, stated in remembered.items()}
+    for fact in reversed(near):
+        if fact.customer_key in {None, key}:
+            metadata |= {name: stated[0] for name, stated in _metadata(fact.values).items()}
+    if own is not None:
+        metadata |= own.metadata
+    own_email, own_name = (own.email, own.name) if own else (None, None)
+    email = own_email or next(iter(emails), None)
+    return Completed(
+        customer=Customer(key=key, email=email, name=own_name or next(iter(names), None), metadata=metadata),
+        remembered_email=email is not None and not own_email,
+        other_emails=tuple(other for other in emails if other != email),
+        other_metadata=_others(metadata, remembered),
+    )
+
+
+def needs_facts(rule: IdentityRule | None, own: Customer | None) -> bool:
+    """Whether facts are needed to identify the person of an event about this customer."""
+    if rule is None:
+        return False
+    person = resolve(rule, own)
+    return not isinstance(person, Person) or person.origin is PersonOrigin.FALLBACK
+
+
+def _near(of: About, known: Mapping[str, KnownFact]) -> list[KnownFact]:
+    keys = dict.fromkeys(of.keys)
+    for key in of.keys:
+        if key in known and (parent_key := known[key].parent_key) is not None:
+            keys[parent_key] = None
+    return [known[key] for key in keys if key in known]
+
+
+def _metadata(values: Mapping[str, list[Json]]) -> dict[str, list[Json]]:
+    return {name.removeprefix(_METADATA): stated for name, stated in values.items() if name.startswith(_METADATA)}
+
+
+def _others(metadata: Mapping[str, Json], remembered: Mapping[str, list[Json]]) -> dict[str, Json]:
+    others = {}
+    for name, stated in remembered.items():
+        for value in stated:
+            # 1 and true are equal to Python.
+            if (type(value), value) != (type(metadata[name]), metadata[name]):
+                others[name] = value
+                break
+    return others
+
+
+def _texts(values: Mapping[str, list[Json]], name: str) -> list[str]:
+    return [value for value in values.get(name, ()) if isinstance(value, str)]
