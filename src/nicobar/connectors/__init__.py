@@ -84,6 +84,13 @@ class Origin(Record):
     other_metadata: dict[str, Json] = {}
 
     @property
+    def event_customer(self) -> Customer | None:
+        """The customer as far as the event itself tells: ids do not depend on what is remembered."""
+        if self.customer is None or not self.remembered_email:
+            return self.customer
+        return Customer(key=self.customer.key)
+
+    @property
     def event_key(self) -> str:
         """Identifies the event within its application."""
         return self.event_id or self.message_id

@@ -238,6 +238,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         variables={**endpoint.variables, **target.secret_variables},
         params=message.params,
         exact=exact_texts(find_rounded(message.body)),
+        identifies=target.destination.identity_rule is not None,
     )
 
 
@@ -334,6 +335,16 @@ def _ready(
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
+    if prepared.no_identity is not None:
+        return Stopped(
+            state=DeliveryState.CANCELED,
+            code=prepared.no_identity.code,
+            reason=prepared.no_identity,
+            requested=requested,
+            console=result.console,
+            verdicts=(*prepared.verdicts, *warned),
+            duration_us=result.duration_us,
+        )
     stop = _why_stopped(prepared)
     if stop is None:
         return Ready(
