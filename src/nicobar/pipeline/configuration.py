@@ -18,6 +18,7 @@ from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
+from nicobar.people import IdentityRule
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason
@@ -197,6 +198,7 @@ class Configuration:
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
+        self._identity_rules: dict[int, IdentityRule] = {}
         self._subscriptions = Subscriptions(())
         self._application_kinds: dict[str, SourceKind] = {}
         self._app_uids: dict[str, str] = {}
@@ -277,6 +279,11 @@ class Configuration:
             self._open_source(source)
         self._unusable_endpoints = {}
         self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
+        self._identity_rules = {
+            seq: rule
+            for seq, target in self._endpoints.items()
+            if (rule := target.destination.identity_rule) is not None
+        }
         self._subscriptions = Subscriptions(endpoint for endpoint in snapshot.endpoints if not endpoint.disabled)
         sources: dict[str, list[Source]] = {}
         for source in snapshot.sources:
@@ -343,6 +350,11 @@ class Configuration:
         A disabled endpoint does not, nor does one that is subscribed to other channels only.
         """
         return self._subscriptions.of(app_id, event_type, channels)
+
+    def identity_rules(self, endpoint_seqs: Sequence[int]) -> dict[int, IdentityRule]:
+        """What identifies people at those of the endpoints where it is known."""
+        rules = self._identity_rules
+        return {seq: rules[seq] for seq in endpoint_seqs if seq in rules} if rules else {}
 
     def enabled(self, app_id: str) -> tuple[int, ...]:
         """The endpoints of an application that are not disabled, whatever they are subscribed to."""

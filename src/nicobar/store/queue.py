@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
+from nicobar.facts import About, StatedFact
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage, Record, Setbacks
+from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
@@ -17,7 +19,8 @@ MAX_REVISIONS_BYTES = 2 * 1024 * 1024
 class NewMessage(Record):
     """A verified event to be stored. Each endpoint of `endpoint_seqs` gets a delivery. With `deliver_at_ms` the
     deliveries are due at that time, outside the order of their customer. `customer_email` and `customer_name` as in
-    `Message`.
+    `Message`. `facts` are what it states; with `about` its customer is completed from earlier facts. `rules` say by
+    what the deliveries of an endpoint are ordered; those of the others by the sender's customer id.
     """
 
     id: str
@@ -36,6 +39,9 @@ class NewMessage(Record):
     deliver_at_ms: int | None = None
     customer_email: str | None = None
     customer_name: str | None = None
+    about: About | None = None
+    facts: tuple[StatedFact, ...] = ()
+    rules: dict[int, IdentityRule] = {}
 
 
 class Appended(Record):

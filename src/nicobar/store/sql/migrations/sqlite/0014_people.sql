@@ -9,3 +9,10 @@ ALTER TABLE deliveries ADD COLUMN warned INTEGER;
 CREATE INDEX deliveries_warned ON deliveries (endpoint_seq, message_seq) WHERE warned;
 -- warned: how many of the attempts that succeeded had warnings.
 ALTER TABLE tallies ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
+
+-- === Facts ===
+
+-- Since this version messages state facts, of customers too. content: the fields by the place of the event that said them,
+-- see `facts.py`. parent_key: the payment of a refund or dispute.
+ALTER TABLE facts ADD COLUMN parent_key TEXT;
+CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS NOT NULL AND customer_key IS NULL;

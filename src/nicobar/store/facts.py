@@ -1,0 +1,22 @@
+"""What events have stated: see `nicobar/facts.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from nicobar.facts import KnownFact, StatedFact
+
+
+class Facts(Protocol):
+    """Facts of an application, by key. `append` states those of its message."""
+
+    async def facts(self, app_id: str, keys: Sequence[str]) -> Mapping[str, KnownFact]:
+        """The facts with these keys, those of the payments that they belong to, and those of the customers of all of
+        these, as far as they are known.
+        """
+        ...
+
+    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
+        """Merges facts with what is stored."""
+        ...
