@@ -7,6 +7,9 @@ from typing import Protocol
 
 from nicobar.facts import KnownFact, StatedFact
 
+# Customers with the same addresses as others that one query finds.
+MAX_SHARING = 500
+
 
 class Facts(Protocol):
     """Facts of an application, by key. `append` states those of its message."""
@@ -14,6 +17,12 @@ class Facts(Protocol):
     async def facts(self, app_id: str, keys: Sequence[str]) -> Mapping[str, KnownFact]:
         """The facts with these keys, those of the payments that they belong to, and those of the customers of all of
         these, as far as they are known.
+        """
+        ...
+
+    async def people(self, app_id: str, keys: Sequence[str], emails: Sequence[str]) -> list[KnownFact]:
+        """The facts of the customers with these keys, and of MAX_SHARING others with one of these addresses, as
+        `people.email_identifier` writes them.
         """
         ...
 

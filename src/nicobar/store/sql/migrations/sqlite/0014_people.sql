@@ -16,3 +16,9 @@ ALTER TABLE tallies ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
 -- see `facts.py`. parent_key: the payment of a refund or dispute.
 ALTER TABLE facts ADD COLUMN parent_key TEXT;
 CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS NOT NULL AND customer_key IS NULL;
+
+-- === Customers with one address ===
+
+-- email: of a customer, the newest address as `people.py` compares it.
+ALTER TABLE facts ADD COLUMN email TEXT;
+CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
