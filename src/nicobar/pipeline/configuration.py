@@ -10,11 +10,13 @@ from typing import TypeVar
 
 import msgspec
 
+from nicobar import facts
 from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault, sealed_prefix
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
+from nicobar.facts import About
 from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
@@ -351,6 +353,10 @@ class Configuration:
         """
         return self._subscriptions.of(app_id, event_type, channels)
 
+    def identity_rule(self, endpoint_seq: int) -> IdentityRule | None:
+        """What identifies people at an endpoint; None if nothing says."""
+        return self._identity_rules.get(endpoint_seq)
+
     def identity_rules(self, endpoint_seqs: Sequence[int]) -> dict[int, IdentityRule]:
         """What identifies people at those of the endpoints where it is known."""
         rules = self._identity_rules
@@ -386,6 +392,18 @@ class Configuration:
             if found is not None and found.key == message.customer_key:
                 return found
         return Customer(key=message.customer_key)
+
+    def about(self, message: Message) -> About:
+        """What a message is about, read from its body. Its customer is the same as from `customer`."""
+        key = message.customer_key
+        for kind in (self._kind_of(message), *SOURCES):
+            event = kind.read_body(message.event_type, message.body)
+            if key == (event.customer.key if event.customer else None):
+                return facts.about(kind.kind, event)
+        # Known by its payment when it was accepted.
+        kind = self._kind_of(message)
+        found = facts.about(kind.kind, kind.read_body(message.event_type, message.body))
+        return msgspec.structs.replace(found, customer=None if key is None else Customer(key=key))
 
     def redactor(self, message: Message | NewMessage) -> Redactor:
         """What masks the personal data of a message wherever it is stored or shown."""

@@ -19,6 +19,7 @@ from nicobar.pipeline import already_sent, batching, half_sent
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
@@ -27,7 +28,7 @@ from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, tra
 from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
-from nicobar.store import Claimed, Queue
+from nicobar.store import Claimed, Facts, Queue
 
 MAX_PARALLEL_PARCELS = 16
 SANDBOX_AGAIN_MS = 5_000
@@ -63,6 +64,7 @@ class Deliverer:
         self,
         *,
         queue: Queue,
+        facts: Facts,
         configuration: Configuration,
         sandbox: Sandbox,
         transport: Transport,
@@ -75,6 +77,7 @@ class Deliverer:
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._queue = queue
+        self._facts = facts
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -181,7 +184,13 @@ class Deliverer:
         have sent. Raises SandboxError and StoreError.
         """
         now_ms = self._clock.now_ms()
-        subjects = [self._subject(target, work.claimed) for work in works]
+        subjects = await completed(
+            self._facts,
+            self._configuration,
+            target,
+            target.endpoint.app_id,
+            [self._subject(target, work.claimed) for work in works],
+        )
         repeats: list[Ready | None] = []
         for work, subject in zip(works, subjects, strict=True):
             work.subject = subject

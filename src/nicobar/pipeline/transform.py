@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.connectors import Origin, Prepared, ReadyCall
+from nicobar.facts import About, KnownFact, complete
 from nicobar.masking import Secrets
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
@@ -34,7 +35,8 @@ class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
     the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute` and
     `other_metadata` as in `Origin`. `unreadable` says why the message cannot be read,
-    `reread` that it could not be read when it was accepted, and can be now.
+    `reread` that it could not be read when it was accepted, and can be now. `about` and `known` are what the customer
+    is completed from where the endpoint says what identifies people (see `identified`).
     """
 
     message: Message
@@ -48,6 +50,8 @@ class Subject(Record):
     remembered_email: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
+    about: About | None = None
+    known: dict[str, KnownFact] | None = None
 
 
 class Ready(Record):
@@ -89,6 +93,7 @@ async def transform(
 
     In the handler, the current time is always the time when the message was accepted.
     """
+    subjects = [identified(target, subject) for subject in subjects]
     stops = [_why_not_run(target, subject) for subject in subjects]
     ran = iter(await _run(sandbox, target, [it for it, stop in zip(subjects, stops, strict=True) if stop is None]))
     transformed: list[Transformed] = []
@@ -99,6 +104,20 @@ async def transform(
         result = next(ran)
         transformed.append(_beyond_limits(subject, result) or _check(target, subject, result, now_ms))
     return [_without_secrets(target, result) for result in transformed]
+
+
+def identified(target: OpenEndpoint, subject: Subject) -> Subject:
+    """The subject with its customer completed, if the endpoint says what identifies people."""
+    if target.destination.identity_rule is None or subject.about is None or subject.known is None:
+        return subject
+    found = complete(subject.about, subject.known)
+    return msgspec.structs.replace(
+        subject,
+        customer=found.customer,
+        remembered_email=found.remembered_email,
+        other_metadata=found.other_metadata,
+        known=None,
+    )
 
 
 def _without_secrets(target: OpenEndpoint, result: Transformed) -> Transformed:
