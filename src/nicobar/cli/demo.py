@@ -26,7 +26,7 @@ from nicobar.connectors import NoResponse, Request
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import new_key, new_webhook_secret
 from nicobar.emulator.app import create_app
-from nicobar.emulator.campaigns import Campaign, Frequency, Trigger
+from nicobar.emulator.campaign import Campaign, Frequency, Trigger
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.logs import set_up_logs

@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.campaigns import Campaign, Campaigns, Email, Trigger
+from nicobar.emulator.campaign import Campaign, Email, Trigger
+from nicobar.emulator.campaign import Silence as Unsent
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.people import IDENTIFIERS, Person
 from nicobar.emulator.state import State
 from nicobar.model import Record
@@ -130,7 +132,11 @@ class Shown:
         return [name for name, _ in counted.most_common()]
 
     def _silence(self, campaign: Campaign, names: Sequence[str]) -> Silence:
-        refused = [email.why_not for email in self.campaigns.emails if email.campaign == campaign.title]
+        refused = [
+            email.why_not
+            for email in self.campaigns.emails
+            if email.campaign == campaign.title and email.reason is not Unsent.NAME_DIFFERS
+        ]
         if refused:
             return Silence(campaign=campaign.title, why=plain(str(refused[-1])), close=True)
         if campaign.trigger is Trigger.SEGMENT:
