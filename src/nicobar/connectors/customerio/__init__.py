@@ -25,6 +25,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import app_api, corrections, form, rules, track_api
+from nicobar.connectors.customerio.address_warnings import address_warnings
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
@@ -188,6 +189,8 @@ class CustomerIoDestination:
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
+        # Whether or not the profile is sent again: the person may still be without the address.
+        verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
         amounts = EventAmounts(origin.body)
         for part in parts:
             if isinstance(part, ObjectPart):

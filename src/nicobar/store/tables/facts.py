@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
 from nicobar.model import Customer
 from nicobar.people import order_key
-from nicobar.store.facts import MAX_SHARING
+from nicobar.store.facts import MAX_BEFORE, MAX_SHARING
 from nicobar.store.queue import NewMessage
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import Tables
@@ -23,6 +23,10 @@ class FactTables(Tables):
         of = {"app_id": app_id, "keys": list(keys), "emails": list(emails), "limit": MAX_SHARING}
         rows = await self._rows("facts_of_people", of)
         return [known_fact(stored_fact(row)) for row in rows]
+
+    async def addresses_before(self, seqs: Sequence[int]) -> Mapping[int, str]:
+        rows = await self._rows("addresses_before", {"seqs": list(seqs), "look": MAX_BEFORE})
+        return {seq: str(email) for seq, email in rows if email is not None}
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
