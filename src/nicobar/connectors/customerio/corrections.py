@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import find_action, shown
-from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted, of_path
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import PersonOrigin
@@ -75,13 +75,6 @@ def _of_path(value: str, origin: Origin) -> tuple[str, str]:
     if origin.customer is not None and value == origin.customer.key:
         return "id", value
     return of_path(value)
-
-
-def of_path(value: str) -> tuple[str, str]:
-    """The kind of an identifier in a v1 path, by its form, and the identifier."""
-    if value.startswith("cio_"):
-        return "cio_id", value.removeprefix("cio_")
-    return "email" if "@" in value else "id", value
 
 
 class Corrector:

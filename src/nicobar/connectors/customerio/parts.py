@@ -11,7 +11,7 @@ from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.identification import Identification, of_path
 from nicobar.connectors.customerio.identifiers import with_texts, with_texts_v1
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
@@ -183,5 +183,5 @@ def _identified(part: ObjectPart | SinglePart) -> Json:
         return part.item.get("identifiers") if is_identify else None
     if part.call.body != "identify":
         return None
-    kind, value = corrections.of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
+    kind, value = of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
     return {kind: value}
