@@ -275,8 +275,8 @@ class Identification:
         self._verdicts.append(
             rules.IDENTIFIER_REPLACED.at(
                 f"{path}.email",
-                "The attribute `email` is the person's identifier in another spelling. Nicobar sends it trimmed and in "
-                "lower case.",
+                "The attribute `email` is the person's identifier in another spelling. Nicobar sends it trimmed and "
+                "in lower case.",
                 "Nothing to do.",
             )
         )
