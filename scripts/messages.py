@@ -37,6 +37,7 @@ PACKAGE = ROOT.parent.parent
 REASONS = (
     "connectors",
     "crypto.py",
+    "people.py",
     "pipeline",
     "reasons.py",
     "retry_schedule.py",
