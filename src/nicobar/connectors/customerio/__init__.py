@@ -24,11 +24,12 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import app_api, corrections, form, rules, track_api
+from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
@@ -38,7 +39,7 @@ from nicobar.connectors.customerio.parts import (
     corrected,
     object_parts,
 )
-from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of
+from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of, person_key
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
@@ -74,6 +75,11 @@ class CustomerIo:
     fields = form.FIELDS
     identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        return earlier_variables.carried_settings(settings, variables, code)
 
     def describe(self, call: ReadyCall) -> str:
         try:
@@ -127,6 +133,8 @@ class CustomerIo:
                 event_id=bool(values["correct_event_id"]),
                 timestamp=bool(values["correct_timestamp"]),
                 profile=bool(values["keep_profile"]),
+                identifier=bool(values["correct_identifier"]),
+                trust_metadata=bool(values["trust_metadata"]),
             ),
         )
 
@@ -180,30 +188,35 @@ class CustomerIoDestination:
         verdicts: list[Verdict] = []
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        parts = [corrected(corrector, part) for part in requested]
+        identification = Identification(self.identity_rule, self._corrections, origin, verdicts)
+        parts = [corrected(corrector, identification, part) for part in requested]
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
-        profile = self._profile(items, origin)
+        profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
         amounts = EventAmounts(origin.body)
         for part in parts:
             if isinstance(part, ObjectPart):
-                verdicts += check_object(part, people, amounts, origin.now_ms)
+                verdicts += check_object(part, people, amounts, origin.now_ms, identification)
             else:
                 verdicts += check_single(part, amounts, origin.now_ms)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
+        if identification.no_identity is not None:
+            return Prepared(calls=(), verdicts=tuple(verdicts), no_identity=identification.no_identity)
         ready = [self._ready(part, corrector.once_ids) for part in parts]
         if profile is not None:
             first = msgspec.structs.replace(self._ready(profile, ()), added=True)
             self._now_ms = origin.now_ms
-            if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
-                verdicts.append(corrections.profile_added())
+            if not self._profiles.has(person_key(profile.item["identifiers"]), first, origin.now_ms):
+                verdicts += corrections.profile_verdicts(profile.item, identification)
                 ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
 
-    def _profile(self, items: Sequence[dict[str, Json]], origin: Origin) -> ObjectPart | None:
+    def _profile(
+        self, items: Sequence[dict[str, Json]], origin: Origin, identification: Identification
+    ) -> ObjectPart | None:
         """The customer's profile to send before the calls, if they need one and Customer.io would accept it."""
-        made = corrections.profile(items, origin) if self._corrections.profile else None
+        made = corrections.profile(items, origin, identification) if self._corrections.profile else None
         if made is None:
             return None
         body = encoded(made)

@@ -12,10 +12,12 @@ from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
+from nicobar.people import UNKNOWN_CUSTOMER
 
 
 class ObjectPart(Record):
@@ -83,12 +85,16 @@ def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) 
             )
 
 
-def corrected(corrector: Corrector, part: ObjectPart | SinglePart) -> ObjectPart | SinglePart:
+def corrected(
+    corrector: Corrector, identification: Identification, part: ObjectPart | SinglePart
+) -> ObjectPart | SinglePart:
+    """The part to send. Events get their ids first: these depend on the person that the handler wrote."""
     if isinstance(part, ObjectPart):
-        item = corrector.correct(part.path, part.item)
+        item = identification.of_object(part.path, corrector.correct(part.path, part.item))
         return ObjectPart(path=part.path, item=item, body=encoded(item))
     payload = _corrected_payload(corrector, part)
-    return msgspec.structs.replace(part, payload=payload, body=encoded(payload))
+    url_path, payload = identification.of_request(part.path, part.call, part.url_path, payload)
+    return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=encoded(payload))
 
 
 def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
@@ -113,16 +119,24 @@ def _person_v1(part: SinglePart) -> Json:
 
 
 def check_object(
-    part: ObjectPart, people: Sequence[dict[str, Json]], amounts: EventAmounts, now_ms: int
+    part: ObjectPart,
+    people: Sequence[dict[str, Json]],
+    amounts: EventAmounts,
+    now_ms: int,
+    identification: Identification,
 ) -> Iterator[Verdict]:
     """The verdicts on an object of v2; `people` are all objects sent with it."""
+    if identification.no_identity is not None and part.item.get("identifiers") == UNKNOWN_CUSTOMER:
+        return
     errors = list(check(part.path, part.item, part.body))
     yield from errors
     if errors:
         return
     yield from advise(part.path, part.item, amounts, now_ms)
     is_event = (part.item["type"], part.item["action"]) == ("person", "event")
-    if is_event and not corrections.has_address(part.item["identifiers"], people):
+    # The app of a shop that has people of its own sets their address.
+    is_own = identification.protects and identification.is_person(part.item.get("identifiers"))
+    if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
         yield no_address(part.path)
 
 
