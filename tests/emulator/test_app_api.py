@@ -179,12 +179,10 @@ async def test_the_clock_moves_and_emails_follow(service):
     assert (await service.ask("GET", "/emulator/clock"))[1]["now"] == NOW
 
 
-@pytest.mark.parametrize(
-    "move", [{}, {"now": NOW - 1}, {"advance_s": -1}, {"advance_s": 1, "now": NOW}, {"to": 1}, []]
-)
-async def test_the_clock_moves_only_forward(service, move):
-    status, answer = await service.ask("PUT", "/emulator/clock", move)
-    assert (status, answer["code"], service.state.now()) == (422, "request_invalid", NOW)
+async def test_the_clock_moves_only_forward(service):
+    for move in ({}, {"now": NOW - 1}, {"advance_s": -1}, {"advance_s": 1, "now": NOW}, {"to": 1}, []):
+        status, answer = await service.ask("PUT", "/emulator/clock", move)
+        assert (status, answer["code"], service.state.now()) == (422, "request_invalid", NOW), move
 
 
 async def test_the_workspace_keeps_what_is_not_given(service):
