@@ -18,6 +18,7 @@ from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
     from nicobar.connectors.inspection import Inspection
+    from nicobar.connectors.people_merging import PeopleMerging
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -320,6 +321,11 @@ class Destination(Protocol):
     @property
     def inspection(self) -> Inspection | None:
         """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
+    def people_merging(self) -> PeopleMerging | None:
+        """How two people there are merged; None if the destination has no people."""
         ...
 
     @property

@@ -20,8 +20,8 @@ from nicobar.facts import About
 from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
-from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.people import IdentityRule
+from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason

@@ -355,16 +355,6 @@ def _ready(
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
-    if prepared.no_identity is not None:
-        return Stopped(
-            state=DeliveryState.CANCELED,
-            code=prepared.no_identity.code,
-            reason=prepared.no_identity,
-            requested=requested,
-            console=result.console,
-            verdicts=(*prepared.verdicts, *warned),
-            duration_us=result.duration_us,
-        )
     stop = _why_stopped(prepared)
     if stop is None and prepared.no_identity is not None:
         return Stopped(
