@@ -72,6 +72,7 @@ def test_an_event_without_a_campaign_is_listed():
         ("not_exists", None, "", False),
         ("greater", 0, 49.5, True), ("greater", 0, "0.00", False), ("greater", 0, "1,234.50", False),
         ("greater", 0, True, False), ("less", 5, -1, True), ("less", 5, None, False),
+        ("greater", 0, 10**400, True), ("equals", "x", -(10**400), False),
         ("contains", "north", "northpine", True), ("contains", "x", ["x", "y"], True), ("contains", "x", None, False),
         ("before", "now", NOW - 1, True), ("before", "now", NOW, False), ("after", "-7d", NOW - 6 * DAY_S, True),
         ("after", "+1h", NOW + 3_599, False), ("after", NOW, str(NOW + 1), True),
