@@ -272,6 +272,7 @@ async def _start_delivery(
         configuration=runtime.configuration,
         deliverer=Deliverer(
             queue=store,
+            facts=store,
             configuration=runtime.configuration,
             sandbox=sandbox,
             transport=transport,

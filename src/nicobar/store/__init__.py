@@ -1,6 +1,6 @@
-"""The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), leases of workers, the
-catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts), users
-and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
+"""The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), facts, leases of workers,
+the catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts),
+users and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
 `tests/contracts`.
 """
 
@@ -47,6 +47,7 @@ from nicobar.store.catalogue import (
 from nicobar.store.condition import Condition
 from nicobar.store.drafts import Draft, Drafts
 from nicobar.store.erasure import Erasure
+from nicobar.store.facts import Facts
 from nicobar.store.history import History
 from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
@@ -81,6 +82,7 @@ from nicobar.store.users import Users
 
 class Store(
     Queue,
+    Facts,
     Leases,
     Catalogue,
     Access,
@@ -136,6 +138,7 @@ __all__ = [
     "Drafts",
     "EnableTransformation",
     "EndSessions",
+    "Facts",
     "FailureGroup",
     "Finished",
     "History",

@@ -9,6 +9,7 @@ from nicobar.store.tables.alerts import AlertTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.erasure import ErasureTables
+from nicobar.store.tables.facts import FactTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.keys import KeyTables
 from nicobar.store.tables.leases import LeaseTables
@@ -21,6 +22,7 @@ from nicobar.store.tables.users import UserTables
 
 class TableStore(
     QueueTables,
+    FactTables,
     LeaseTables,
     CatalogueTables,
     AccessTables,
