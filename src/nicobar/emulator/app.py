@@ -196,7 +196,7 @@ def _error(desk: Desk, scope: Message, error: NicobarError) -> Response[Any]:
     """A page for browsers, JSON for everything else."""
     status = error.status if isinstance(error, Refusal) else 500
     if "text/html" in headers_of(scope).get("accept", ""):
-        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, detail=str(error))
+        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, why=error.reason)
     return Response({"code": error.code, "detail": str(error)}, status=status)
 
 

@@ -21,10 +21,13 @@ from nicobar.emulator.page import frame, page
 from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Json
+from nicobar.web.language import noop
 from nicobar.web.operations import Operation, Response, get, post
 from nicobar.web.parameters import Name
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE), Name("page")]
+_GONE = noop("It was deleted, or dropped as one of the oldest. Go back to the inbox.")
+_CORRECT = noop("Go back and correct the form.")
 _SWITCHES = ("email_updates_by_id", "automatic_merging")
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 
@@ -100,7 +103,7 @@ def _inbox(desk: Desk) -> list[Operation]:
         newest = emails.rows[0] if emails.rows else None
         email = newest if number is None else shown.email(number)
         if number is not None and email is None:
-            raise _missing("email", number)
+            raise _no_email(number)
         return desk.page(
             language,
             "inbox.html",
@@ -131,7 +134,7 @@ def _inbox(desk: Desk) -> list[Operation]:
     async def show_body(language: str, number: int) -> Response[bytes]:
         email = shown.email(number)
         if email is None:
-            raise _missing("email", number)
+            raise _no_email(number)
         return frame(language, "body.html", {"email": email})
 
     return [show_inbox, show_email, show_body]
@@ -160,7 +163,8 @@ def _people(desk: Desk) -> list[Operation]:
     async def show_person(language: str, cio_id: str, at: Page = 1) -> Response[bytes]:
         person = shown.state.find("cio_id", cio_id)
         if person is None:
-            raise _missing("person", cio_id)
+            detail = noop("The emulator has no person %(id)s.")
+            raise Refusal(404, "not_found", detail, _GONE, id=cio_id)
         activities = [activity for _, activity in reversed(shown.state.activities.of(cio_id))]
         rows = listed(activities, at, f"/people/{cio_id}")
         return desk.page(
@@ -228,8 +232,9 @@ def _campaigns(desk: Desk) -> list[Operation]:
             titles = {item.title for item in new}
             wanted = [*(item for item in campaigns if item.title not in titles), *new]
         if len(wanted) > MAX_CAMPAIGNS:
-            detail = f"A workspace has at most {MAX_CAMPAIGNS} campaigns."
-            raise Refusal(422, "too_many_campaigns", detail, "Go back and remove some first.")
+            detail = noop("A workspace has at most %(count)s campaigns.")
+            fix = noop("Go back and remove some first.")
+            raise Refusal(422, "too_many_campaigns", detail, fix, count=MAX_CAMPAIGNS)
         desk.put_campaigns(wanted)
         return _redirect("/campaigns")
 
@@ -248,10 +253,11 @@ def _workspace(desk: Desk) -> list[Operation]:
             # A form omits a box that is not checked.
             desk.change_settings(given | {name: name in given for name in _SWITCHES})
         except msgspec.ValidationError as error:
-            detail = f"The settings are invalid: {error}."
-            raise Refusal(422, "settings_invalid", detail, "Go back and correct the form.") from error
+            detail = noop("The settings are invalid: %(reason)s.")
+            raise Refusal(422, "settings_invalid", detail, _CORRECT, reason=str(error)) from error
         except UserError as error:
-            raise Refusal(409, "settings_conflict", error.detail, "Delete the data first, below the form.") from error
+            detail = noop("The identifiers cannot change while the workspace has people.")
+            raise Refusal(409, error.code, detail, "Go back and delete the data first.") from error
         return _redirect("/workspace")
 
     @post("/workspace/clock")
@@ -259,7 +265,8 @@ def _workspace(desk: Desk) -> list[Operation]:
         try:
             desk.move_clock(msgspec.convert(_form(body), Move, strict=False))
         except ValueError as error:
-            raise Refusal(422, "clock_invalid", f"The clock was not moved: {error}.", "Go back.") from error
+            detail = noop("The clock was not moved: %(reason)s.")
+            raise Refusal(422, "clock_invalid", detail, _CORRECT, reason=str(error)) from error
         return _redirect("/workspace")
 
     @post("/workspace/clear")
@@ -282,9 +289,8 @@ def _campaign(given: Mapping[str, str]) -> Campaign:
     try:
         return msgspec.convert({name: value for name, value in given.items() if value}, Campaign, strict=False)
     except msgspec.ValidationError as error:
-        raise Refusal(
-            422, "campaign_invalid", f"The campaign is invalid: {error}.", "Go back and correct the form."
-        ) from error
+        detail = noop("The campaign is invalid: %(reason)s.")
+        raise Refusal(422, "campaign_invalid", detail, _CORRECT, reason=str(error)) from error
 
 
 def _static(name: str) -> Operation:
@@ -302,6 +308,5 @@ def _query(chosen: StrEnum) -> str:
     return "" if chosen.value == "all" else chosen.value
 
 
-def _missing(what: str, which: object) -> Refusal:
-    detail = f"The emulator has no {what} {which}."
-    return Refusal(404, "not_found", detail, "It was deleted, or dropped as one of the oldest. Go back to the inbox.")
+def _no_email(number: int) -> Refusal:
+    return Refusal(404, "not_found", "The emulator has no email %(number)s.", _GONE, number=number)
