@@ -25,11 +25,13 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
+from nicobar.connectors.customerio.address_warnings import address_warnings
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
 from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.merge_calls import MergeCalls
 from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
@@ -48,6 +50,7 @@ from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
 from nicobar.people import IdentityRule, read_rule
@@ -161,6 +164,7 @@ class CustomerIoDestination:
     ) -> None:
         self.identity_rule = identity_rule
         self.inspection = inspection
+        self.people_merging: PeopleMerging | None = MergeCalls(base + ENTITY)
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -197,6 +201,8 @@ class CustomerIoDestination:
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
         context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
+        # Whether or not the profile is sent again: the person may still be without the address.
+        verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
         for part in parts:
             if isinstance(part, ObjectPart):
                 verdicts += check_object(part, people, context, identification)
