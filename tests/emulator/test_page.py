@@ -180,7 +180,7 @@ async def test_the_page_says_why_a_campaign_sent_nothing(emulated):
     assert f"Campaign “Thanks” {waits}" in html
     html, _ = await it.read("/", "ko-KR,ko;q=0.9")
     assert '<html lang="ko"' in html
-    assert "받은 이벤트는 <code>Payment Completed</code>입니다." in html
+    assert "받은 이벤트 <code>Payment Completed</code>." in html
 
 
 async def test_a_duplicate_shows_its_event_and_why_it_was_not_sent(emulated):

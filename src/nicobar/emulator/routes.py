@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Meta
 
-from nicobar.emulator.campaign import Campaign
+from nicobar.emulator.campaign import Campaign, Outcome
 from nicobar.emulator.campaigns import MAX_CAMPAIGNS
 from nicobar.emulator.clock import Move
 from nicobar.emulator.faults import Faults
@@ -112,6 +112,7 @@ def _inbox(desk: Desk) -> list[Operation]:
             email=email,
             chosen=number is not None,
             show=show,
+            has_sent=any(item.outcome is Outcome.SENT for item in shown.campaigns.emails),
             failures=shown.failures(),
             waiting=shown.campaigns.waiting(MAX_WAITING_SHOWN),
             waiting_count=shown.campaigns.waiting_count,
