@@ -51,6 +51,7 @@ class Place:
         async with SandboxPool(children=2) as pool:
             deliverer = Deliverer(
                 queue=self.store,
+                facts=self.store,
                 configuration=configuration,
                 sandbox=pool,
                 transport=transport,

@@ -47,23 +47,37 @@ class StatedFact(Record):
     parent_key: str | None = None
 
 
-class Stated(Record):
-    """What an event states: `facts`, at most one for each key. `keys` are those of the objects that it names, other
-    than its customer; the nearest first.
+class About(Record):
+    """What an event is about: its own customer, and the keys of the other objects that it names, nearest first. The
+    metadata is that of an event without a customer.
     """
 
-    facts: tuple[StatedFact, ...] = ()
+    source_kind: str
+    customer: Customer | None
     keys: tuple[str, ...] = ()
+    metadata: dict[str, Json] = {}
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The keys of the facts that may say more of its customer."""
+        own = () if self.customer is None else (self.key_of(self.customer),)
+        return (*self.keys, *own)
+
+    def key_of(self, customer: Customer) -> str:
+        return fact_key(self.source_kind, FactKind.CUSTOMER, customer.key)
+
+
+class Stated(Record):
+    """What an event is about, and the facts that it states. `is_ahead`: its time is too far in the future."""
+
+    about: About
+    facts: tuple[StatedFact, ...] = ()
     is_ahead: bool = False
 
 
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
     """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
     return f"{source_kind}/{mode}/{kind.value}/{object_id}"
-
-
-def customer_fact_key(source_kind: str, customer_key: str) -> str:
-    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
 
 
 def of_customer(customer: Customer) -> Fact:
@@ -88,14 +102,11 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
     place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
     facts: list[StatedFact] = []
-    keys: list[str] = []
     for fact in event.facts:
-        key = fact_key(source_kind, fact.kind, fact.id)
-        if fact.kind is not FactKind.CUSTOMER:
-            keys.append(key)
         if fields := _fields(fact):
+            key = fact_key(source_kind, fact.kind, fact.id)
             facts.append(_stated(source_kind, fact, key, at_ms, {place: fields}))
-    return Stated(facts=tuple(facts), keys=tuple(keys), is_ahead=is_ahead)
+    return Stated(about=about(source_kind, event), facts=tuple(facts), is_ahead=is_ahead)
 
 
 def _stated(
@@ -194,8 +205,8 @@ def merged_facts(facts: Iterable[StatedFact]) -> list[StatedFact]:
 
 def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
     content = merged(one.content, other.content)
-    customer_key = one.customer_key
-    if customer_key != other.customer_key:
+    customer_key = one.customer_key or other.customer_key
+    if None is not other.customer_key != customer_key:
         customer_key = str(values_of(content)["customer_id"][0])
     return StatedFact(
         key=one.key,
@@ -225,18 +236,13 @@ class KnownFact(Record):
     values: dict[str, list[Json]]
 
 
-class About(Record):
-    """What an event is about: its own customer, and the keys of the other objects that it names, nearest first."""
-
-    source_kind: str
-    customer: Customer | None
-    keys: tuple[str, ...] = ()
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The keys of the facts that may say more of its customer."""
-        own = () if self.customer is None else (customer_fact_key(self.source_kind, self.customer.key),)
-        return (*self.keys, *own)
+def known_fact(fact: StatedFact) -> KnownFact:
+    return KnownFact(
+        key=fact.key,
+        customer_key=fact.customer_key,
+        parent_key=fact.parent_key,
+        values=values_of(fact.content),
+    )
 
 
 class Completed(Record):
@@ -251,8 +257,13 @@ class Completed(Record):
 
 
 def about(source_kind: str, event: Event) -> About:
-    keys = (fact_key(source_kind, fact.kind, fact.id) for fact in event.facts if fact.kind is not FactKind.CUSTOMER)
-    return About(source_kind=source_kind, customer=event.customer, keys=tuple(keys))
+    others = [fact for fact in event.facts if fact.kind is not FactKind.CUSTOMER]
+    return About(
+        source_kind=source_kind,
+        customer=event.customer,
+        keys=tuple(fact_key(source_kind, fact.kind, fact.id) for fact in others),
+        metadata={} if event.customer else {name: value for fact in others for name, value in fact.metadata.items()},
+    )
 
 
 def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
@@ -264,7 +275,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
     if key is None:
         return Completed(customer=None)
-    said = known.get(customer_fact_key(of.source_kind, key))
+    said = known.get(fact_key(of.source_kind, FactKind.CUSTOMER, key))
     values: dict[str, list[Json]] = {} if said is None else said.values
     emails, names = _texts(values, "email"), _texts(values, "name")
     remembered = _metadata(values)
@@ -272,8 +283,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     for fact in reversed(near):
         if fact.customer_key in {None, key}:
             metadata |= {name: stated[0] for name, stated in _metadata(fact.values).items()}
-    if own is not None:
-        metadata |= own.metadata
+    metadata |= own.metadata if own else of.metadata
     own_email, own_name = (own.email, own.name) if own else (None, None)
     email = own_email or next(iter(emails), None)
     return Completed(

@@ -167,7 +167,10 @@ def test_the_customerio_guide_works_as_written(tmp_path):
     result = run(tmp_path, recipe + dry_run)
     assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
     (tmp_path / "nicobar.toml").write_text(blocks(guide, "toml")[0])
-    assert read_document(tmp_path / "nicobar.toml").endpoints[0].settings == {"region": "us"}
+    assert read_document(tmp_path / "nicobar.toml").endpoints[0].settings == {
+        "region": "us",
+        "identify_by": "email",
+    }
 
 
 def test_the_readme_s_handler_runs(tmp_path):

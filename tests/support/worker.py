@@ -259,6 +259,7 @@ async def working(
 
     deliverer = Deliverer(
         queue=store,
+        facts=store,
         configuration=configuration,
         sandbox=sandbox or pool,
         transport=network,

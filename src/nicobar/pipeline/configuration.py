@@ -10,14 +10,18 @@ from typing import TypeVar
 
 import msgspec
 
+from nicobar import facts
 from nicobar.clock import Clock
 from nicobar.connectors import Connector, Destination
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault, sealed_prefix
 from nicobar.errors import NicobarError, StoreError, StoreUnusable
+from nicobar.facts import About
 from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
+from nicobar.people import IdentityRule
+from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason
@@ -197,6 +201,7 @@ class Configuration:
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
+        self._identity_rules: dict[int, IdentityRule] = {}
         self._subscriptions = Subscriptions(())
         self._application_kinds: dict[str, SourceKind] = {}
         self._app_uids: dict[str, str] = {}
@@ -259,7 +264,7 @@ class Configuration:
         try:
             changed = await self._catalogue.version() != self._snapshot.version
             if changed:
-                self._open(await self._catalogue.snapshot())
+                self._open(await read_snapshot(self._catalogue))
         except StoreError as error:
             self._failure = error
             raise
@@ -277,6 +282,11 @@ class Configuration:
             self._open_source(source)
         self._unusable_endpoints = {}
         self._endpoints = dict(self._open_endpoints(snapshot.endpoints))
+        self._identity_rules = {
+            seq: rule
+            for seq, target in self._endpoints.items()
+            if (rule := target.destination.identity_rule) is not None
+        }
         self._subscriptions = Subscriptions(endpoint for endpoint in snapshot.endpoints if not endpoint.disabled)
         sources: dict[str, list[Source]] = {}
         for source in snapshot.sources:
@@ -344,6 +354,15 @@ class Configuration:
         """
         return self._subscriptions.of(app_id, event_type, channels)
 
+    def identity_rule(self, endpoint_seq: int) -> IdentityRule | None:
+        """What identifies people at an endpoint; None if nothing says."""
+        return self._identity_rules.get(endpoint_seq)
+
+    def identity_rules(self, endpoint_seqs: Sequence[int]) -> dict[int, IdentityRule]:
+        """What identifies people at those of the endpoints where it is known."""
+        rules = self._identity_rules
+        return {seq: rules[seq] for seq in endpoint_seqs if seq in rules} if rules else {}
+
     def enabled(self, app_id: str) -> tuple[int, ...]:
         """The endpoints of an application that are not disabled, whatever they are subscribed to."""
         endpoints = self._snapshot.endpoints
@@ -374,6 +393,18 @@ class Configuration:
             if found is not None and found.key == message.customer_key:
                 return found
         return Customer(key=message.customer_key)
+
+    def about(self, message: Message) -> About:
+        """What a message is about, read from its body. Its customer is the same as from `customer`."""
+        key = message.customer_key
+        for kind in (self._kind_of(message), *SOURCES):
+            event = kind.read_body(message.event_type, message.body)
+            if key == (event.customer.key if event.customer else None):
+                return facts.about(kind.kind, event)
+        # Known by its payment when it was accepted.
+        kind = self._kind_of(message)
+        found = facts.about(kind.kind, kind.read_body(message.event_type, message.body))
+        return msgspec.structs.replace(found, customer=None if key is None else Customer(key=key))
 
     def redactor(self, message: Message | NewMessage) -> Redactor:
         """What masks the personal data of a message wherever it is stored or shown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -19,6 +19,7 @@ from nicobar.pipeline import already_sent, batching, half_sent
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
@@ -27,7 +28,7 @@ from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, tra
 from nicobar.pipeline.work import BEHIND, Work, in_order, internal_error
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
-from nicobar.store import Claimed, Queue
+from nicobar.store import Claimed, Facts, Queue
 
 MAX_PARALLEL_PARCELS = 16
 SANDBOX_AGAIN_MS = 5_000
@@ -38,12 +39,14 @@ NO_ALERTS = reason("not_an_alert_endpoint", "this endpoint does not receive aler
 class Passed:
     """The result of a page for its endpoint. `is_sent`: a delivery was attempted; `is_accepted`: one was accepted
     completely. `hold_reason` says why the endpoint must go on hold, `disable_reason` why it must be disabled.
+    `awaits_identity`: one ended because nobody was identified.
     """
 
     is_sent: bool = False
     is_accepted: bool = False
     hold_reason: Reason | None = None
     disable_reason: Reason | None = None
+    awaits_identity: bool = False
 
 
 class PageError(Exception):
@@ -63,6 +66,7 @@ class Deliverer:
         self,
         *,
         queue: Queue,
+        facts: Facts,
         configuration: Configuration,
         sandbox: Sandbox,
         transport: Transport,
@@ -75,6 +79,7 @@ class Deliverer:
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._queue = queue
+        self._facts = facts
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -139,7 +144,9 @@ class Deliverer:
                 work.stopped = self._stopped(target, work, result, now_ms)
             else:
                 work.ready = result
-        return await self._send_all(target, await self._record_stopped(target, works), gate)
+        passed = await self._send_all(target, await self._record_stopped(target, works), gate)
+        awaits = any(work.stopped is not None and work.stopped.awaits is not None for work in works)
+        return replace(passed, awaits_identity=awaits)
 
     async def _record_stopped(self, target: OpenEndpoint, works: Sequence[Work]) -> list[Work]:
         """Records customers' deliveries without anything to send; returns the others."""
@@ -181,7 +188,13 @@ class Deliverer:
         have sent. Raises SandboxError and StoreError.
         """
         now_ms = self._clock.now_ms()
-        subjects = [self._subject(target, work.claimed) for work in works]
+        subjects = await completed(
+            self._facts,
+            self._configuration,
+            target,
+            target.endpoint.app_id,
+            [self._subject(target, work.claimed) for work in works],
+        )
         repeats: list[Ready | None] = []
         for work, subject in zip(works, subjects, strict=True):
             work.subject = subject
@@ -238,7 +251,7 @@ class Deliverer:
         if result.may_pass:
             work.outcomes.append(Deferred(reason=result.reason))
             return self._settled(target, work, now_ms)
-        return Settled(state=result.state, code=result.code, reason=result.reason)
+        return Settled(state=result.state, code=result.code, reason=result.reason, awaits=result.awaits)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
         """Requeues the deliveries, as if they had not been attempted."""

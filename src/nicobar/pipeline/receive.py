@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
+from nicobar import facts
 from nicobar.clock import Clock
 from nicobar.errors import Refusal, StoreBusy, StoreError
 from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
-from nicobar.model import IDEMPOTENCY_KEY_PREFIX, Json, Record, Source
+from nicobar.model import IDEMPOTENCY_KEY_PREFIX, Event, Json, Record, Source
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
 from nicobar.pipeline.unreadable import read_event
 from nicobar.reasons import reason
+from nicobar.sources import SourceKind
 from nicobar.store import Appended, Audited, NewMessage, Queue
 
 # Senders retry on their own schedule; those that read Retry-After may retry soon.
@@ -43,6 +47,15 @@ class Posted(Record):
     deliver_at_ms: int | None = None
     only: int | None = None
     id: str | None = None
+
+
+class _Read(Record):
+    """An event, as its source's kind reads it from a body when it is accepted."""
+
+    kind: SourceKind
+    event: Event
+    body: bytes
+    at_ms: int
 
 
 class Receiver:
@@ -116,19 +129,13 @@ class Receiver:
             if unread is None
             else self._configuration.enabled(source.source.app_id)
         )
-        message = NewMessage(
-            id=self._ids.new("msg"),
-            app_id=source.source.app_id,
-            source_id=source.source.id,
-            event_id=verified.event_id,
-            event_type=event.event_type,
-            customer_key=event.customer.key if event.customer else None,
-            customer_email=_kept(event.customer.email) if event.customer else None,
-            customer_name=_kept(event.customer.name) if event.customer else None,
-            occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
-            accepted_at_ms=now_ms,
-            body=body,
-            endpoint_seqs=endpoint_seqs,
+        message = self._message(
+            self._ids.new("msg"),
+            source.source.app_id,
+            source.source.id,
+            verified.event_id,
+            _Read(kind=source.kind, event=event, body=body, at_ms=now_ms),
+            endpoint_seqs,
         )
         try:
             appended = await self._queue.append(message)
@@ -172,25 +179,25 @@ class Receiver:
         application already has, 503 when the event could not be stored.
         """
         now_ms = self._clock.now_ms()
-        event = self._configuration.application_kind(posted.app_id).read_body(posted.event_type, posted.body)
+        kind = self._configuration.application_kind(posted.app_id)
+        event = kind.read_body(posted.event_type, posted.body)
         message_id = posted.id or self._ids.new("msg")
-        message = NewMessage(
-            id=message_id,
-            app_id=posted.app_id,
-            source_id=API_SOURCE_ID,
-            event_id=event_id_of(posted) or message_id,
-            event_type=posted.event_type,
-            customer_key=event.customer.key if event.customer else None,
-            customer_email=_kept(event.customer.email) if event.customer else None,
-            customer_name=_kept(event.customer.name) if event.customer else None,
-            occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
-            accepted_at_ms=now_ms,
-            body=posted.body,
-            endpoint_seqs=(
-                self._configuration.wanting(posted.app_id, posted.event_type, posted.channels)
-                if posted.only is None
-                else (posted.only,)
-            ),
+        event_id = event_id_of(posted) or message_id
+        endpoint_seqs = (
+            self._configuration.wanting(posted.app_id, posted.event_type, posted.channels)
+            if posted.only is None
+            else (posted.only,)
+        )
+        message = self._message(
+            message_id,
+            posted.app_id,
+            API_SOURCE_ID,
+            event_id,
+            _Read(kind=kind, event=event, body=posted.body, at_ms=now_ms),
+            endpoint_seqs,
+        )
+        message = msgspec.structs.replace(
+            message,
             channels=posted.channels,
             tags=posted.tags,
             params=posted.params,
@@ -212,6 +219,37 @@ class Receiver:
         )
         self._on_accepted(message.endpoint_seqs)
         return message
+
+    def _message(  # noqa: PLR0917 - what an event is stored with
+        self,
+        message_id: str,
+        app_id: str,
+        source_id: str,
+        event_id: str,
+        read: _Read,
+        endpoint_seqs: tuple[int, ...],
+    ) -> NewMessage:
+        event, customer = read.event, read.event.customer
+        stated = facts.state(read.kind.kind, event, event_id=event_id, body=read.body, accepted_at_ms=read.at_ms)
+        if stated.is_ahead:
+            log.warning("event from the future", message_id=message_id, event_id=event_id)
+        return NewMessage(
+            id=message_id,
+            app_id=app_id,
+            source_id=source_id,
+            event_id=event_id,
+            event_type=event.event_type,
+            customer_key=customer.key if customer else None,
+            customer_email=_kept(customer.email) if customer else None,
+            customer_name=_kept(customer.name) if customer else None,
+            occurred_at_ms=read.at_ms if event.occurred_at_ms is None else event.occurred_at_ms,
+            accepted_at_ms=read.at_ms,
+            body=read.body,
+            endpoint_seqs=endpoint_seqs,
+            about=stated.about,
+            facts=stated.facts,
+            rules=self._configuration.identity_rules(endpoint_seqs),
+        )
 
     async def _note_refused(self, source: Source, refusal: Refusal) -> None:
         """One invalid signature may come from anyone; several in a row mean that the secret is wrong."""

@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.connectors import Origin, Prepared, ReadyCall
+from nicobar.facts import About, KnownFact, complete
 from nicobar.masking import Secrets
 from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
@@ -34,7 +35,8 @@ class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
     the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute` and
     `other_metadata` as in `Origin`. `unreadable` says why the message cannot be read,
-    `reread` that it could not be read when it was accepted, and can be now.
+    `reread` that it could not be read when it was accepted, and can be now. `about` and `known` are what the customer
+    is completed from where the endpoint says what identifies people (see `identified`).
     """
 
     message: Message
@@ -48,6 +50,8 @@ class Subject(Record):
     remembered_email: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
+    about: About | None = None
+    known: dict[str, KnownFact] | None = None
 
 
 class Ready(Record):
@@ -66,7 +70,7 @@ class Ready(Record):
 
 class Stopped(Record):
     """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
-    retried.
+    retried. `awaits` are the keys of the facts that may identify the person where nobody was; None otherwise.
     """
 
     state: DeliveryState
@@ -77,6 +81,7 @@ class Stopped(Record):
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
+    awaits: tuple[str, ...] | None = None
 
 
 Transformed = Ready | Stopped
@@ -89,6 +94,7 @@ async def transform(
 
     In the handler, the current time is always the time when the message was accepted.
     """
+    subjects = [identified(target, subject) for subject in subjects]
     stops = [_why_not_run(target, subject) for subject in subjects]
     ran = iter(await _run(sandbox, target, [it for it, stop in zip(subjects, stops, strict=True) if stop is None]))
     transformed: list[Transformed] = []
@@ -99,6 +105,20 @@ async def transform(
         result = next(ran)
         transformed.append(_beyond_limits(subject, result) or _check(target, subject, result, now_ms))
     return [_without_secrets(target, result) for result in transformed]
+
+
+def identified(target: OpenEndpoint, subject: Subject) -> Subject:
+    """The subject with its customer completed, if the endpoint says what identifies people."""
+    if target.destination.identity_rule is None or subject.about is None or subject.known is None:
+        return subject
+    found = complete(subject.about, subject.known)
+    return msgspec.structs.replace(
+        subject,
+        customer=found.customer,
+        remembered_email=found.remembered_email,
+        other_metadata=found.other_metadata,
+        known=None,
+    )
 
 
 def _without_secrets(target: OpenEndpoint, result: Transformed) -> Transformed:
@@ -238,6 +258,7 @@ def _job(target: OpenEndpoint, subject: Subject) -> Job:
         variables={**endpoint.variables, **target.secret_variables},
         params=message.params,
         exact=exact_texts(find_rounded(message.body)),
+        identifies=target.destination.identity_rule is not None,
     )
 
 
@@ -335,6 +356,17 @@ def _ready(
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
     stop = _why_stopped(prepared)
+    if stop is None and prepared.no_identity is not None:
+        return Stopped(
+            state=DeliveryState.CANCELED,
+            code=prepared.no_identity.code,
+            reason=prepared.no_identity,
+            requested=requested,
+            console=result.console,
+            verdicts=(*prepared.verdicts, *warned),
+            duration_us=result.duration_us,
+            awaits=_awaited(subject),
+        )
     if stop is None:
         return Ready(
             requested=requested,
@@ -345,6 +377,14 @@ def _ready(
             untouched=untouched,
         )
     return _failed(result, requested, *stop, verdicts=prepared.verdicts)
+
+
+def _awaited(subject: Subject) -> tuple[str, ...]:
+    """The facts that may say later who the customer is."""
+    if subject.about is None:
+        return ()
+    customer = () if subject.customer is None else (subject.about.key_of(subject.customer),)
+    return tuple(dict.fromkeys((*subject.about.wanted, *customer)))
 
 
 def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched: bool = False) -> Origin:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Protocol
 
+from nicobar.facts import About, StatedFact
 from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage, Record, Setbacks
+from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
 
@@ -17,7 +19,8 @@ MAX_REVISIONS_BYTES = 2 * 1024 * 1024
 class NewMessage(Record):
     """A verified event to be stored. Each endpoint of `endpoint_seqs` gets a delivery. With `deliver_at_ms` the
     deliveries are due at that time, outside the order of their customer. `customer_email` and `customer_name` as in
-    `Message`.
+    `Message`. `facts` are what it states; with `about` its customer is completed from earlier facts. `rules` say by
+    what the deliveries of an endpoint are ordered; those of the others by the sender's customer id.
     """
 
     id: str
@@ -36,6 +39,9 @@ class NewMessage(Record):
     deliver_at_ms: int | None = None
     customer_email: str | None = None
     customer_name: str | None = None
+    about: About | None = None
+    facts: tuple[StatedFact, ...] = ()
+    rules: dict[int, IdentityRule] = {}
 
 
 class Appended(Record):
@@ -125,6 +131,7 @@ class Finished(Record):
     a request of it may have left all the same. `failure` is the key of equal failures, for FAILED. The customer's
     next delivery becomes due. `accepted_ids` are all event ids that the destination has accepted so far, () for no
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
+    `awaits` are the keys of facts that may say who the customer is, where that was not known; None where it was.
     `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
     """
 
@@ -143,6 +150,7 @@ class Finished(Record):
     sent_keys: tuple[SentKey, ...] = ()
     left: bool = False
     setbacks: Setbacks = Setbacks()
+    awaits: tuple[str, ...] | None = None
 
     @property
     def is_tried(self) -> bool:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from nicobar.errors import NicobarError, StoreUnavailable
+from nicobar.facts import StatedFact
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition
 from nicobar.store.erasure import KeptBackup, Place
@@ -68,6 +69,8 @@ class Database(Protocol):
     async def claim(self, asked: Claim) -> list[Claimed]: ...
 
     async def record(self, finished: Sequence[Finished]) -> int: ...
+
+    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None: ...
 
     async def give_back_space(self, *, max_pages: int) -> int: ...
 

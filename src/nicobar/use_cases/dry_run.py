@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from nicobar import facts
 from nicobar.connectors import Destination
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
+from nicobar.facts import KnownFact, StatedFact
 from nicobar.ids import stable_ulid
 from nicobar.model import (
     Customer,
@@ -43,6 +45,8 @@ TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
 # The most event types that a sentence names.
 MAX_NAMED = 5
+# No example is from the future.
+_LATEST_MS = 2**47
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
@@ -121,6 +125,7 @@ class Samples:
 
     kinds: Sequence[SourceKind]
     types: Mapping[str, EventType]
+    known: dict[str, KnownFact]
 
     @property
     def usual(self) -> str:
@@ -137,7 +142,8 @@ def samples_of(*kinds: SourceKind, added: Sequence[EventType] = ()) -> Samples:
     """The samples of these kinds. Where they have none, those of the `added` event types that have an example."""
     own = [event_type for kind in kinds for event_type in kind.event_types()]
     types = own or [event_type for event_type in added if event_type.example is not None and not event_type.archived]
-    return Samples(kinds=kinds, types={event_type.name: event_type for event_type in types})
+    by_name = {event_type.name: event_type for event_type in types}
+    return Samples(kinds=kinds, types=by_name, known=_sample_facts(kinds))
 
 
 def application_samples(snapshot: Snapshot, app_id: str) -> Samples:
@@ -173,7 +179,22 @@ def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None =
         )
     kind = samples.kind_of(name)
     body = kind.sample(event_type, now_ms, customer)
-    return _subject(kind, kind.read_body(name, body), body, now_ms)
+    subject = _subject(kind, kind.read_body(name, body), body, now_ms)
+    about = subject.about
+    if customer is not None and about is not None:
+        about = msgspec.structs.replace(about, customer=customer)
+    return msgspec.structs.replace(subject, about=about, known=samples.known)
+
+
+def _sample_facts(kinds: Sequence[SourceKind]) -> dict[str, KnownFact]:
+    """What the examples of all event types state: those without a customer's email are about the same customers."""
+    stated: list[StatedFact] = []
+    for kind in kinds:
+        for event_type in kind.event_types():
+            name, body = event_type.name, msgspec.json.encode(event_type.example)
+            event = kind.read_body(name, body)
+            stated += facts.state(kind.kind, event, event_id=name, body=body, accepted_at_ms=_LATEST_MS).facts
+    return {fact.key: facts.known_fact(fact) for fact in facts.merged_facts(stated)}
 
 
 def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
@@ -201,7 +222,12 @@ def _subject(kind: SourceKind, event: Event, body: bytes, now_ms: int) -> Subjec
         accepted_at_ms=now_ms,
         body=body,
     )
-    return Subject(message=message, customer=event.customer, customer_id_attribute=kind.customer_id_attribute)
+    return Subject(
+        message=message,
+        customer=event.customer,
+        customer_id_attribute=kind.customer_id_attribute,
+        about=facts.about(kind.kind, event),
+    )
 
 
 def past(message: Message, customer: Customer | None, customer_id_attribute: str = "") -> Subject:

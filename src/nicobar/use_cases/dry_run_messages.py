@@ -13,6 +13,7 @@ from nicobar.clock import Clock
 from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, shown, transform
 from nicobar.reasons import Reason
@@ -114,6 +115,7 @@ async def run_messages(
             _subject(services.configuration, message, endpoint, delivery)
             for message, (delivery, _) in zip(turn, sent, strict=True)
         ]
+        subjects = await completed(services.store, services.configuration, target, endpoint.app_id, subjects)
         transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
         results += [
             compare(message, shown(target, result), attempt, services.configuration.redactor(message))

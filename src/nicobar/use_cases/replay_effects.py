@@ -17,6 +17,7 @@ from nicobar.errors import SandboxError, StoreUnusable, UserError
 from nicobar.logs import log
 from nicobar.model import Attempt, DeliveryState, Endpoint, Json, Message, Record
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, open_endpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import ReplayCount, ReplayFilter, Store, TaskKind
@@ -131,6 +132,8 @@ async def _with_page(
             break
         turn = page[start : start + TURN_MESSAGES]
         subjects = [_subject(services, message, target.endpoint, new_ids=new_ids) for message in turn]
+        app_id = target.endpoint.app_id
+        subjects = await completed(services.store, services.configuration, target, app_id, subjects)
         results = await transform(services.sandbox, target, subjects, services.clock.now_ms())
         keys = sorted({call.event_id for result in results for call in _calls(result) if call.once})
         elsewhere = await services.store.sent_keys(target.destination.workspaces, keys) if keys else {}

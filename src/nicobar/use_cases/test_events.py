@@ -29,6 +29,7 @@ from nicobar.masking import MASK
 from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.transform import Ready, Subject, transform
 from nicobar.reasons import Reason
 from nicobar.redaction import Redactor
@@ -135,7 +136,8 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
 
 
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
-    (result,) = await transform(services.sandbox, target.opened, [subject], services.clock.now_ms())
+    subjects = await completed(services.store, services.configuration, target.opened, target.app_id, [subject])
+    (result,) = await transform(services.sandbox, target.opened, subjects, services.clock.now_ms())
     if not isinstance(result, Ready):
         raise UserError(
             "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."

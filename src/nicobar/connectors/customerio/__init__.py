@@ -24,11 +24,13 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import app_api, corrections, form, track_api
+from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
+from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.merge_calls import MergeCalls
 from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
@@ -39,7 +41,7 @@ from nicobar.connectors.customerio.parts import (
     merges_too_soon,
     object_parts,
 )
-from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of
+from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of, person_key
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
 from nicobar.connectors.customerio.url_checks import is_cut, wrong_url
@@ -47,6 +49,7 @@ from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
 from nicobar.people import IdentityRule, read_rule
@@ -77,6 +80,11 @@ class CustomerIo:
     fields = form.FIELDS
     identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        return earlier_variables.carried_settings(settings, variables, code)
 
     def describe(self, call: ReadyCall) -> str:
         try:
@@ -130,6 +138,8 @@ class CustomerIo:
                 event_id=bool(values["correct_event_id"]),
                 timestamp=bool(values["correct_timestamp"]),
                 profile=bool(values["keep_profile"]),
+                identifier=bool(values["correct_identifier"]),
+                trust_metadata=bool(values["trust_metadata"]),
             ),
         )
 
@@ -153,6 +163,7 @@ class CustomerIoDestination:
     ) -> None:
         self.identity_rule = identity_rule
         self.inspection = inspection
+        self.people_merging: PeopleMerging | None = MergeCalls(base + ENTITY)
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -183,31 +194,36 @@ class CustomerIoDestination:
         verdicts: list[Verdict] = []
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        parts = [corrected(corrector, part, verdicts) for part in requested]
+        identification = Identification(self.identity_rule, self._corrections, origin, verdicts)
+        parts = [corrected(corrector, identification, part, verdicts) for part in requested]
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
-        profile = self._profile(items, origin)
+        profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
         context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
         for part in parts:
             if isinstance(part, ObjectPart):
-                verdicts += check_object(part, people, context)
+                verdicts += check_object(part, people, context, identification)
             else:
                 verdicts += check_single(part, context)
         verdicts += merges_too_soon(parts)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
+        if identification.no_identity is not None:
+            return Prepared(calls=(), verdicts=tuple(verdicts), no_identity=identification.no_identity)
         ready = [self._ready(part, corrector.once_ids) for part in parts]
         if profile is not None:
             first = msgspec.structs.replace(self._ready(profile, ()), added=True)
             self._now_ms = origin.now_ms
-            if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
-                verdicts.append(corrections.profile_added())
+            if not self._profiles.has(person_key(profile.item["identifiers"]), first, origin.now_ms):
+                verdicts += corrections.profile_verdicts(profile.item, identification)
                 ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
 
-    def _profile(self, items: Sequence[dict[str, Json]], origin: Origin) -> ObjectPart | None:
+    def _profile(
+        self, items: Sequence[dict[str, Json]], origin: Origin, identification: Identification
+    ) -> ObjectPart | None:
         """The customer's profile to send before the calls, if they need one and Customer.io would accept it."""
-        made = corrections.profile(items, origin) if self._corrections.profile else None
+        made = corrections.profile(items, origin, identification) if self._corrections.profile else None
         if made is None:
             return None
         body = encoded(made)

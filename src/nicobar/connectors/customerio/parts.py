@@ -11,11 +11,13 @@ from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.identifiers import with_texts, with_texts_v1
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
+from nicobar.people import UNKNOWN_CUSTOMER
 
 
 class ObjectPart(Record):
@@ -86,14 +88,18 @@ def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) 
 
 
 def corrected(
-    corrector: Corrector, part: ObjectPart | SinglePart, verdicts: list[Verdict]
+    corrector: Corrector, identification: Identification, part: ObjectPart | SinglePart, verdicts: list[Verdict]
 ) -> ObjectPart | SinglePart:
+    """The part to send. Events get their ids first: these depend on the person that the handler wrote."""
     if isinstance(part, ObjectPart):
         item = corrector.correct(part.path, with_texts(part.path, part.item, verdicts))
+        item = identification.of_object(part.path, item)
         return ObjectPart(path=part.path, item=item, body=encoded(item), written=part.item)
     payload = with_texts_v1(part.path, part.call, part.payload, verdicts)
     payload = _corrected_payload(corrector, msgspec.structs.replace(part, payload=payload))
-    return msgspec.structs.replace(part, payload=payload, body=encoded(payload), written=part.payload)
+    url_path, payload = identification.of_request(part.path, part.call, part.url_path, payload)
+    body = encoded(payload)
+    return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=body, written=part.payload)
 
 
 def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
@@ -117,15 +123,21 @@ def _person_v1(part: SinglePart) -> Json:
     return {corrections.V1_PATH_ID: person_id, "anonymous_id": payload.get("anonymous_id")}
 
 
-def check_object(part: ObjectPart, people: Sequence[dict[str, Json]], context: Context) -> Iterator[Verdict]:
+def check_object(
+    part: ObjectPart, people: Sequence[dict[str, Json]], context: Context, identification: Identification
+) -> Iterator[Verdict]:
     """The verdicts on an object of v2; `people` are all objects sent with it."""
+    if identification.no_identity is not None and part.item.get("identifiers") == UNKNOWN_CUSTOMER:
+        return
     errors = list(check(part.path, part.item, part.body))
     yield from errors
     if errors:
         return
     yield from advise(part.path, part.item, part.written, context)
     is_event = (part.item["type"], part.item["action"]) == ("person", "event")
-    if is_event and not corrections.has_address(part.item["identifiers"], people):
+    # The app of a shop that has people of its own sets their address.
+    is_own = identification.protects and identification.is_person(part.item.get("identifiers"))
+    if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
         yield no_address(part.path)
 
 

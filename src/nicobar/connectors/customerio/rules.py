@@ -145,6 +145,17 @@ EVENT_KEY_IGNORED = _warning(
 )
 EQUAL_EVENTS = _warning("equal_events", "A message sends the same event to a person more than once without a `key`.")
 
+IDENTIFIER_KEPT = _warning(
+    "identifier_kept",
+    "A call whose identifiers Nicobar never changes names the sender's customer ID, but people are identified by "
+    "something else.",
+    track_api.IDENTIFYING,
+)
+SEVERAL_IDS = _warning("several_ids", "The customer was seen with two values of the metadata that identifies people.")
+METADATA_TRUSTED = _warning(
+    "metadata_trusted", "A person identified by metadata, which buyers may set, gets an email, id or name."
+)
+
 # --- corrections: Nicobar changes the call ---
 ACTION_CORRECTED = _correction(
     "action_corrected", "An unknown action with a name is sent as an event with that name."
@@ -156,12 +167,27 @@ EVENT_ID_CORRECTED = _correction(
 TIMESTAMP_CORRECTED = _correction(
     "timestamp_corrected", "A `timestamp` as text or in milliseconds is converted to Unix seconds."
 )
+IDENTIFIER_REPLACED = _correction(
+    "identifier_replaced", "The sender's customer ID is replaced by what the endpoint identifies people by."
+)
+IDENTITY_FALLBACK = _correction(
+    "identity_fallback", "A customer whose metadata has no ID is identified by email (`identify_fallback`)."
+)
+ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
+ATTRIBUTES_RENAMED = _correction(
+    "attributes_renamed",
+    "For a person identified by metadata, `email` and `name` are sent as `billing_email` and `billing_name`, without "
+    "`id`.",
+)
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 
 # --- additions: Nicobar adds something to the call ---
 EVENT_ID_ADDED = _addition("event_id_added", "An event gets an `id`, so that Customer.io ignores duplicates.")
 TIMESTAMP_ADDED = _addition("timestamp_added", "An event gets its own time as `timestamp`.")
 TEST_MARKED = _addition("test_marked", "A test event gets the attribute `nicobar_test`.")
-PROFILE_ADDED = _addition("profile_added", "The customer's email and name are sent before the event.")
+PROFILE_ADDED = _addition("profile_added", "The customer's attributes are sent before the event.")
+CUSTOMER_ID_ADDED = _addition(
+    "customer_id_added", "An identify call of the customer gets the sender's customer ID as an attribute."
+)
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in list(vars().values()) if isinstance(rule, Rule)}

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import errors
 
 from nicobar.errors import NicobarError, StoreUnavailable
+from nicobar.facts import StatedFact
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.erasure import KeptBackup, Place
@@ -30,7 +31,7 @@ from nicobar.store.postgres.connection import (
     transaction,
 )
 from nicobar.store.postgres.errors import is_retried, meaning
-from nicobar.store.postgres.hot import append_many, claim, record
+from nicobar.store.postgres.hot import append_many, claim, put_facts, record
 from nicobar.store.postgres.search import tables_with
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Session, closed
@@ -93,6 +94,12 @@ class PostgresDatabase:
             return record(session, finished)
 
         return await self._writers.run(lambda connection: _write(connection, work))
+
+    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
+        def work(session: PostgresSession) -> None:
+            put_facts(session, app_id, facts)
+
+        await self._writers.run(lambda connection: _write(connection, work))
 
     async def give_back_space(self, *, max_pages: int) -> int:  # noqa: ARG002
         """Autovacuum makes space usable again, and truncates."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from nicobar.conversion import converter
+from nicobar.facts import StatedFact, merged_facts
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
@@ -14,6 +15,7 @@ from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -21,6 +23,7 @@ from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params
 def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
     """Only inserts, and locks no queue: the endpoint's holder puts in order."""
     messages = [new for new, _ in group]
+    ordered = _ordered(session, messages)
     rows = session.rows(
         "add_messages",
         {
@@ -29,7 +32,7 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
             "source_ids": [new.source_id for new in messages],
             "event_ids": [new.event_id for new in messages],
             "event_types": [new.event_type for new in messages],
-            "customer_keys": [new.customer_key for new in messages],
+            "customer_keys": [item.customer_key for item in ordered],
             "occurred_at_ms": [new.occurred_at_ms for new in messages],
             "accepted_at_ms": [new.accepted_at_ms for new in messages],
             "bodies": [new.body for new in messages],
@@ -42,41 +45,85 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
         },
     )
     seqs: dict[str, int] = {row[0]: row[1] for row in rows}
-    _add_deliveries(session, messages, seqs)
     known = _find(session, [new for new in messages if new.id not in seqs])
+    duplicates = {
+        new.id: duplicate_of(session, new, *known[_event(new)])
+        for new in messages
+        if new.id not in seqs and _event(new) in known
+    }
+    revised = {message_id for message_id, duplicate in duplicates.items() if duplicate.revised}
+    _add_deliveries(session, ordered, seqs, [new for new in messages if new.id in seqs or new.id in revised])
     # Where the first message of an event was deleted between the two statements, the event is a new one.
-    again = [item for item in group if item[0].id not in seqs and _event(item[0]) not in known]
+    again = [item for item in group if item[0].id not in seqs and item[0].id not in duplicates]
     appended_again = iter(append_many(session, again) if again else [])
     appended = []
     for new, audit_line in group:
         if new.id in seqs:
             write_audit_line(session, audit_line)
             appended.append(Appended(message_id=new.id, duplicate=False))
-        elif _event(new) in known:
-            appended.append(duplicate_of(session, new, *known[_event(new)]))
         else:
-            appended.append(next(appended_again))
+            appended.append(duplicates[new.id] if new.id in duplicates else next(appended_again))
     return appended
+
+
+def _ordered(session: PostgresSession, messages: Sequence[NewMessage]) -> list[Ordered]:
+    """Completed from what is stored, and from what the group states; both only where an event does not say all."""
+    ordered = [Ordered(new) for new in messages]
+    keys: dict[str, dict[str, None]] = {}
+    for new, item in zip(messages, ordered, strict=True):
+        keys.setdefault(new.app_id, {}).update(dict.fromkeys(item.keys))
+    for app_id, wanted in keys.items():
+        if wanted:
+            stated = [fact for new in messages if new.app_id == app_id for fact in new.facts]
+            known = known_facts([*facts_near(session, app_id, list(wanted)), *stated])
+            for new, item in zip(messages, ordered, strict=True):
+                if new.app_id == app_id and item.keys:
+                    item.complete(known)
+    return ordered
+
+
+def put_facts(session: PostgresSession, app_id: str, facts: Sequence[StatedFact]) -> None:
+    session.run("put_facts", _fact_columns([(app_id, fact) for fact in merged_facts(facts)]))
+
+
+def _fact_columns(facts: Sequence[tuple[str, StatedFact]]) -> dict[str, object]:
+    return {
+        "fact_app_ids": [app_id for app_id, _ in facts],
+        "fact_keys": [fact.key for _, fact in facts],
+        "fact_customer_keys": [fact.customer_key for _, fact in facts],
+        "fact_parent_keys": [fact.parent_key for _, fact in facts],
+        "fact_occurred_at_ms": [fact.occurred_at_ms for _, fact in facts],
+        "fact_contents": [fact.content for _, fact in facts],
+    }
 
 
 def _event(new: NewMessage) -> tuple[str, str]:
     return new.app_id, new.event_id
 
 
-def _add_deliveries(session: PostgresSession, messages: Sequence[NewMessage], seqs: Mapping[str, int]) -> None:
-    wanted = [(new, seq) for new in messages if new.id in seqs for seq in new.endpoint_seqs]
-    if wanted:
-        session.run(
-            "add_deliveries",
-            {
-                "message_seqs": [seqs[new.id] for new, _ in wanted],
-                "endpoint_seqs": [seq for _, seq in wanted],
-                "due_at_ms": [
-                    new.accepted_at_ms if new.deliver_at_ms is None else new.deliver_at_ms for new, _ in wanted
-                ],
-                "customer_keys": [new.customer_key if new.deliver_at_ms is None else None for new, _ in wanted],
-            },
-        )
+def _add_deliveries(
+    session: PostgresSession, ordered: Sequence[Ordered], seqs: Mapping[str, int], stating: Sequence[NewMessage]
+) -> None:
+    """Adds deliveries of the stored messages, and the facts of those that state any."""
+    wanted = [
+        (item, seqs[item.new.id], seq) for item in ordered if item.new.id in seqs for seq in item.new.endpoint_seqs
+    ]
+    by_application: dict[str, list[StatedFact]] = {}
+    for new in stating:
+        by_application.setdefault(new.app_id, []).extend(new.facts)
+    facts = [(app_id, fact) for app_id, own in sorted(by_application.items()) for fact in merged_facts(own)]
+    if not wanted and not facts:
+        return
+    session.run(
+        "add_deliveries",
+        {
+            "message_seqs": [message_seq for _, message_seq, _ in wanted],
+            "endpoint_seqs": [endpoint_seq for _, _, endpoint_seq in wanted],
+            "due_at_ms": [item.due_at_ms for item, _, _ in wanted],
+            "customer_keys": [item.order_key(endpoint_seq) for item, _, endpoint_seq in wanted],
+            **_fact_columns(facts),
+        },
+    )
 
 
 def _find(
@@ -121,6 +168,7 @@ def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
     moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
     _add_attempts(session, finished, moved)
     keep_sent_keys(session, finished)
+    add_unidentified(session, [item for item in finished if (item.message_seq, item.endpoint_seq) in moved])
     freed = []
     for item in finished:
         key = item.message_seq, item.endpoint_seq

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nicobar.facts import StatedFact, merged_fact, merged_facts
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
@@ -13,6 +14,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, stored_fact
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -21,8 +23,29 @@ def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Aud
     return [_append(session, new, audit_line) for new, audit_line in messages]
 
 
+def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[StatedFact]]]) -> list[int]:
+    return [_put_facts(session, app_id, merged_facts(facts)) for app_id, facts in groups]
+
+
+def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact]) -> int:
+    """Merges facts with what is stored; returns how many there were."""
+    keys = [fact.key for fact in facts]
+    known = {row[0]: stored_fact(row) for row in session.rows("facts_to_merge", {"app_id": app_id, "keys": keys})}
+    for fact in facts:
+        before = known.get(fact.key)
+        merged = fact if before is None else merged_fact(before, fact)
+        if merged != before:
+            values = msgspec.structs.asdict(merged)
+            session.connection.execute(SQL["put_fact"], values | {"app_id": app_id}).close()
+    session.run("tell_unidentified", {"app_id": app_id, "keys": keys})
+    return len(facts)
+
+
 def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None) -> Appended:
     execute = session.connection.execute
+    ordered = Ordered(new)
+    if keys := ordered.keys:
+        ordered.complete(known_facts(facts_near(session, new.app_id, keys)))
     row = execute(
         SQL["add_message"],
         {
@@ -31,7 +54,7 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
             "source_id": new.source_id,
             "event_id": new.event_id,
             "event_type": new.event_type,
-            "customer_key": new.customer_key,
+            "customer_key": ordered.customer_key,
             "occurred_at_ms": new.occurred_at_ms,
             "accepted_at_ms": new.accepted_at_ms,
             "body": new.body,
@@ -46,15 +69,20 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
     if row is None:
         event = {"app_id": new.app_id, "event_id": new.event_id}
         first_id, source_id, body = existing(session.row("find_event", event))
-        return duplicate_of(session, new, first_id, source_id, body)
+        duplicate = duplicate_of(session, new, first_id, source_id, body)
+        if duplicate.revised:
+            _put_facts(session, new.app_id, new.facts)
+        return duplicate
+    if new.facts:
+        _put_facts(session, new.app_id, new.facts)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],
             {
                 "message_seq": row[0],
                 "endpoint_seq": endpoint_seq,
-                "customer_key": new.customer_key if new.deliver_at_ms is None else None,
-                "due_at_ms": new.accepted_at_ms if new.deliver_at_ms is None else new.deliver_at_ms,
+                "customer_key": ordered.order_key(endpoint_seq),
+                "due_at_ms": ordered.due_at_ms,
             },
         )
     write_audit_line(session, audit_line)
@@ -125,21 +153,22 @@ def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> 
 
 
 def _record_page(session: SqliteSession, page: Sequence[Finished]) -> int:
-    moved = 0
+    moved: list[Finished] = []
     # The next delivery of each customer becomes due, once for all of a chain.
     freed: dict[tuple[int, str], int] = {}
     for finished in page:
         row = _record(session, finished)
         if row is None:
             continue
-        moved += 1
+        moved.append(finished)
         customer_key, is_over = row
         if is_over and customer_key is not None:
             freed[finished.endpoint_seq, customer_key] = finished.ended_at_ms
     for (endpoint_seq, customer_key), now_ms in freed.items():
         of = {"endpoint_seq": endpoint_seq, "customer_key": customer_key, "now_ms": now_ms}
         session.run("free_next_of_customer", of)
-    return moved
+    add_unidentified(session, moved)
+    return len(moved)
 
 
 def _record(session: SqliteSession, finished: Finished) -> tuple[str | None, bool] | None:

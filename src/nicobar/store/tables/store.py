@@ -9,9 +9,11 @@ from nicobar.store.tables.alerts import AlertTables
 from nicobar.store.tables.catalogue import CatalogueTables
 from nicobar.store.tables.drafts import DraftTables
 from nicobar.store.tables.erasure import ErasureTables
+from nicobar.store.tables.facts import FactTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.keys import KeyTables
 from nicobar.store.tables.leases import LeaseTables
+from nicobar.store.tables.merges import MergeTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.recovery import RecoveryTables
 from nicobar.store.tables.replays import ReplayTables
@@ -21,6 +23,7 @@ from nicobar.store.tables.users import UserTables
 
 class TableStore(
     QueueTables,
+    FactTables,
     LeaseTables,
     CatalogueTables,
     AccessTables,
@@ -33,6 +36,7 @@ class TableStore(
     DraftTables,
     AlertTables,
     KeyTables,
+    MergeTables,
 ):
     """`Store` over a database."""
 

@@ -10,9 +10,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.connectors import preview_headers
 from nicobar.errors import UserError
+from nicobar.facts import about
 from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, endpoint_variables, open_endpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.transform import Ready, Subject, Transformed, shown, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
@@ -225,6 +227,8 @@ async def _simulated(
 ) -> TransformationSimulateOut:
     kind = services.configuration.application_kind(target.endpoint.app_id)
     subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
+    app_id = target.endpoint.app_id
+    (subject,) = await completed(services.store, services.configuration, target, app_id, [subject])
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
     return _outcome(target.destination.url, shown(target, result))
 
@@ -343,7 +347,12 @@ def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateI
         body=body,
         channels=tuple(data.channels or ()),
     )
-    return Subject(message=message, customer=event.customer, customer_id_attribute=kind.customer_id_attribute)
+    return Subject(
+        message=message,
+        customer=event.customer,
+        customer_id_attribute=kind.customer_id_attribute,
+        about=about(kind.kind, event),
+    )
 
 
 def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:

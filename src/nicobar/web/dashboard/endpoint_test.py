@@ -12,6 +12,8 @@ import msgspec
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Message, Record
+from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.customers import completed
 from nicobar.pipeline.transform import Subject, masked
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.dry_run import DryRun, Findings, outcome, past, pasted, run_event, sample
@@ -178,14 +180,19 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
-    dry_run = _shown(context, chosen, await run_event(context.services.sandbox, bench.at, subject, context.now_ms()))
+    dry_run = _shown(context, chosen, await _run(context, bench, bench.at, subject))
     running = None
     if bench.running is not None:
-        now = await run_event(context.services.sandbox, bench.running, subject, context.now_ms())
-        now = _shown(context, chosen, now)
+        now = _shown(context, chosen, await _run(context, bench, bench.running, subject))
         running = await asyncio.to_thread(compare, written(now.result), written(dry_run.result))
     shown = await asyncio.to_thread(shown_dry_run, bench.at, dry_run, running)
     return shown, test_id if shown.outcome == "sends" else ""
+
+
+async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subject) -> DryRun:
+    services = context.services
+    (subject,) = await completed(services.store, services.configuration, at, bench.app_id, [subject])
+    return await run_event(services.sandbox, at, subject, context.now_ms())
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:

@@ -1,2 +1,3 @@
--- Deletes what is known about a customer.
-DELETE FROM facts WHERE app_id = :app_id AND customer_key = :customer_key
+-- Deletes what is known about a customer, and about refunds and disputes of their payments.
+DELETE FROM facts WHERE app_id = :app_id AND (customer_key = :customer_key OR (customer_key IS NULL
+    AND parent_key IN (SELECT key FROM facts WHERE app_id = :app_id AND customer_key = :customer_key)))
