@@ -334,7 +334,6 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         )
     ],
     "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
-    "nobody": [{"payload": {"name": "seen", "id": ULID}, "path": "/api/v1/events"}],
     "segment_identifiers": [
         {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/{what}_customers"} for what in ("add", "remove")
     ],
