@@ -112,6 +112,8 @@ def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
             recipient=data.get("recipient") if isinstance(data, dict) else None,
         )
         return corrector.correct_event(part.path, part.payload, event)
+    if part.call.body == "identify" and isinstance(part.payload, dict):
+        return corrector.with_seconds(part.path, part.payload, "_timestamp")
     return part.payload
 
 

@@ -120,9 +120,6 @@ ANONYMOUS_PERSON = _warning(
     "An event of v2 has an `anonymous_id`, which is documented for v1 only.",
     track_api.ANONYMOUS_CALL,
 )
-NOBODY = _warning(
-    "nobody", "An anonymous event has neither `anonymous_id` nor `recipient`.", track_api.ANONYMOUS_CALL
-)
 SEGMENT_IDENTIFIERS = _warning(
     "segment_identifiers",
     "Manual segments cannot be changed in workspaces that use both email and id.",
