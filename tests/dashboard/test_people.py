@@ -115,9 +115,12 @@ async def test_an_answer_is_previewed_for_the_latest_customers(nicobar, visitor)
     await nicobar.send(address, body(nicobar, Customer(key="cus_3", email="no address")), "e3")
     draft = await begin(visitor, nicobar)
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=metadata&key=user_id")
+    assert "cus_1 id 42 " in shown(text)
     assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text)
     assert "cus_3 ◔ no identity People are identified by metadata.user_id, which is not known" in shown(text)
-    assert "without an ID in the metadata, 1 without an identity" in shown(text)
+    assert "3 customers: 2 identified, 1 without an ID in the metadata, 1 without an identity" in shown(text)
+    assert '<option value="user_id">' in text
+    assert "paid" not in text, "a boolean is no id"
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=email")
     assert "cus_1 email ada@shop.example" in shown(text)
 
@@ -133,6 +136,7 @@ async def test_a_change_shows_old_and_new_and_what_stays(nicobar, visitor):
     status, text, _ = await visitor.ask("GET", f"{path}/change?identify=metadata&key=")
     assert status == 422
     _, text, _ = await visitor.ask("GET", f"{path}/change?identify=metadata&key=user_id")
+    assert "cus_1 email ada@shop.example id u1" in shown(text)
     assert "cus_2 email bo@shop.example unchanged" in shown(text)
     assert "2 waiting deliveries keep their order and use the new identifier." in shown(text)
     assert "stay in Customer.io, with their attributes and their history" in shown(text)
