@@ -114,10 +114,12 @@ async def test_an_answer_is_previewed_for_the_latest_customers(nicobar, visitor)
     await nicobar.send(address, body(nicobar, Customer(key="cus_1", email=" Ada@Shop.Example "), user_id=42), "e1")
     await nicobar.send(address, body(nicobar, Customer(key="cus_2", email="bo@shop.example"), paid=True), "e2")
     await nicobar.send(address, body(nicobar, Customer(key="cus_3", email="no address")), "e3")
+    later = {"type": "order.placed", "timestamp": "2026-11-27T10:00:00Z", "data": {"customer_id": "cus_2"}}
+    await nicobar.send(address, msgspec.json.encode(later), "e4")
     draft = await begin(visitor, nicobar)
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=metadata&key=user_id")
     assert "cus_1 id 42 " in shown(text)
-    assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text)
+    assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text), "remembered"
     assert "cus_3 ◔ no identity People are identified by metadata.user_id, which is not known" in shown(text)
     assert "3 customers: 2 identified, 1 without an ID in the metadata, 1 without an identity" in shown(text)
     assert '<option value="user_id">' in text
