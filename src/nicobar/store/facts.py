@@ -87,6 +87,10 @@ class Facts(Protocol):
         """
         ...
 
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        """All of them are to be looked at again: what identifies people has changed."""
+        ...
+
     async def settle_unidentified(
         self,
         endpoint_seq: int,

@@ -59,6 +59,17 @@ class FactTables(Tables):
 
         return await self._database.read(work)
 
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        def work(session: Session) -> bool:
+            if not session.lock(endpoint_seq, order_all=True):
+                return False  # the next transaction continues
+            check_lease(session, endpoint_seq, term)
+            session.run("recheck_unidentified", {"endpoint_seq": endpoint_seq})
+            return True
+
+        while not await self._database.write(work):
+            pass
+
     async def settle_unidentified(
         self,
         endpoint_seq: int,
