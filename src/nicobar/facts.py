@@ -60,8 +60,11 @@ class About(Record):
     @property
     def wanted(self) -> tuple[str, ...]:
         """The keys of the facts that may say more of its customer."""
-        own = () if self.customer is None else (customer_fact_key(self.source_kind, self.customer.key),)
+        own = () if self.customer is None else (self.key_of(self.customer),)
         return (*self.keys, *own)
+
+    def key_of(self, customer: Customer) -> str:
+        return fact_key(self.source_kind, FactKind.CUSTOMER, customer.key)
 
 
 class Stated(Record):
@@ -75,10 +78,6 @@ class Stated(Record):
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
     """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
     return f"{source_kind}/{mode}/{kind.value}/{object_id}"
-
-
-def customer_fact_key(source_kind: str, customer_key: str) -> str:
-    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
 
 
 def of_customer(customer: Customer) -> Fact:
@@ -276,7 +275,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
     if key is None:
         return Completed(customer=None)
-    said = known.get(customer_fact_key(of.source_kind, key))
+    said = known.get(fact_key(of.source_kind, FactKind.CUSTOMER, key))
     values: dict[str, list[Json]] = {} if said is None else said.values
     emails, names = _texts(values, "email"), _texts(values, "name")
     remembered = _metadata(values)

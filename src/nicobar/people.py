@@ -8,15 +8,24 @@ comes from its events (`Customer`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
+from math import isfinite
 
 from nicobar.model import Customer, Json, Record, Setting
 from nicobar.reasons import Reason, reason
 
+NO_IDENTITY = "no_identity"
 # The settings of an endpoint that a rule consists of.
 RULE_SETTINGS = IDENTIFY_BY, IDENTIFY_FALLBACK = "identify_by", "identify_fallback"
 METADATA_PREFIX = "metadata."
 MAX_METADATA_KEY_CHARS = 100
+# The longest id that a destination takes.
+MAX_ID_BYTES = 150
+# What a double holds exactly, as decimal digits.
+MAX_EXACT_DIGITS = 15
+# How the helpers of handlers name a customer who is not known.
+UNKNOWN_CUSTOMER: dict[str, Json] = {"nicobar": "customer"}
 # RFC 5321, section 4.5.3.1.3, without the brackets.
 MAX_EMAIL_CHARS = 254
 
@@ -95,7 +104,11 @@ def resolve(rule: IdentityRule, known: Customer | None) -> Person | NoIdentity:
     """The person that a customer is."""
     if known is None:
         return NoIdentity(
-            reason=reason("no_identity", "No customer of this event is known, so nobody can be identified.")
+            reason=reason(
+                NO_IDENTITY,
+                "No customer of this event is known, so nobody can be identified.",
+                "It is sent once a later event says whose it is.",
+            )
         )
     email = email_identifier(known.email)
     match rule.by:
@@ -111,8 +124,9 @@ def resolve(rule: IdentityRule, known: Customer | None) -> Person | NoIdentity:
                 return Person(kind="email", value=email, origin=PersonOrigin.FALLBACK)
     return NoIdentity(
         reason=reason(
-            "no_identity",
+            NO_IDENTITY,
             "People are identified by %(identify_by)s, which is not known for customer %(customer)s.",
+            "It is sent once a later event of the customer has it.",
             identify_by=str(rule),
             customer=known.key,
         )
@@ -133,17 +147,38 @@ def email_identifier(email: str | None) -> str:
     """The address as it identifies a person: trimmed, in lower case. Empty if it is none."""
     text = (email or "").strip().lower()
     local, _, domain = text.rpartition("@")
-    is_address = bool(local) and bool(domain) and len(text) <= MAX_EMAIL_CHARS and not any(map(str.isspace, text))
+    is_address = bool(local and domain) and len(text) <= MAX_EMAIL_CHARS and text.isprintable() and " " not in text
     return text if is_address else ""
 
 
 def metadata_identifier(value: Json) -> str:
-    """A value of the metadata as an identifier: text as it is, whole numbers as their exact digits. Empty for
-    anything else: booleans, fractions, and blank text.
+    """A value of the metadata as an identifier: text as it is, numbers as their exact digits. Empty for all else:
+    booleans, blank text, what no destination takes as an id, and numbers that were rounded when they were read.
     """
-    if isinstance(value, str):
-        return value if value.strip() else ""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+    match value:
+        case str():
+            text = value if value.strip() and "\0" not in value else ""
+        case bool():
+            text = ""
+        case int():
+            text = str(value) if abs(value) < 10**MAX_ID_BYTES else ""
+        case float():
+            text = _digits(value)
+        case _:
+            text = ""
+    return text if len(text.encode("utf-8", "replace")) <= MAX_ID_BYTES else ""
+
+
+def _digits(number: float) -> str:
+    """A number without its trailing zeros: 42.0 is 42, as in JavaScript. Empty if it may have had other digits."""
+    if not isfinite(number):
+        return ""
+    exact = Decimal(repr(number)) if number else Decimal(0)
+    is_exact = len(exact.normalize().as_tuple().digits) <= MAX_EXACT_DIGITS and abs(number) < 10**MAX_EXACT_DIGITS
+    if not is_exact:
+        return ""
+    text = format(exact, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def rule_of(settings: Mapping[str, Setting]) -> IdentityRule | None:

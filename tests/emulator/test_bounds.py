@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicobar.emulator import campaigns, people, state
-from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
+from nicobar.emulator import campaigns, pending, people, state
+from nicobar.emulator.campaign import Campaign, Frequency, Trigger
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.state import State
 
 NOW = 1_789_000_000
@@ -97,7 +98,7 @@ def test_a_person_has_so_many_attributes_devices_and_relationships(it, monkeypat
 
 
 def test_queued_changes_beyond_the_bound_apply_early_in_order(it, monkeypatch):
-    monkeypatch.setattr(state, "MAX_PENDING", 2)
+    monkeypatch.setattr(pending, "MAX_PENDING", 2)
     it.settle_ms = 60_000
     for plan in ("a", "b", "c"):
         send(it, "identify", "ada", attributes={"plan": plan})

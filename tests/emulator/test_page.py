@@ -7,7 +7,7 @@ import pytest
 
 from nicobar.emulator import inbox
 from nicobar.emulator.app import create_app
-from nicobar.emulator.campaigns import Campaign, Trigger
+from nicobar.emulator.campaign import Campaign, Trigger
 from nicobar.emulator.state import State
 from nicobar.web.serving import Server
 from support.browser import browser, new_page, serious_findings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nicobar.emulator.campaigns import Campaign, Campaigns, Frequency, Trigger
+from nicobar.emulator.campaign import Campaign, Frequency, Trigger
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.effects import Ignored, Repeated
 from nicobar.emulator.state import State
 
@@ -265,7 +266,7 @@ def test_an_event_with_the_name_sends_the_email():
     ("profile", "event", "why"),
     [
         ({"plan": "pro"}, PAID, "no email address"),
-        (KNOWN, {**PAID, "name": "Paid"}, "differs in case"),
+        (KNOWN, {**PAID, "name": "Paid"}, "waits for `paid`; received: `Paid`"),
         (KNOWN, {**PAID, "timestamp": NOW - 72 * 3_600 - 1}, "older than 72 hours"),
         ({**KNOWN, "unsubscribed": True}, PAID, "unsubscribed"),
         (KNOWN, {"name": "paid"}, "event.amount"),

@@ -28,7 +28,13 @@ ADA = Customer(key="cus_ada", email="ada@northpine.example", name="Ada Lindqvist
 PAGES = Path(nicobar.__file__).parent / "connectors" / "customerio" / "recipes"
 recipe = partial(find_recipe, connectors=CONNECTORS)
 every_recipe = pytest.mark.parametrize("tested", RECIPES, ids=lambda item: item.name)
-every_identifier = pytest.mark.parametrize("identifier", ["", "customer_id", "email", "metadata.user"])
+PERSON = {
+    "": {"id": "cus_ada"},
+    "customer_id": {"id": "cus_ada"},
+    "email": {"email": "ada@northpine.example"},
+    "metadata.user": {"id": "u-1"},
+}
+every_rule = pytest.mark.parametrize("rule", PERSON)
 # Data that no journey needs and no email service should store.
 PRIVATE = {
     "key", "street", "zipcode", "city", "phone_number", "card_last_four", "card_holder_name", "card_exp_year",
@@ -43,7 +49,7 @@ def body(name: str, **changes: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
+async def run(item, bodies: list[tuple[str, bytes]]):
     jobs = [
         Job(
             code_id=item.name,
@@ -55,7 +61,6 @@ async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
             occurred_at_ms=NOW_MS,
             seed=name,
             customer_key=ADA.key,
-            variables={"IDENTIFIER": identifier} if identifier else {},
         )
         for name, content in bodies
     ]
@@ -63,16 +68,20 @@ async def run(item, bodies: list[tuple[str, bytes]], identifier: str = ""):
     return await sandbox.run(jobs)
 
 
-def prepared(result: Calls, content: bytes, message_id: str = "msg_1"):
+def prepared(
+    result: Calls, content: bytes, message_id: str = "msg_1", *, rule: str = "", customer: Customer | None = None
+):
     origin = Origin(
         message_id=message_id,
         endpoint_id="ep_1",
         occurred_at_ms=NOW_MS,
         now_ms=NOW_MS,
-        customer=DODO.read({}, content).customer,
+        customer=customer or DODO.read({}, content).customer,
+        customer_id_attribute=DODO.customer_id_attribute,
         body=content,
     )
-    return CustomerIo().open({}, {"site_id": "a", "api_key": "b"}).prepare(result.calls, origin)
+    destination = CustomerIo().open({"identify_by": rule} if rule else {}, {"site_id": "a", "api_key": "b"})
+    return destination.prepare(result.calls, origin)
 
 
 def items(result: Calls) -> list[dict]:
@@ -80,22 +89,27 @@ def items(result: Calls) -> list[dict]:
     return call.payload
 
 
-@every_identifier
+@every_rule
 @every_recipe
-async def test_every_sample_satisfies_the_contract(tested, identifier):
+async def test_every_sample_satisfies_the_contract_and_reaches_the_person(tested, rule):
     bodies = [(name, body(name)) for name in TYPES]
     assert len(bodies) == 48
-    for (name, content), result in zip(bodies, await run(tested, bodies, identifier), strict=True):
+    # Completed from what is remembered of the customer.
+    known = msgspec.structs.replace(ADA, metadata={"user": "u-1"}) if rule else None
+    for (name, content), result in zip(bodies, await run(tested, bodies), strict=True):
         assert not isinstance(result, Broken), (name, result)
         if not isinstance(result, Calls):
             continue
-        verdicts = prepared(result, content).verdicts
-        bad = [verdict for verdict in verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
+        found = prepared(result, content, rule=rule, customer=known)
+        bad = [verdict for verdict in found.verdicts if verdict.level in {Level.ERROR, Level.WARNING}]
         customer = DODO.read({}, content).customer
         if customer is None or not customer.email:
             # The event has no address; the profile has it from another event.
             bad = [verdict for verdict in bad if verdict.rule != "no_address"]
         assert not bad, (name, bad)
+        sent = [msgspec.json.decode(call.body) for call in found.calls]
+        assert sent
+        assert all(item["identifiers"] == PERSON[rule] for item in sent), name
 
 
 AMOUNTS = ("total_amount", "amount", "recurring_pre_tax_amount")
@@ -525,27 +539,6 @@ async def test_attribute_that_no_longer_applies_is_removed():
     assert identifies(result)[0]["attributes"]["subscription_past_due_until"] is None
 
 
-@every_recipe
-@pytest.mark.parametrize("identifier", ["mail", "Email", "id", "metadata", "metadata.", "customer.email"])
-async def test_unknown_identifier_is_an_error_that_lists_the_valid_ones(tested, identifier):
-    name = "subscription.active" if tested.name == "subscription_life_cycle" else "payment.succeeded"
-    (result,) = await run(tested, [(name, body(name))], identifier)
-    assert isinstance(result, Broken)
-    for word in (f'"{identifier}"', "IDENTIFIER", "customer_id", "email", "metadata.KEY"):
-        assert word in str(result.reason)
-
-
-async def test_metadata_identifier_is_text_or_number():
-    for value, expected in (("u-1", {"id": "u-1"}), (0, {"id": "0"}), ({}, None), ("", None), (True, None)):
-        (result,) = await run(
-            RECIPES[0], [("payment.succeeded", body("payment.succeeded", metadata={"user": value}))], "metadata.user"
-        )
-        found = items(result)[0]["identifiers"] if isinstance(result, Calls) else None
-        assert found == expected
-    (result,) = await run(RECIPES[0], [("payment.succeeded", body("payment.succeeded"))], "metadata.constructor")
-    assert isinstance(result, Canceled)
-
-
 def test_what_recipes_share_is_the_same_in_each():
     functions: dict[str, set[str]] = {}
     for candidate in RECIPES:
@@ -553,26 +546,7 @@ def test_what_recipes_share_is_the_same_in_each():
         for text in re.findall(complete, candidate.code, re.MULTILINE | re.DOTALL):
             functions.setdefault(re.search(r"function (\w+)", text)[1], set()).add(text)
     assert {name for name, texts in functions.items() if len(texts) > 1} <= {"handler", "subscription"}
-    assert {"whom", "send", "profile", "amount", "time"} <= functions.keys()
-
-
-async def test_variable_selects_the_identifier_of_people():
-    content = body("payment.succeeded", metadata={"user": 42})
-    for identifier, expected in (
-        ("", {"id": ADA.key}),
-        ("customer_id", {"id": ADA.key}),
-        ("email", {"email": ADA.email}),
-        ("metadata.user", {"id": "42"}),
-    ):
-        (result,) = await run(RECIPES[0], [("payment.succeeded", content)], identifier)
-        assert all(item["identifiers"] == expected for item in items(result))
-
-
-async def test_event_without_identifier_is_skipped_and_logged():
-    for name, identifier in (("dunning.started", "email"), ("payment.succeeded", "metadata.nothing")):
-        (result,) = await run(RECIPES[0], [(name, body(name))], identifier)
-        assert isinstance(result, Canceled)
-        assert identifier in result.console[0]
+    assert {"send", "profile", "amount", "time"} <= functions.keys()
 
 
 @every_recipe

@@ -85,6 +85,13 @@ class Origin(Record):
     other_metadata: dict[str, Json] = {}
 
     @property
+    def event_customer(self) -> Customer | None:
+        """The customer as far as the event itself tells: ids do not depend on what is remembered."""
+        if self.customer is None or not self.remembered_email:
+            return self.customer
+        return Customer(key=self.customer.key)
+
+    @property
     def event_key(self) -> str:
         """Identifies the event within its application."""
         return self.event_id or self.message_id
@@ -446,6 +453,14 @@ class Connector(Protocol):
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """Ready-made handlers; the first of a source kind is the default code of a new endpoint."""
+        ...
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        """The settings and variables of an endpoint with this code, with settings that an earlier version had as
+        variables of the handler; None if there are none. Never raises.
+        """
         ...
 
     def describe(self, call: ReadyCall) -> str:

@@ -69,11 +69,12 @@ class EventIds:
 
 def person_of(kind: str, value: str, customer: Customer | None) -> tuple[str, str]:
     """A person as part of an id. The message's own customer always counts as the sender's customer id, even if the
-    handler uses their email: changing the identifier changes no event id. Emails are not case-sensitive.
+    handler uses their email: changing the identifier changes no event id. Emails are not case-sensitive, nor are
+    spaces around them a part of the customer's.
     """
     if kind == "email":
         value = value.casefold()
-    if customer is not None and (kind, value) == ("email", (customer.email or "").casefold()):
+    if customer is not None and kind == "email" and value.strip() == (customer.email or "").casefold().strip():
         return "id", customer.key
     return kind, value
 

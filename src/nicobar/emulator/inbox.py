@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.campaigns import Campaign, Campaigns, Email, Trigger
+from nicobar.emulator.campaign import Campaign, Email, Trigger
+from nicobar.emulator.campaign import Silence as Unsent
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.people import IDENTIFIERS, Person
 from nicobar.emulator.state import State
 from nicobar.model import Record
@@ -56,11 +58,7 @@ class Shown:
     def __init__(self, state: State, campaigns: Campaigns, nicobar_url: str) -> None:
         self.state = state
         self.campaigns = campaigns
-        self._nicobar_url = nicobar_url.rstrip("/")
-
-    @property
-    def knows_nicobar(self) -> bool:
-        return bool(self._nicobar_url)
+        self.nicobar_url = nicobar_url.rstrip("/")
 
     def email(self, number: int) -> Email | None:
         return next((email for email in reversed(self.campaigns.emails) if email.number == number), None)
@@ -102,19 +100,19 @@ class Shown:
         """Where Nicobar shows the message that sent an event; "" for one without an id, or if Nicobar's URL is not
         known.
         """
-        if not self._nicobar_url or activity.id is None:
+        if not self.nicobar_url or activity.id is None:
             return ""
         person = self.person_of(activity)
         customer = _customer(person) if person else ""
         return (
-            f"{self._nicobar_url}/logs?{urlencode({'q': activity.id} | ({'customer': customer} if customer else {}))}"
+            f"{self.nicobar_url}/logs?{urlencode({'q': activity.id} | ({'customer': customer} if customer else {}))}"
         )
 
     def customer_url(self, person: Person) -> str:
         """Where Nicobar shows the customer; "" if not known."""
         customer = _customer(person)
-        known = self._nicobar_url and customer
-        return f"{self._nicobar_url}/customers/timeline?{urlencode({'key': customer})}" if known else ""
+        known = self.nicobar_url and customer
+        return f"{self.nicobar_url}/customers/timeline?{urlencode({'key': customer})}" if known else ""
 
     def silences(self) -> list[Silence]:
         """The campaigns that have sent nothing, each with the reason; those with a mistake to find first."""
@@ -130,7 +128,11 @@ class Shown:
         return [name for name, _ in counted.most_common()]
 
     def _silence(self, campaign: Campaign, names: Sequence[str]) -> Silence:
-        refused = [email.why_not for email in self.campaigns.emails if email.campaign == campaign.title]
+        refused = [
+            email.why_not
+            for email in self.campaigns.emails
+            if email.campaign == campaign.title and email.reason is not Unsent.NAME_DIFFERS
+        ]
         if refused:
             return Silence(campaign=campaign.title, why=plain(str(refused[-1])), close=True)
         if campaign.trigger is Trigger.SEGMENT:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Meta
 
-from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign
+from nicobar.emulator.campaign import Campaign
+from nicobar.emulator.campaigns import MAX_CAMPAIGNS
 from nicobar.emulator.faults import Faults
 from nicobar.emulator.inbox import FAILURE, MAX_PAGE, PER_PAGE, Shown, listed
 from nicobar.emulator.page import frame, page

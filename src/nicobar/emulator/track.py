@@ -14,6 +14,7 @@ from nicobar.emulator import v1
 from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Mode, Problem, invalid, problems, required
 from nicobar.emulator.faults import Fault, Faults, Reset
 from nicobar.emulator.state import SeenRequest, State
+from nicobar.emulator.workspace import Identifiers, in_path
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 from nicobar.nesting import is_deeper
@@ -43,6 +44,7 @@ class _Answer(Record):
     refused: int = 0
     duplicates: int = 0
     invented: bool = False
+    ignored: str = ""
 
 
 class _Request(Record):
@@ -108,6 +110,7 @@ class TrackApi:
                 refused=answer.refused,
                 duplicates=answer.duplicates,
                 invented=answer.invented,
+                ignored=answer.ignored,
             )
         )
 
@@ -181,12 +184,24 @@ class TrackApi:
             texts: Json = [f"{problem.field}: {problem.message}" for problem in call.problems]
             body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
             return _Answer(status=400, body=body_bytes, items=1, refused=1, invented=True)
-        if call.segment is not None:
+        ignored = ""
+        if call.segment is not None and self._state.workspace.identifiers is Identifiers.EMAIL_OR_ID:
+            # The description of the two calls says so. Their answer then is not documented; here it is 200.
+            ignored = "manual segments are not supported in workspaces that identify people by email or id"
+        elif call.segment is not None:
             number, adds, names = call.segment
             self._state.put_in_segment(number, names, adds=adds)
-        duplicates = sum(not self._state.accept(item, call.anonymous_id) for item in call.items)
+        duplicates = sum(
+            not self._state.accept(self._from_path(item, segments), call.anonymous_id) for item in call.items
+        )
         body_bytes = b"" if call.status == 204 else b"{}\n"  # noqa: PLR2004 - no content
-        return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates)
+        return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates, ignored=ignored)
+
+    def _from_path(self, item: dict[str, Json], segments: Sequence[str]) -> dict[str, Json]:
+        """The kind of an identifier in a path depends on the workspace."""
+        if segments[0] != "customers":
+            return item
+        return {**item, "identifiers": in_path(item["identifiers"], self._state.workspace)}
 
     def _knows(self, authorization: str) -> bool:
         """Whether the credentials are correct. The Go client uses URL-safe base64; both alphabets are accepted."""

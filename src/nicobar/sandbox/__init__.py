@@ -36,7 +36,8 @@ class Job(Record):
     so that a child can keep it compiled. `url` and `method` are the initial values in `webhook`. In the handler,
     `Date` is fixed at `now_ms` and `Math.random` is seeded with `seed`, so the same job returns the same calls on
     every attempt. `exact` has the digits of the numbers that JavaScript rounds, for `nicobar.exact`, by the steps to
-    them, one per line.
+    them, one per line. `identifies`: the destination finds out who a customer is, so that the helpers return calls
+    for an event whose customer is not known.
     """
 
     code_id: str
@@ -53,6 +54,7 @@ class Job(Record):
     variables: dict[str, str] = {}
     params: Json = None
     exact: dict[str, str] = {}
+    identifies: bool = False
 
 
 class Calls(Record, tag=True):

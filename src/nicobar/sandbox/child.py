@@ -238,6 +238,7 @@ def _input(job: Job, bounds: Bounds) -> str:
         "now": job.now_ms,
         "seed": job.seed,
         "customer": job.customer_key,
+        "identifies": job.identifies,
         "bounds": {
             "consoleLines": bounds.console_lines,
             "consoleLineChars": bounds.console_line_chars,

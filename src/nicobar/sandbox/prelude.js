@@ -38,6 +38,7 @@
   let now = 0;
   let random = 1;
   let customer = null;
+  let identifies = false;
   let lines = [];
   let linesLeftOut = 0;
   let warnings = [];
@@ -163,14 +164,16 @@
   const plainObject = (value) => typeof value === "object" && value !== null && !isArray(value);
   const entity = (action, attributes, options, name) => {
     const given = plainObject(options) ? options.identifiers : undefined;
-    if (given === undefined && customer === null) {
+    if (given === undefined && customer === null && !identifies) {
       throw new RealTypeError(
         `nicobar.${action}: this event has no customer. Pass {identifiers: {id: …}} as the last argument.`);
     }
     if (attributes !== undefined && !plainObject(attributes)) {
       throw new RealTypeError(`nicobar.${action}: the attributes must be an object.`);
     }
-    const made = { type: "person", identifiers: given === undefined ? { id: customer } : given, action };
+    // As people.py names a customer who is not known.
+    const own = customer === null ? { nicobar: "customer" } : { id: customer };
+    const made = { type: "person", identifiers: given === undefined ? own : given, action };
     if (name !== undefined) made.name = name;
     made.attributes = attributes === undefined ? {} : attributes;
     return made;
@@ -444,7 +447,7 @@
     // Called with null after an event was stopped from outside: returns the console output until then.
     if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
-    ({ now, customer, bounds, exact: exactNumbers } = input);
+    ({ now, customer, identifies, bounds, exact: exactNumbers } = input);
     random = seedOf(input.seed);
     lines = [];
     linesLeftOut = 0;

@@ -24,11 +24,12 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import app_api, corrections, form, rules, track_api
+from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.merge_calls import MergeCalls
 from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
@@ -37,11 +38,14 @@ from nicobar.connectors.customerio.parts import (
     check_object,
     check_single,
     corrected,
+    merges_too_soon,
     object_parts,
 )
-from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of
+from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of, person_key
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
+from nicobar.connectors.customerio.url_checks import is_cut, wrong_url
+from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
@@ -76,6 +80,11 @@ class CustomerIo:
     fields = form.FIELDS
     identity_question: IdentityQuestion | None = form.IDENTITY_QUESTION
     recipes = RECIPES
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        return earlier_variables.carried_settings(settings, variables, code)
 
     def describe(self, call: ReadyCall) -> str:
         try:
@@ -129,6 +138,8 @@ class CustomerIo:
                 event_id=bool(values["correct_event_id"]),
                 timestamp=bool(values["correct_timestamp"]),
                 profile=bool(values["keep_profile"]),
+                identifier=bool(values["correct_identifier"]),
+                trust_metadata=bool(values["trust_metadata"]),
             ),
         )
 
@@ -183,30 +194,36 @@ class CustomerIoDestination:
         verdicts: list[Verdict] = []
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
-        parts = [corrected(corrector, part) for part in requested]
+        identification = Identification(self.identity_rule, self._corrections, origin, verdicts)
+        parts = [corrected(corrector, identification, part, verdicts) for part in requested]
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
-        profile = self._profile(items, origin)
+        profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
-        amounts = EventAmounts(origin.body)
+        context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
         for part in parts:
             if isinstance(part, ObjectPart):
-                verdicts += check_object(part, people, amounts, origin.now_ms)
+                verdicts += check_object(part, people, context, identification)
             else:
-                verdicts += check_single(part, amounts, origin.now_ms)
+                verdicts += check_single(part, context)
+        verdicts += merges_too_soon(parts)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
+        if identification.no_identity is not None:
+            return Prepared(calls=(), verdicts=tuple(verdicts), no_identity=identification.no_identity)
         ready = [self._ready(part, corrector.once_ids) for part in parts]
         if profile is not None:
             first = msgspec.structs.replace(self._ready(profile, ()), added=True)
             self._now_ms = origin.now_ms
-            if origin.customer is None or not self._profiles.has(origin.customer.key, first, origin.now_ms):
-                verdicts.append(corrections.profile_added())
+            if not self._profiles.has(person_key(profile.item["identifiers"]), first, origin.now_ms):
+                verdicts += corrections.profile_verdicts(profile.item, identification)
                 ready.insert(0, first)
         return Prepared(calls=tuple(ready), verdicts=tuple(verdicts))
 
-    def _profile(self, items: Sequence[dict[str, Json]], origin: Origin) -> ObjectPart | None:
+    def _profile(
+        self, items: Sequence[dict[str, Json]], origin: Origin, identification: Identification
+    ) -> ObjectPart | None:
         """The customer's profile to send before the calls, if they need one and Customer.io would accept it."""
-        made = corrections.profile(items, origin) if self._corrections.profile else None
+        made = corrections.profile(items, origin, identification) if self._corrections.profile else None
         if made is None:
             return None
         body = encoded(made)
@@ -305,43 +322,15 @@ class CustomerIoDestination:
     def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[ObjectPart | SinglePart]:
         """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
-        if path is None:
-            verdicts.append(
-                rules.HOST.at(
-                    f"[{index}].url",
-                    '"%(given)s" is not a URL of Customer.io\'s Track API. Credentials are only sent there.',
-                    "Use %(url)s.",
-                    given=call.url[:MAX_SHOWN_CHARS],
-                    url=self.url,
-                )
-            )
-            return
-        documented_call = track_api.v1_call(call.method, path)
+        documented_call = None if path is None else track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from object_parts(index, path, call.payload, verdicts)
-        elif documented_call is not None and documented_call.segments[0] == "customers" and "?" in call.url:
-            verdicts.append(
-                rules.PATH.at(
-                    f"[{index}].url",
-                    "The URL contains a ?, so everything after it would be cut off the id.",
-                    "Encode the id: encodeURIComponent(id).",
-                )
-            )
-        elif documented_call is not None:
+        elif path is None or documented_call is None or is_cut(documented_call, call.url):
+            verdicts.append(wrong_url(index, call, path, (self._base, *HOSTS.values())))
+        else:
             # Calls without a body are sent without one, whatever the payload.
             payload = None if documented_call.body == "none" else call.payload
             yield SinglePart(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
-        else:
-            verdicts.append(
-                rules.PATH.at(
-                    f"[{index}].url",
-                    "The Track API has no %(method)s %(value)s.",
-                    "Use POST %(url)s.",
-                    method=call.method,
-                    value=path[:MAX_SHOWN_CHARS],
-                    url=self.url,
-                )
-            )
 
     def _ready(self, part: ObjectPart | SinglePart, once_ids: Collection[str]) -> ReadyCall:
         if part.body is None:  # the check has found it

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import find_action, shown
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
+from nicobar.people import PersonOrigin
+
+if TYPE_CHECKING:
+    from nicobar.connectors.customerio.identification import Identification
 
 TEST_ATTRIBUTE = "nicobar_test"
 # The handler's fields for an event's identity; Customer.io has no such fields.
@@ -18,6 +24,8 @@ OWN_FIELDS = ("once", "key")
 MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MILLISECONDS = range(10**12, 10**14)
+# Nine digits or more: eight are a date.
+_DIGITS = re.compile(r"\d{9,14}(?:\.\d{1,9})?", re.ASCII)
 
 
 class Corrections(Record):
@@ -27,6 +35,8 @@ class Corrections(Record):
     event_id: bool = True
     timestamp: bool = True
     profile: bool = True
+    identifier: bool = True
+    trust_metadata: bool = False
 
 
 class Occurrence(Record):
@@ -54,7 +64,7 @@ class Occurrence(Record):
         ((kind, value),) = found
         if kind == V1_PATH_ID:
             kind, value = _of_path(value, origin)
-        return person_of(kind, value, origin.customer)
+        return person_of(kind, value, origin.event_customer)
 
 
 # An identifier in a v1 path, whose format tells its kind.
@@ -64,6 +74,11 @@ V1_PATH_ID = "v1_path_id"
 def _of_path(value: str, origin: Origin) -> tuple[str, str]:
     if origin.customer is not None and value == origin.customer.key:
         return "id", value
+    return of_path(value)
+
+
+def of_path(value: str) -> tuple[str, str]:
+    """The kind of an identifier in a v1 path, by its form, and the identifier."""
     if value.startswith("cio_"):
         return "cio_id", value.removeprefix("cio_")
     return "email" if "@" in value else "id", value
@@ -153,13 +168,16 @@ class Corrector:
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
         if isinstance(given, str) and track_api.is_ulid(given):
-            return {**item, "id": self._ids.from_given_ulid(given)}
+            if not names_person(given, person, self._origin.customer):
+                return {**item, "id": self._ids.from_given_ulid(given.upper())}
+            self._verdicts.append(_person_id_verdict(f"{path}.id", corrected=self._wanted.event_id))
+        elif self._wanted.event_id:
+            self._verdicts.append(_id_verdict(path, given))
         if not self._wanted.event_id:
             self._verdicts.extend(_ignored(path, once=once, key=key))
             return item
-        self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
-        if natural_id is not None and names_person(natural_id, person, self._origin.customer):
+        if natural_id is not None and names_person(natural_id, person, self._origin.event_customer):
             # Handlers often use the person's id here; every event after the first would be dropped as a duplicate
             # (https://github.com/activepieces/activepieces/issues/6391).
             natural_id = None
@@ -261,8 +279,25 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     )
 
 
+def _person_id_verdict(path: str, *, corrected: bool) -> Verdict:
+    if corrected:
+        return rules.EVENT_ID_CORRECTED.at(
+            path,
+            "The event ID is the id of the person, so Customer.io would ignore all of the person's events after the "
+            "first. Nicobar replaces it.",
+            "Omit `id`.",
+        )
+    return rules.PERSON_AS_EVENT_ID.at(
+        path,
+        "The event ID is the id of the person, so Customer.io ignores all of the person's events after the first.",
+        'Omit `id`, and turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
+    )
+
+
 def _seconds(value: Json) -> int | None:
-    """Unix seconds of a date and time as text, of milliseconds, or of fractional seconds; None otherwise."""
+    """Unix seconds of a date and time or of digits as text, of milliseconds, of fractional seconds; else None."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = float(value) if "." in value else int(value)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -276,25 +311,57 @@ def _seconds(value: Json) -> int | None:
     return int(value) // 1000 if int(value) in _MILLISECONDS else int(value)
 
 
-def profile(items: Sequence[dict[str, Json]], origin: Origin) -> dict[str, Json] | None:
-    """An identify with the customer's email and name, if an event is about the customer and no identify here sets the
-    address.
+def profile(
+    items: Sequence[dict[str, Json]], origin: Origin, identification: Identification
+) -> dict[str, Json] | None:
+    """An identify with what the customer's profile needs, if an event is about the customer and no identify here sets
+    it all.
 
-    Only for a person that an event identifies by the sender's customer id: any other identifier may belong to someone
-    else: that person would get the customer's address.
+    Only for a person that an event identifies as the customer: any other identifier may belong to someone else, who
+    would get the customer's address.
 
     Without a timestamp, like every identify: a retry is always older than the profile's latest edit.
     """
-    customer = origin.customer
-    if customer is None or not customer.email:
+    identifiers = identification.customer_identifiers
+    about = [
+        item
+        for item in items
+        if item.get("type") == "person"
+        and identifiers
+        and (item.get("identifiers") == identifiers or identification.is_person(item.get("identifiers")))
+    ]
+    if not any(item.get("action") in track_api.EVENT_TYPES for item in about):
         return None
-    identifiers: dict[str, Json] = {"id": customer.key}
-    about = [item for item in items if item.get("type") == "person" and item.get("identifiers") == identifiers]
-    has_event = any(item.get("action") in track_api.EVENT_TYPES for item in about)
-    if not has_event or has_address(identifiers, about):
+    attributes = _profile_attributes(origin, identification)
+    given = {name for item in about if isinstance(own := _identified_attributes(item), dict) for name in own}
+    is_complete = has_address(identifiers, about) if "email" in attributes else attributes.keys() <= given
+    if is_complete:
         return None
-    attributes: dict[str, Json] = {"email": customer.email, **({"name": customer.name} if customer.name else {})}
     return {"type": "person", "action": "identify", "identifiers": identifiers, "attributes": attributes}
+
+
+def _profile_attributes(origin: Origin, identification: Identification) -> dict[str, Json]:
+    """What the customer's profile needs: an address where the person is not identified by it, a name, and the
+    sender's customer id where the endpoint's rule identifies people.
+    """
+    customer, person = origin.customer, identification.person
+    if customer is None:
+        return {}
+    attributes: dict[str, Json] = {}
+    names = BILLING_NAMES if identification.protects else {"email": "email", "name": "name"}
+    if customer.email and (person is None or person.kind != "email"):
+        attributes[names["email"]] = customer.email
+    if customer.name:
+        attributes[names["name"]] = customer.name
+    if (person is None or person.origin is PersonOrigin.CUSTOMER_ID) and not customer.email:
+        return {}
+    if person is not None and origin.customer_id_attribute:
+        attributes[origin.customer_id_attribute] = customer.key
+    return attributes
+
+
+def _identified_attributes(item: dict[str, Json]) -> Json:
+    return item.get("attributes") if item.get("action") == "identify" else None
 
 
 def has_address(identifiers: Json, items: Sequence[dict[str, Json]]) -> bool:
@@ -314,10 +381,15 @@ def is_address(value: Json) -> bool:
     return isinstance(value, str) and len(value) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(value) is not None
 
 
-def profile_added() -> Verdict:
-    """The verdict that the `profile` is sent before the event."""
-    return rules.PROFILE_ADDED.at(
+def profile_verdicts(item: dict[str, Json], identification: Identification) -> Iterator[Verdict]:
+    """The verdicts on the `profile` that is sent before the event."""
+    attributes = item["attributes"]
+    names = list(attributes) if isinstance(attributes, dict) else []
+    yield rules.PROFILE_ADDED.at(
         "[0].payload",
-        "Nicobar sends the customer's email and name before the event, because campaign emails need an address.",
+        "Nicobar sends attributes of the customer before the event: %(names)s. Campaign emails need an address.",
         'To send them yourself, turn off "Keep profiles up to date" (`keep_profile`) in the endpoint\'s settings.',
+        names=", ".join(names),
     )
+    if identification.trusts_buyer:
+        yield from metadata_trusted("[0].payload", names)

@@ -80,6 +80,21 @@ FIELDS = (
         default=Fallback.EMAIL.value,
     ),
     Field(
+        name="correct_identifier",
+        label="Identify the customer",
+        kind=FieldKind.SWITCH,
+        help="true or false: replace the sender's customer ID in calls by what identifies people, if that is set.",
+        default=True,
+    ),
+    Field(
+        name="trust_metadata",
+        label="Trust the metadata",
+        kind=FieldKind.SWITCH,
+        help="true or false: send email, id and name to people identified by metadata. Buyers may set metadata of "
+        "static payment links, and could change another person's address.",
+        default=False,
+    ),
+    Field(
         name="keep_profile",
         label="Keep profiles up to date",
         kind=FieldKind.SWITCH,

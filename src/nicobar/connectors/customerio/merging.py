@@ -38,9 +38,16 @@ def identified(item: Mapping[str, Json]) -> str:
     if not isinstance(identifiers, dict) or not isinstance(attributes, dict):
         return ""
     # An attribute that changes the identifier makes the next call about another person.
-    if attributes.keys() & (_DIRECTIVES | identifiers.keys()):
+    spelled = {kind: _spelled(kind, value) for kind, value in identifiers.items()}
+    changes = any(kind in attributes and _spelled(kind, attributes[kind]) != spelled[kind] for kind in spelled)
+    if changes or attributes.keys() & _DIRECTIVES:
         return ""
-    return msgspec.json.encode(identifiers).decode()
+    return msgspec.json.encode(spelled).decode()
+
+
+def _spelled(kind: str, value: Json) -> Json:
+    """An identifier in one spelling: that of emails does not matter."""
+    return value.strip().lower() if kind == "email" and isinstance(value, str) else value
 
 
 def merged(earlier: bytes, later: bytes) -> dict[str, Json] | None:

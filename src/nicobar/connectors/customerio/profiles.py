@@ -20,19 +20,35 @@ KNOWN_FOR_MS = 3_600_000
 
 _CHANGING = frozenset({"identify", "delete", "merge", "suppress", "unsuppress"})
 _CHANGING_V1 = frozenset({"identify", "none", "merge", "form"})
-_PROFILE = frozenset({"email", "name"})
+_PROFILE = frozenset({"email", "name", "billing_email", "billing_name"})
+# The attribute of the sender's customer id is named by each source kind.
+_CUSTOMER_ID = "_customer_id"
+# The kinds of identifiers by which people are known here.
+_KINDS = ("id", "email")
 
 
 class Change(Record):
-    """What a call may do to profiles. `person_id` is None if it may change anyone; `is_profile` says that it sets the
+    """What a call may do to profiles. `person` is None if it may change anyone; `is_profile` says that it sets the
     profile and nothing else.
     """
 
-    person_id: str | None
+    person: tuple[str, str] | None
     is_profile: bool = False
 
 
-_ANYONE = Change(person_id=None)
+_ANYONE = Change(person=None)
+
+
+def person_key(identifiers: Json) -> tuple[str, str] | None:
+    """The kind and value of a person's identifier, the same for each spelling of an email; None if it may be
+    anyone's.
+    """
+    if not isinstance(identifiers, dict) or len(identifiers) != 1:
+        return None
+    ((kind, value),) = identifiers.items()
+    if kind not in _KINDS or not isinstance(value, str):
+        return None
+    return kind, value.strip().lower() if kind == "email" else value
 
 
 class ItemCall(ReadyCall):
@@ -54,15 +70,19 @@ class ItemCall(ReadyCall):
 def change_of(item: Mapping[str, Json]) -> Change | None:
     """What an object of v2 without errors may do to profiles."""
     action, attributes = item.get("action"), item.get("attributes")
-    names = attributes.keys() if isinstance(attributes, dict) else set[str]()
-    if item.get("type") != "person" or action not in _CHANGING or (action == "identify" and not names & _PROFILE):
+    names = list(attributes) if isinstance(attributes, dict) else []
+    if item.get("type") != "person" or action not in _CHANGING:
         return None
-    identifiers = item.get("identifiers")
-    # Identified by something other than the id, it may be anyone.
-    given = identifiers.get("id") if isinstance(identifiers, dict) and len(identifiers) == 1 else None
-    if not isinstance(given, str):
+    if action == "identify" and not any(map(_is_of_profile, names)):
+        return None
+    person = person_key(item.get("identifiers"))
+    if person is None:
         return _ANYONE
-    return Change(person_id=given, is_profile=action == "identify" and names <= _PROFILE)
+    return Change(person=person, is_profile=action == "identify" and all(map(_is_of_profile, names)))
+
+
+def _is_of_profile(name: str) -> bool:
+    return name in _PROFILE or name.endswith(_CUSTOMER_ID)
 
 
 class _Delivered(Record):
@@ -76,11 +96,11 @@ class Profiles:
     """
 
     def __init__(self) -> None:
-        self._delivered: OrderedDict[str, _Delivered] = OrderedDict()
+        self._delivered: dict[str, OrderedDict[str, _Delivered]] = {kind: OrderedDict() for kind in _KINDS}
 
-    def has(self, person_id: str, profile: ReadyCall, now_ms: int) -> bool:
+    def has(self, person: tuple[str, str] | None, profile: ReadyCall, now_ms: int) -> bool:
         """Whether the person is known to have this profile."""
-        last = self._delivered.get(person_id)
+        last = None if person is None else self._delivered[person[0]].get(person[1])
         return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
@@ -88,16 +108,21 @@ class Profiles:
         change = call.change if isinstance(call, ItemCall) else _change_of_other(call)
         if change is None:
             return
-        person_id = change.person_id
-        if person_id is None:
-            self._delivered.clear()
-        elif isinstance(outcome, Delivered) and change.is_profile:
-            self._delivered[person_id] = _Delivered(digest=_digest(call), at_ms=now_ms)
-            self._delivered.move_to_end(person_id)
-            while len(self._delivered) > MAX_PEOPLE:
-                self._delivered.popitem(last=False)
+        kind, value = change.person or ("", "")
+        if not call.added:  # it may be about someone who is also known by another kind of identifier
+            for other in _KINDS:
+                if other != kind:
+                    self._delivered[other].clear()
+        if change.person is None:
+            return
+        known = self._delivered[kind]
+        if isinstance(outcome, Delivered) and change.is_profile:
+            known[value] = _Delivered(digest=_digest(call), at_ms=now_ms)
+            known.move_to_end(value)
+            while len(known) > MAX_PEOPLE:
+                known.popitem(last=False)
         else:
-            self._delivered.pop(person_id, None)
+            known.pop(value, None)
 
 
 def _change_of_other(call: ReadyCall) -> Change | None:

@@ -111,6 +111,11 @@ class HttpEndpoint:
         ),
     )
 
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> None:
+        """It never had any."""
+
     def describe(self, call: ReadyCall) -> str:
         return call.method
 

@@ -255,23 +255,6 @@ function checkoutState(data, what) {
   return {...profile(data), ...known({checkout_abandoned_at: time(data.abandoned_at)}), ...state};
 }
 
-// The person that the event is about. The endpoint's variable IDENTIFIER selects how your workspace identifies people:
-// customer_id (Dodo's id, the default), email, or metadata.KEY (your own id, which your checkout adds to the metadata).
-function whom(webhook) {
-  const data = webhook.payload.data ?? {};
-  const customer = data.customer || {};
-  const by = webhook.env.IDENTIFIER || "customer_id";
-  if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);
-  if (by === "email") return named("email", customer.email);
-  const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
-  if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
-  throw new Error(`Invalid variable IDENTIFIER "${by}". Use customer_id, email or metadata.KEY.`);
-}
-
-function named(kind, value) {
-  return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
-}
-
 // The email address and the name, if the event contains them.
 function profile(data) {
   const customer = data.customer || {};
@@ -297,17 +280,14 @@ function amount(minorUnits, currency) {
 function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
 
 // Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
-// unknown, because Customer.io does not send an email that uses a missing field.
+// unknown, because Customer.io does not send an email that uses a missing field. The endpoint's setting "Identify people
+// by" says how the customer is identified.
 function send(webhook, calls) {
-  const identifiers = whom(webhook);
-  if (!identifiers) {
-    return leaveOut(webhook, "the event has no " + (webhook.env.IDENTIFIER || "customer_id"));
-  }
   webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
     .map(([name, values, once]) => {
-      if (name === null) return nicobar.identify(values, {identifiers});
+      if (name === null) return nicobar.identify(values);
       const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      return nicobar.event(name, whole, {identifiers, once});
+      return nicobar.event(name, whole, {once});
     });
   return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
 }

@@ -96,3 +96,24 @@ BEGIN
     );
 END
 $$;
+
+-- === Deliveries without an identity ===
+
+-- The facts for which canceled deliveries wait that needed to know who their customer is; key is empty for one that waits for
+-- none. news: how often a fact was stated since, checked: how often when the delivery was last looked at; late: whether it was
+-- looked at when every transaction that was open at its end had ended.
+CREATE TABLE unidentified (
+    message_seq bigint NOT NULL,
+    endpoint_seq bigint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    app_id text COLLATE "C" NOT NULL,
+    since_ms bigint NOT NULL,
+    news bigint NOT NULL,
+    checked bigint NOT NULL,
+    late boolean NOT NULL,
+    PRIMARY KEY (message_seq, endpoint_seq, key)
+);
+CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
+CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
+CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
+CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
