@@ -10,6 +10,8 @@ from nicobar.connectors.inspection import Inspection, Profile, Unanswered
 from nicobar.model import Customer, Record
 from nicobar.people import Fallback, IdentifyBy, IdentityRule, email_identifier, metadata_identifier
 from nicobar.reasons import Reason, reason
+from nicobar.use_cases.edit import Actor
+from nicobar.use_cases.inspection import Asked, InspectionServices, inspection_of, note
 
 MAX_CUSTOMERS = 20
 
@@ -29,6 +31,17 @@ class IdentityAdvice(Record):
 
 
 Looked = tuple[Customer, tuple[Profile, ...]]
+
+
+async def advise_identity(
+    services: InspectionServices, actor: Actor, asked: Asked, customers: Sequence[Customer]
+) -> IdentityAdvice:
+    """Looks up the latest customers at the destination."""
+    inspection = inspection_of(asked.opened)
+    if isinstance(inspection, Unanswered):
+        return advice((), inspection.reason)
+    await note(services, actor, asked, "people")
+    return await advise(services.asking, inspection, customers)
 
 
 async def advise(transport: Transport, asked: Inspection, customers: Sequence[Customer]) -> IdentityAdvice:

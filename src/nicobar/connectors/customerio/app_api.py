@@ -111,6 +111,15 @@ class AppApi:
 
     def _refused(self, answer: Response) -> Reason:
         code = f"app_api_{status_code(answer)}"
+        if answer.status == 400:  # noqa: PLR2004 - an identifier that the workspace does not use
+            return reason(
+                code,
+                "%(base)s responded with %(answer)s. People can be looked up by email only where the workspace "
+                "identifies them by it.",
+                "Check the workspace settings in Customer.io.",
+                base=self._base,
+                answer=summary_of(answer),
+            )
         if answer.status in {401, 403}:
             return reason(
                 code,
