@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from nicobar.model import Customer, Event, Fact, FactKind, Json, Record
-from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
+from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier, resolve
 
 # A sender's clock may be ahead by this; what lies further in the future counts as of now.
 MAX_AHEAD_MS = 300_000
@@ -37,7 +37,8 @@ _KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
 
 class StatedFact(Record):
     """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
-    `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place.
+    `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place. `email` is the
+    newest address of a customer that can be used, by which others with it are found.
     """
 
     key: str
@@ -45,6 +46,7 @@ class StatedFact(Record):
     content: str
     customer_key: str | None = None
     parent_key: str | None = None
+    email: str | None = None
 
 
 class About(Record):
@@ -78,6 +80,10 @@ class Stated(Record):
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
     """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
     return f"{source_kind}/{mode}/{kind.value}/{object_id}"
+
+
+def customer_fact_key(source_kind: str, customer_key: str) -> str:
+    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
 
 
 def of_customer(customer: Customer) -> Fact:
@@ -120,7 +126,13 @@ def _stated(
         content=msgspec.json.encode(layers).decode(),
         customer_key=customer_id if isinstance(customer_id, str) else own,
         parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if isinstance(payment_id, str) else None,
+        email=_address(fact.fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
     )
+
+
+def _address(value: Json) -> str | None:
+    """An address as others are compared with it, and as it can be indexed."""
+    return (email_identifier(value) or None) if isinstance(value, str) and _is_kept(value) else None
 
 
 def _moment(at_ms: int | None, accepted_at_ms: int) -> tuple[int, bool]:
@@ -208,12 +220,16 @@ def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
     customer_key = one.customer_key or other.customer_key
     if None is not other.customer_key != customer_key:
         customer_key = str(values_of(content)["customer_id"][0])
+    email = one.email
+    if email != other.email:
+        email = _address(next(iter(values_of(content).get("email", ())), None))
     return StatedFact(
         key=one.key,
         occurred_at_ms=max(one.occurred_at_ms, other.occurred_at_ms),
         content=content,
         customer_key=customer_key,
         parent_key=max(one.parent_key or "", other.parent_key or "") or None,
+        email=email,
     )
 
 
@@ -275,7 +291,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
     if key is None:
         return Completed(customer=None)
-    said = known.get(fact_key(of.source_kind, FactKind.CUSTOMER, key))
+    said = known.get(customer_fact_key(of.source_kind, key))
     values: dict[str, list[Json]] = {} if said is None else said.values
     emails, names = _texts(values, "email"), _texts(values, "name")
     remembered = _metadata(values)

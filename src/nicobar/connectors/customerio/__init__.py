@@ -25,6 +25,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.answers import status_code
 from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
+from nicobar.connectors.customerio.address_warnings import address_warnings
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
@@ -200,6 +201,8 @@ class CustomerIoDestination:
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
         context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
+        # Whether or not the profile is sent again: the person may still be without the address.
+        verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
         for part in parts:
             if isinstance(part, ObjectPart):
                 verdicts += check_object(part, people, context, identification)

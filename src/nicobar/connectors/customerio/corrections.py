@@ -350,7 +350,7 @@ def _profile_attributes(origin: Origin, identification: Identification) -> dict[
     attributes: dict[str, Json] = {}
     names = BILLING_NAMES if identification.protects else {"email": "email", "name": "name"}
     if customer.email and (person is None or person.kind != "email"):
-        attributes[names["email"]] = customer.email
+        attributes[names["email"]] = customer.email.strip()
     if customer.name:
         attributes[names["name"]] = customer.name
     if (person is None or person.origin is PersonOrigin.CUSTOMER_ID) and not customer.email:

@@ -71,6 +71,12 @@ class Identification:
         return {self._found.kind: self._found.value} if isinstance(self._found, Person) else {}
 
     @property
+    def has_invalid_address(self) -> bool:
+        """Whether the customer has something for an email address that cannot be one."""
+        customer = self._origin.customer
+        return customer is not None and bool((customer.email or "").strip()) and not email_identifier(customer.email)
+
+    @property
     def protects(self) -> bool:
         """Whether the customer is identified by what buyers may set, and therefore gets no email, id or name."""
         return self._is_buyer and not self._wanted.trust_metadata

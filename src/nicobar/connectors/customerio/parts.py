@@ -138,7 +138,7 @@ def check_object(
     # The app of a shop that has people of its own sets their address.
     is_own = identification.protects and identification.is_person(part.item.get("identifiers"))
     if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
-        yield no_address(part.path)
+        yield no_address(part.path, is_invalid=identification.has_invalid_address)
 
 
 def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:

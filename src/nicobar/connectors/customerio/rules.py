@@ -139,6 +139,14 @@ NO_ADDRESS = _warning("no_address", "The call does not set the person's email ad
 PERSON_AS_EVENT_ID = _warning(
     "person_as_event_id", "An event's `id` is the person's own, so only the person's first event counts."
 )
+SHARED_ADDRESS = _warning(
+    "shared_address",
+    "The call sets an email address that another customer of the sender has, too.",
+    track_api.IDENTIFYING,
+)
+CHANGED_ADDRESS = _warning(
+    "changed_address", "The customer's email address is another one than before.", track_api.IDENTIFYING
+)
 NO_EVENT_ID = _warning("no_event_id", "An event has no `id`, so every resend counts as another event.")
 EVENT_KEY_IGNORED = _warning(
     "event_key_ignored", "`once` or `key` has no effect, because the endpoint does not add event IDs."

@@ -153,8 +153,14 @@ def _event(
     yield from check_values(data_path, data, context.amounts)
 
 
-def no_address(path: str) -> Verdict:
-    """The warning about an event whose person gets no address."""
+def no_address(path: str, *, is_invalid: bool = False) -> Verdict:
+    """The warning about an event whose person gets no address. `is_invalid`: one is known that cannot be used."""
+    if is_invalid:
+        return rules.NO_ADDRESS.at(
+            f"{path}.identifiers",
+            "The customer's email address is not valid. Emails are sent only if the profile already has another one.",
+            "Correct the customer's address at the sender.",
+        )
     return rules.NO_ADDRESS.at(
         f"{path}.identifiers",
         "This call does not set the person's email address. Emails are sent only if the profile already has one.",

@@ -73,3 +73,9 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
+
+-- === Customers with one address ===
+
+-- email: of a customer, the newest address as `people.py` compares it.
+ALTER TABLE facts ADD COLUMN email TEXT;
+CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
