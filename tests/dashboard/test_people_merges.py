@@ -117,7 +117,7 @@ async def test_a_merge_is_previewed_confirmed_and_carried_out(shop):
     assert (person.attributes["plan"], "email" in person.attributes or person.email == ADA.email) == ("team", True)
     status, text, _ = await shop.visitor.ask("GET", headers["location"])
     assert (status, "completed" in text, "merged" in text) == (200, True, True)
-    assert "Nobody to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count"))[1], "nobody twice"
+    assert "No people to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count"))[1], "nobody twice"
 
 
 async def test_the_api_previews_starts_shows_and_cancels_a_merge(shop):
@@ -177,7 +177,7 @@ async def test_a_changed_address_is_shown_and_merged_for_one_customer(shop):
     assert shop.identifiers() == [("", "ada@new.example"), ("", ADA.email)]
     text = (await shop.visitor.ask("GET", f"/customers/timeline?key={ADA.key}"))[1]
     assert ("At the destinations" in text, f"merges/count?customer={ADA.key}" in text) == (True, True)
-    assert "Nobody to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count"))[1]
+    assert "No people to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count"))[1]
     text = (await shop.visitor.ask("GET", f"{shop.page}/merges/count?customer={ADA.key}"))[1]
     assert "Merge 1 person?" in text
     assert (await shop.visitor.send(f"{shop.page}/merges", expected="1", customer=ADA.key))[0] == 303
@@ -190,7 +190,7 @@ async def test_an_address_of_another_customer_is_not_merged_away(shop):
     await shop.pay(ADA)
     await shop.pay(Customer(key="cus_other", email=ADA.email, name="Other"))
     await shop.pay(Customer(key=ADA.key, email="ada@new.example", name=ADA.name))
-    assert "Nobody to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count?customer={ADA.key}"))[1]
+    assert "No people to merge" in (await shop.visitor.ask("GET", f"{shop.page}/merges/count?customer={ADA.key}"))[1]
 
 
 async def test_by_email_nobody_is_merged_without_looking(shop):

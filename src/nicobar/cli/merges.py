@@ -106,7 +106,7 @@ def show(*, merge_id: str, **flags: Any) -> None:
 @click.argument("merge_id", metavar="MERGE")
 @setting_options("data_dir", "database_url")
 def cancel(*, merge_id: str, **flags: Any) -> None:
-    """Cancel MERGE before its next step. People who are merged stay merged."""
+    """Cancel MERGE before its next step. Merged people stay merged."""
 
     async def run() -> str:
         async with open_services(settings_of(flags)) as it:
@@ -142,7 +142,7 @@ def _outline(plan: MergePlan) -> list[str]:
     lines.append(f"{plural(len(plan.pairs), 'person')} to merge, identified by {plan.rule}.")
     if plan.without_look:
         lines.append(
-            f"▲ {plural(plan.without_look, 'person')} left out: with an email address as the identifier, both may "
+            f"▲ {plural(plan.without_look, 'person')} skipped: with an email address as the identifier, both may "
             "already be one person, which only the destination knows. Add an App API key to the endpoint."
         )
     if plan.unidentified:

@@ -60,7 +60,8 @@ async def plan_merge(services: OperationServices, endpoint: Endpoint, customer_k
         raise Refusal(
             409,
             "merge_unsupported",
-            "Endpoint %(name)s identifies people by the sender's customer ID, so there is nobody to merge them into.",
+            "Endpoint %(name)s identifies people by the sender's customer ID, so there are no people to merge them "
+            "into.",
             "First set what identifies people in the endpoint's settings.",
             name=endpoint.name,
         )

@@ -137,7 +137,7 @@ class AppApi:
             )
         return reason(
             code,
-            "%(base)s responded with %(answer)s, which is no answer of the App API.",
+            "%(base)s responded with %(answer)s, which is not a response of the App API.",
             "Check the region and base_url.",
             base=self._base,
             answer=summary_of(answer),

@@ -45,7 +45,7 @@ class NameFindingOut(Shape):
 
 class CampaignCheckOut(Shape):
     """The names of the events that the endpoint sends for samples, and the destination's campaigns. `unanswered` says
-    why the destination did not tell them, null if it did.
+    why the destination did not report them, null if it did.
     """
 
     sent: list[str]
@@ -56,8 +56,9 @@ class CampaignCheckOut(Shape):
 
 class IdentityAdviceOut(Shape):
     """What the destination's people say about how to identify people. Of `asked` customers with an email address,
-    `found` are there under it, `withId` of them with an id of their own. `identifyBy` is the recommended setting,
-    null without one; `detail` says why. `unanswered` says why the destination stopped answering, null if it did not.
+    `found` have a profile with it, `withId` of them with an id of the shop's own. `identifyBy` is the recommended
+    setting, null without one; `detail` says why. `unanswered` says why the destination stopped answering, null if it
+    did not.
     """
 
     asked: int
@@ -78,7 +79,7 @@ class FailedChangeOut(Shape):
 
 
 class FailedChangesOut(Shape):
-    """Failed changes around a delivery, latest first. `unanswered` says why the destination did not tell them."""
+    """Failed changes around a delivery, latest first. `unanswered` says why the destination did not report them."""
 
     data: list[FailedChangeOut]
     unanswered: str | None

@@ -34,7 +34,7 @@ STATE_NAMES = {
     PairState.WAITING: noop("waiting"),
     PairState.IDENTIFIED: noop("identified"),
     PairState.MERGED: noop("merged"),
-    PairState.REFUSED: noop("rejected"),
+    PairState.REJECTED: noop("rejected"),
     PairState.SKIPPED: noop("skipped"),
     PairState.CANCELED: noop("canceled"),
 }
