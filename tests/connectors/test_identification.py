@@ -288,9 +288,9 @@ def test_identify_calls_get_the_sender_s_customer_id(rule):
 
 
 PROFILES = {
-    "metadata.user": {"billing_email": ADA.email, "billing_name": "Ada", ATTRIBUTE: "cus_1"},
+    "metadata.user": {"billing_email": ADA.email.strip(), "billing_name": "Ada", ATTRIBUTE: "cus_1"},
     "email": {"name": "Ada", ATTRIBUTE: "cus_1"},
-    "customer_id": {"email": ADA.email, "name": "Ada", ATTRIBUTE: "cus_1"},
+    "customer_id": {"email": ADA.email.strip(), "name": "Ada", ATTRIBUTE: "cus_1"},
 }
 
 
