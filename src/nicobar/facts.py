@@ -62,8 +62,11 @@ class About(Record):
     @property
     def wanted(self) -> tuple[str, ...]:
         """The keys of the facts that may say more of its customer."""
-        own = () if self.customer is None else (customer_fact_key(self.source_kind, self.customer.key),)
+        own = () if self.customer is None else (self.key_of(self.customer),)
         return (*self.keys, *own)
+
+    def key_of(self, customer: Customer) -> str:
+        return customer_fact_key(self.source_kind, customer.key)
 
 
 class Stated(Record):

@@ -75,6 +75,13 @@ class Person(Record):
     origin: PersonOrigin
 
 
+class Identifier(Record):
+    """An identifier of a person at a destination, of a kind as in `Person`."""
+
+    kind: str
+    value: str
+
+
 class NoIdentity(Record):
     """Nothing known of the event identifies a person by the endpoint's rule."""
 

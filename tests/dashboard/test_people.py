@@ -1,4 +1,4 @@
-"""The question what identifies people: in the wizard, when it is changed, and where nobody has answered it."""
+"""The question what identifies people: in the wizard, when it is changed, and where it is not answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.pages import set_up, visiting
 from support.server import TYPES
 
 TITLE = "How does your app identify people in Customer.io?"
-NOT_KNOWN = "It is not known what identifies people."
+NOT_KNOWN = "What identifies people is not set yet."
 CONNECTION = {"name": "Shop", "field_site_id": "s", "field_api_key": "k", "field_region": "us"}
 
 
@@ -158,7 +158,7 @@ async def test_a_fallback_set_elsewhere_survives_another_key(nicobar, visitor):
     assert await endpoint_settings(nicobar) == {IDENTIFY_BY: "email"}
 
 
-async def test_pages_ask_until_somebody_answers(nicobar, visitor):
+async def test_pages_ask_until_the_question_is_answered(nicobar, visitor):
     endpoint, _ = await furnish(nicobar, None)
     path = f"/webhooks/{endpoint.id}"
     _, _, headers = await visitor.send(f"{path}/code")

@@ -123,7 +123,7 @@ async def test_a_batch_that_is_none_is_400(emulator, body):
         ({"action": "event", "name": "x", "id": "order-7"}, "id"),
         ({"action": "event", "name": "x", "timestamp": "2026"}, "timestamp"),
         ({"action": "identify", "identifiers": {"id": "a", "email": "b"}}, "identifiers"),
-        ({"action": "identify", "identifiers": {"id": 5}}, "identifiers.id"),
+        ({"action": "identify", "identifiers": {"id": True}}, "identifiers.id"),
         ({"action": "identify", "attributes": []}, "attributes"),
     ],
 )

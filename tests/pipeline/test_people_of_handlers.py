@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from nicobar.connectors.customerio import CustomerIo
 from nicobar.model import Customer, DeliveryState, Message
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
 from nicobar.use_cases.dry_run import dry_target
-from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from support.handlers import EARLIER_RECIPE, ORDER_PAID, PERSON_STATE, PLAN_LIFE
 
 ADA = Customer(key="cus_1", email="Ada@northpine.example", name="Ada", metadata={"user": "u-1"})
 PERSON = {
@@ -94,3 +95,30 @@ async def test_unidentified_customer_cancels_the_delivery_with_its_verdicts(sand
     assert (result.state, result.code) == (DeliveryState.CANCELED, "no_identity")
     assert "cus_1" in str(result.reason)
     assert len(result.requested) == 1
+
+
+@pytest.mark.parametrize("value", ["email", "customer_id", "metadata.user"])
+async def test_published_copy_of_an_earlier_recipe_reaches_the_same_person(sandbox, value):
+    own = {"customer": {**PAYMENT["customer"], "email": "ada@northpine.example"}, "metadata": {"user": "u-1"}}
+    of = subject("payment.succeeded", own)
+    variables = {"IDENTIFIER": value, "PLAN": "pro"}
+    before = items(await _run_with(sandbox, of, variables, {}))
+    found = CustomerIo().carried_settings({}, variables, EARLIER_RECIPE)
+    assert found is not None
+    settings, rest = found
+    assert rest == {"PLAN": "pro"}
+    after = items(await _run_with(sandbox, of, rest, settings))
+    assert [item["identifiers"] for item in after] == [item["identifiers"] for item in before]
+    assert [item["attributes"].get("email") for item in after] == [item["attributes"].get("email") for item in before]
+    assert {name for name, value in settings.items() if value is True} == (
+        {"trust_metadata"} if value.startswith("metadata") else set()
+    )
+    # It now reaches the person of an event without a customer object, too.
+    bare = items(await _run_with(sandbox, subject("dunning.started", {"customer_id": "cus_1"}), rest, settings))
+    assert {str(item["identifiers"]) for item in bare} == {str(after[0]["identifiers"])}
+
+
+async def _run_with(sandbox, of: Subject, variables: dict[str, str], settings: dict[str, object]) -> Ready | Stopped:
+    target = dry_target("customerio", EARLIER_RECIPE, variables, settings=settings)
+    (result,) = await transform(sandbox, target, [of], 2)
+    return result

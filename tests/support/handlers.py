@@ -54,3 +54,35 @@ function handler(webhook) {
   return webhook;
 }
 """
+
+# As recipes identified people when that was a variable.
+EARLIER_RECIPE = """
+function handler(webhook) {
+  const identifiers = whom(webhook);
+  if (!identifiers) {
+    webhook.cancel = true;
+    return webhook;
+  }
+  const about = webhook.payload.data.customer || {};
+  webhook.payload = [
+    nicobar.identify({email: about.email, name: about.name}, {identifiers}),
+    nicobar.event("paid", {}, {identifiers}),
+  ];
+  return webhook;
+}
+
+function whom(webhook) {
+  const data = webhook.payload.data ?? {};
+  const customer = data.customer || {};
+  const by = webhook.env.IDENTIFIER || "customer_id";
+  if (by === "customer_id") return named("id", customer.customer_id || data.customer_id);
+  if (by === "email") return named("email", customer.email);
+  const key = by.startsWith("metadata.") ? by.slice("metadata.".length) : "";
+  if (key) return named("id", (data.metadata || {})[key] ?? (customer.metadata || {})[key]);
+  throw new Error(`Invalid variable IDENTIFIER "${by}". Use customer_id, email or metadata.KEY.`);
+}
+
+function named(kind, value) {
+  return (typeof value === "string" && value) || typeof value === "number" ? {[kind]: String(value)} : null;
+}
+"""

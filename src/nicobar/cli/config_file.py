@@ -27,6 +27,7 @@ from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
 from nicobar.model import Endpoint
+from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.configuration import open_endpoint
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
@@ -104,11 +105,13 @@ async def _carry_out(
     plan = await edited(it, CommandLine(ACTOR), change)
     for sentence in plan.sentences:
         click.echo(f"{'planned: ' if dry_run else ''}{sentence}")
+    for note in plan.notes:
+        click.echo(f"▲ {note}")
     for name in plan.unlisted:
         click.echo(f"{name}: not in the file, kept (--prune deletes it)")
     if not plan.acts:
         click.echo("No changes.")
-    snapshot = _of_default_application(await it.store.snapshot())
+    snapshot = _of_default_application(await read_snapshot(it.store))
     await _print_coverage(it, sandbox, document, folder, snapshot)
     if not dry_run:
         wanted = {entry.name for entry in document.endpoints if not entry.disabled}

@@ -6,13 +6,17 @@ import asyncio
 import signal
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
+import msgspec
 
 from nicobar.cli.options import PORT, Integer, OneOf, run_loop
-from nicobar.emulator.app import create_app
+from nicobar.emulator.app import AllCampaigns, create_app
+from nicobar.emulator.campaign import Campaign
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
+from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.web.serving import Server
@@ -38,6 +42,12 @@ from nicobar.web.serving import Server
     type=Integer(0, 60_000),
     help="Delay before accepted calls take effect, in milliseconds. Maximum 60,000.",
 )
+@click.option(
+    "--campaigns",
+    metavar="RECIPE|FILE",
+    help=f"Campaigns to start with: those of a recipe ({', '.join(NAMES)}), or a JSON file.",
+)
+@click.option("--nicobar-url", default="", help="URL of Nicobar's dashboard. The page then links to its messages.")
 @click.option("--https-port", type=PORT, help="Also serve HTTPS, on this port; 0 picks a free port.")
 @click.option(
     "--certificate",
@@ -55,13 +65,18 @@ def emulator(
     region: str,
     mode: str,
     settle_ms: int,
+    campaigns: str | None,
+    nicobar_url: str,
     https_port: int | None,
     certificate: Path,
 ) -> None:
     """Run an emulator of Customer.io on this machine. It serves the Track API and a page that shows its data."""
     state = State(site_id=site_id, api_key=api_key)
     state.settle_ms = settle_ms
-    app = create_app(state, region=region, host=host, mode=Mode(mode))
+    started = _read_campaigns(campaigns) if campaigns else []
+    app = create_app(
+        state, region=region, host=host, campaigns=started, mode=Mode(mode), nicobar_url=_checked(nicobar_url)
+    )
 
     if https_port is not None:
         _check_certificate(certificate)
@@ -82,6 +97,35 @@ def emulator(
                 await server.stop()
 
     run_loop(run())
+
+
+def _read_campaigns(named: str) -> list[Campaign]:
+    """The campaigns of a recipe, or in a file. Raises UserError."""
+    if named in NAMES:
+        return read_campaigns(named)
+    try:
+        return msgspec.json.decode(Path(named).read_bytes(), type=AllCampaigns)
+    except OSError as error:
+        raise UserError(
+            "campaigns_unreadable",
+            f"Cannot read the campaigns {named}: {error.strerror}.",
+            f"Set --campaigns to a JSON file, or to a recipe: {', '.join(NAMES)}.",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(
+            "campaigns_invalid",
+            f"{named} contains no campaigns: {error}.",
+            "See docs/reference/emulator.md for the fields.",
+        ) from error
+
+
+def _checked(url: str) -> str:
+    """Raises UserError for a URL that the page could not link to."""
+    if url and urlsplit(url).scheme not in {"http", "https"}:
+        raise UserError(
+            "url_invalid", f'"{url}" is not a URL.', "Set --nicobar-url to a URL such as http://127.0.0.1:8080."
+        )
+    return url
 
 
 def _check_certificate(path: Path) -> None:

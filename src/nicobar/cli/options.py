@@ -25,6 +25,7 @@ from nicobar.errors import UserError
 from nicobar.ids import IdFactory
 from nicobar.logs import set_up_logs
 from nicobar.model import Endpoint
+from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.configuration import follow_key
 from nicobar.sandbox.pool import SandboxPool
 from nicobar.setting_sources import read_origins, read_settings
@@ -211,7 +212,7 @@ class CommandServices:
     @asynccontextmanager
     async def edit(self, actor: Actor) -> AsyncIterator[Edit]:
         """Reads the configuration again to change it."""
-        snapshot = await self.store.snapshot()
+        snapshot = await read_snapshot(self.store)
         follow_key(self.vault, snapshot)
         yield Edit(self, actor, snapshot, self.store.snapshot)
 
@@ -234,7 +235,7 @@ async def open_services(
                 clock=clock,
                 ids=IdFactory(clock.now_ms),
                 settings=settings,
-                snapshot=await store.snapshot(),
+                snapshot=await read_snapshot(store),
             )
     finally:
         if is_new and await asyncio.to_thread(location.exists):

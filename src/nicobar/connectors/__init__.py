@@ -18,6 +18,7 @@ from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
     from nicobar.connectors.inspection import Inspection
+    from nicobar.connectors.people_merging import PeopleMerging
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -331,6 +332,11 @@ class Destination(Protocol):
         ...
 
     @property
+    def people_merging(self) -> PeopleMerging | None:
+        """How two people there are merged; None if the destination has no people."""
+        ...
+
+    @property
     def max_requests_per_s(self) -> int | None:
         """The maximum requests per second of the destination; None for no limit."""
         ...
@@ -455,6 +461,14 @@ class Connector(Protocol):
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """Ready-made handlers; the first of a source kind is the default code of a new endpoint."""
+        ...
+
+    def carried_settings(
+        self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
+    ) -> tuple[dict[str, Setting], dict[str, str]] | None:
+        """The settings and variables of an endpoint with this code, with settings that an earlier version had as
+        variables of the handler; None if there are none. Never raises.
+        """
         ...
 
     def describe(self, call: ReadyCall) -> str:

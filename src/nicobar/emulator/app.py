@@ -75,9 +75,10 @@ class Emulator:
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
         state.listeners.append(self.campaigns.consider)
+        self.shown = Shown(state, self.campaigns, nicobar_url)
         self._app_api = AppApi(state, self.campaigns, self.settle)
         desk = Desk(
-            shown=Shown(state, self.campaigns, nicobar_url),
+            shown=self.shown,
             faults=self.track.faults,
             settings=lambda: msgspec.to_builtins(self.settings()),
             put_campaigns=self.put_campaigns,

@@ -7,6 +7,7 @@ and event ids need not be ULIDs.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -18,7 +19,7 @@ from nicobar.model import Json, Record
 MAX_ITEM_BYTES = 32 * 1024
 MAX_BATCH_BYTES = 500_000
 MAX_EVENT_DATA_BYTES = 100_000
-_ULID = re.compile(r"^[0-7][0-9ABCDEFGHJKMNPQRSTVWXYZ]{25}$")
+_ULID = re.compile(r"^[0-7][0-9ABCDEFGHJKMNPQRSTVWXYZ]{25}$", re.ASCII | re.IGNORECASE)
 _E164 = re.compile(r"^\+[1-9]\d{5,14}$", re.ASCII)
 _EVENTS = {"event", "page", "screen"}
 _PERSON = {
@@ -82,7 +83,7 @@ def _person(action: str, item: dict[str, Json], mode: Mode) -> Iterator[Problem]
         yield from merged(item)
         return
     # The live API accepts other senders' anonymous v2 events, which the specification does not mention.
-    anonymous = ("anonymous_id",) if mode is Mode.OBSERVED and action in _EVENTS else ()
+    anonymous = ("anonymous_id",) if action in _EVENTS else ()
     yield from _one_of("identifiers", item, ("id", "email", "phone", "cio_id", *anonymous))
     if action in _EVENTS:
         yield from event_fields(item, mode)
@@ -182,8 +183,8 @@ def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterat
     name, value = next(iter(given.items()))
     if len(given) != 1 or name not in names:
         yield invalid(field, f"exactly one of {', '.join(names)} is required")
-    elif not _text(value):
-        yield invalid(f"{field}.{name}", "an identifier must be text")
+    elif not _identifier(value):
+        yield invalid(f"{field}.{name}", "must be a string or a number")
     elif name == "id" and _size(str(value)) > 150:  # noqa: PLR2004 - bytes, the documented limit
         yield invalid(f"{field}.id", "id is longer than 150 bytes")
     elif name == "phone" and not _E164.match(str(value)):
@@ -221,10 +222,19 @@ def _relations(value: Json, people: tuple[str, ...]) -> Iterator[Problem]:
             yield invalid(where, "the object's identifiers are required")
         elif people and any(_one_of("identifiers", entry, people)):
             yield invalid(where, f"exactly one of {', '.join(people)} is required")
+        else:
+            yield from _relation_attributes(f"{where}.relationship_attributes", entry)
+
+
+def _relation_attributes(where: str, entry: dict[str, Json]) -> Iterator[Problem]:
+    attributes = entry.get("relationship_attributes", {})
+    yield from attribute_problems(where, attributes)
+    if len(msgspec.json.encode(attributes)) > 100_000:  # noqa: PLR2004 - bytes, the documented limit
+        yield invalid(where, "the attributes are larger than 100 KB")
 
 
 def _names_object(identifiers: Json) -> bool:
-    if not isinstance(identifiers, dict) or not all(_text(value) for value in identifiers.values()):
+    if not isinstance(identifiers, dict) or not all(_identifier(value) for value in identifiers.values()):
         return False
     if set(identifiers) == {"cio_object_id"}:
         return True
@@ -235,6 +245,13 @@ def _names_object(identifiers: Json) -> bool:
 
 def _text(value: Json) -> bool:
     return isinstance(value, str) and value != ""
+
+
+def _identifier(value: Json) -> bool:
+    """The specification names text only; the live API accepts numbers too, and says so in its error."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return _text(value) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _size(text: str) -> int:

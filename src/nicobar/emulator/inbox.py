@@ -58,11 +58,7 @@ class Shown:
     def __init__(self, state: State, campaigns: Campaigns, nicobar_url: str) -> None:
         self.state = state
         self.campaigns = campaigns
-        self._nicobar_url = nicobar_url.rstrip("/")
-
-    @property
-    def knows_nicobar(self) -> bool:
-        return bool(self._nicobar_url)
+        self.nicobar_url = nicobar_url.rstrip("/")
 
     def email(self, number: int) -> Email | None:
         return next((email for email in reversed(self.campaigns.emails) if email.number == number), None)
@@ -104,19 +100,19 @@ class Shown:
         """Where Nicobar shows the message that sent an event; "" for one without an id, or if Nicobar's URL is not
         known.
         """
-        if not self._nicobar_url or activity.id is None:
+        if not self.nicobar_url or activity.id is None:
             return ""
         person = self.person_of(activity)
         customer = _customer(person) if person else ""
         return (
-            f"{self._nicobar_url}/logs?{urlencode({'q': activity.id} | ({'customer': customer} if customer else {}))}"
+            f"{self.nicobar_url}/logs?{urlencode({'q': activity.id} | ({'customer': customer} if customer else {}))}"
         )
 
     def customer_url(self, person: Person) -> str:
         """Where Nicobar shows the customer; "" if not known."""
         customer = _customer(person)
-        known = self._nicobar_url and customer
-        return f"{self._nicobar_url}/customers/timeline?{urlencode({'key': customer})}" if known else ""
+        known = self.nicobar_url and customer
+        return f"{self.nicobar_url}/customers/timeline?{urlencode({'key': customer})}" if known else ""
 
     def silences(self) -> list[Silence]:
         """The campaigns that have sent nothing, each with the reason; those with a mistake to find first."""

@@ -144,6 +144,8 @@ def _fields(value: Json) -> dict[str, Json]:
 
 
 def _segment(number: str, adds: bool, kinds: Sequence[str], body: Json) -> V1:  # noqa: FBT001 - add or remove
+    if not number.isascii() or not number.isdigit():
+        return V1(problems=(invalid("segment_id", "segment_id must be an integer"),))
     if len(kinds) != 1 or kinds[0] not in ("id", "email", "cio_id"):
         return V1(problems=(invalid("id_type", "id_type must be id, email or cio_id"),))
     ids = body.get("ids") if isinstance(body, dict) else None

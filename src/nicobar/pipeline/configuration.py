@@ -21,6 +21,7 @@ from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Message, Source
 from nicobar.people import IdentityRule
+from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import Subscriptions
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason
@@ -263,7 +264,7 @@ class Configuration:
         try:
             changed = await self._catalogue.version() != self._snapshot.version
             if changed:
-                self._open(await self._catalogue.snapshot())
+                self._open(await read_snapshot(self._catalogue))
         except StoreError as error:
             self._failure = error
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -39,12 +39,14 @@ NO_ALERTS = reason("not_an_alert_endpoint", "this endpoint does not receive aler
 class Passed:
     """The result of a page for its endpoint. `is_sent`: a delivery was attempted; `is_accepted`: one was accepted
     completely. `hold_reason` says why the endpoint must go on hold, `disable_reason` why it must be disabled.
+    `awaits_identity`: one ended because nobody was identified.
     """
 
     is_sent: bool = False
     is_accepted: bool = False
     hold_reason: Reason | None = None
     disable_reason: Reason | None = None
+    awaits_identity: bool = False
 
 
 class PageError(Exception):
@@ -142,7 +144,9 @@ class Deliverer:
                 work.stopped = self._stopped(target, work, result, now_ms)
             else:
                 work.ready = result
-        return await self._send_all(target, await self._record_stopped(target, works), gate)
+        passed = await self._send_all(target, await self._record_stopped(target, works), gate)
+        awaits = any(work.stopped is not None and work.stopped.awaits is not None for work in works)
+        return replace(passed, awaits_identity=awaits)
 
     async def _record_stopped(self, target: OpenEndpoint, works: Sequence[Work]) -> list[Work]:
         """Records customers' deliveries without anything to send; returns the others."""
@@ -247,7 +251,7 @@ class Deliverer:
         if result.may_pass:
             work.outcomes.append(Deferred(reason=result.reason))
             return self._settled(target, work, now_ms)
-        return Settled(state=result.state, code=result.code, reason=result.reason)
+        return Settled(state=result.state, code=result.code, reason=result.reason, awaits=result.awaits)
 
     async def _give_back(self, target: OpenEndpoint, works: Sequence[Work], why: Reason) -> None:
         """Requeues the deliveries, as if they had not been attempted."""

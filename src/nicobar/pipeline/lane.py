@@ -25,6 +25,7 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.pipeline.overtaking import Overtaking
+from nicobar.pipeline.unidentified import Identifying
 from nicobar.reasons import Reason, reason
 from nicobar.store import Claim, Claimed, Shares, Store, is_made_alike
 
@@ -98,6 +99,9 @@ class Lane:
             term=term,
             after_ms=overtake_after_ms,
             signal=self.signal,
+        )
+        self._identifying = Identifying(
+            facts=store, configuration=configuration, clock=clock, term=term, signal=self.signal
         )
         # Why the last read of the queue failed.
         self.failure: str | None = None
@@ -195,7 +199,9 @@ class Lane:
             return IDLE_MS
         if await self._hastening.follow(gate):
             self.signal.set()
-        look_ms = await self._overtaking.follow(self._target, gate)
+        look_ms = _sooner(
+            await self._overtaking.follow(self._target, gate), await self._identifying.follow(self._target)
+        )
         places = gate.places(self._free(), self._clock.steady_ms())
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
@@ -203,7 +209,7 @@ class Lane:
         claimed = await self._claim(places)
         if not claimed:
             rest_ms = await self._rest(gate)
-            return rest_ms if look_ms is None else min(look_ms, rest_ms)
+            return _sooner(look_ms, rest_ms) or rest_ms
         await self._start(claimed, claimed_for)
         return IDLE_MS
 
@@ -324,6 +330,8 @@ class Lane:
             passed = await self._deliverer.deliver(target, page, gate)
             if was_on_hold:
                 await self._follow_probe(endpoint, gate, passed)
+            if passed.awaits_identity:
+                self._identifying.begin()
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
@@ -334,6 +342,7 @@ class Lane:
                 endpoint_id=endpoint.id,
                 messages=[item.message.id for item in page],
             )
+            self._identifying.begin()
             # What has its result, of other requests, is not sent again: later ones of its customer may be accepted.
             left, cause = (error.left, error.__cause__) if isinstance(error, PageError) else (page, error)
             await self._one_by_one(left, cause or error)
@@ -417,3 +426,7 @@ class Lane:
 def log_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         log.error("delivery task stopped unexpectedly", task=task.get_name(), error=repr(error))
+
+
+def _sooner(one_ms: int | None, other_ms: int | None) -> int | None:
+    return min((ms for ms in (one_ms, other_ms) if ms is not None), default=None)

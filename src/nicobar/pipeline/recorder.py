@@ -141,6 +141,7 @@ class Recorder:
             sent_keys=already_sent.sent_keys(target, work, now_ms),
             left=work.left,
             setbacks=work.setbacks if result.setbacks is None else result.setbacks,
+            awaits=result.awaits,
         )
 
     def _tell(self, target: OpenEndpoint, message: Message, result: Settled, attempt: Attempt, now_ms: int) -> None:

@@ -52,7 +52,7 @@ NO_SETBACKS = Setbacks()
 class Settled(Record):
     """The next state of a delivery after an attempt. `code` says why, for metrics. `hold_reason` is set if the whole
     endpoint goes on hold, `disable_reason` if it is disabled. `setbacks` is None for no change. An attempt that is
-    not `shown` is not stored.
+    not `shown` is not stored. `awaits` as in `Finished`.
     """
 
     state: DeliveryState
@@ -64,6 +64,7 @@ class Settled(Record):
     disable_reason: Reason | None = None
     setbacks: Setbacks | None = None
     shown: bool = True
+    awaits: tuple[str, ...] | None = None
 
 
 def retry_at_ms(

@@ -72,7 +72,7 @@ class Ready(Record):
 
 class Stopped(Record):
     """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
-    retried.
+    retried. `awaits` are the keys of the facts that may identify the person where nobody was; None otherwise.
     """
 
     state: DeliveryState
@@ -83,6 +83,7 @@ class Stopped(Record):
     console: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
+    awaits: tuple[str, ...] | None = None
 
 
 Transformed = Ready | Stopped
@@ -356,7 +357,8 @@ def _ready(
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
-    if prepared.no_identity is not None:
+    stop = _why_stopped(prepared)
+    if stop is None and prepared.no_identity is not None:
         return Stopped(
             state=DeliveryState.CANCELED,
             code=prepared.no_identity.code,
@@ -365,8 +367,8 @@ def _ready(
             console=result.console,
             verdicts=(*prepared.verdicts, *warned),
             duration_us=result.duration_us,
+            awaits=_awaited(subject),
         )
-    stop = _why_stopped(prepared)
     if stop is None:
         return Ready(
             requested=requested,
@@ -377,6 +379,14 @@ def _ready(
             untouched=untouched,
         )
     return _failed(result, requested, *stop, verdicts=prepared.verdicts)
+
+
+def _awaited(subject: Subject) -> tuple[str, ...]:
+    """The facts that may say later who the customer is."""
+    if subject.about is None:
+        return ()
+    customer = () if subject.customer is None else (subject.about.key_of(subject.customer),)
+    return tuple(dict.fromkeys((*subject.about.wanted, *customer)))
 
 
 def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched: bool = False) -> Origin:

@@ -6,6 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.facts import KnownFact, StatedFact
+from nicobar.model import Message, Record
+
+# A delivery without an identity is looked at once more after this, since a fact may have been stated by a transaction
+# that was open when it ended. Transactions are cut long before.
+LATE_MS = 60_000
+# So many of an endpoint are counted.
+MAX_COUNTED = 10_000
+
+
+class Unidentified(Record):
+    """A delivery that ended because nothing said who its customer is. `news`: how often each fact that may say so was
+    stated, by key. Without a message it waits no longer, or not now: a user has requested it again.
+    """
+
+    message_seq: int
+    message: Message | None
+    news: dict[str, int]
+
+
+class Identified(Record):
+    """A delivery whose person is known now: it goes on under this order key. `customer_key` as in `Message`."""
+
+    message_seq: int
+    order_key: str | None
+    customer_key: str | None
+
 
 # Customers with the same addresses as others that one query finds.
 MAX_SHARING = 500
@@ -36,4 +62,41 @@ class Facts(Protocol):
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         """Merges facts with what is stored."""
+        ...
+
+    async def has_unidentified(self, endpoint_seq: int) -> bool:
+        """Whether deliveries of an endpoint wait for what identifies their person."""
+        ...
+
+    async def unidentified(self, endpoint_seq: int, *, now_ms: int, limit: int) -> list[Unidentified]:
+        """Those of them to look at: at most `limit` facts were stated since, or it is their time. In order of their
+        messages.
+        """
+        ...
+
+    async def settle_unidentified(
+        self,
+        endpoint_seq: int,
+        *,
+        term: int,
+        now_ms: int,
+        identified: Sequence[Identified],
+        others: Sequence[Unidentified],
+    ) -> int:
+        """Queues deliveries as if they had not been attempted, in the order given, each behind what its person has
+        waiting; the others wait for news. Nothing unless the endpoint's lease has this term. Returns how many were
+        queued.
+        """
+        ...
+
+    async def count_unidentified(self, app_id: str) -> Mapping[str, int]:
+        """How many deliveries of an endpoint wait for an identity, at most MAX_COUNTED, by its id; without those with
+        none.
+        """
+        ...
+
+    async def forget_facts(self, *, limit: int) -> int:
+        """Deletes up to `limit` facts of applications that no longer exist, and of what waits at endpoints that no
+        longer exist; returns how many at most of one kind.
+        """
         ...

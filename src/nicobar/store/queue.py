@@ -131,6 +131,7 @@ class Finished(Record):
     a request of it may have left all the same. `failure` is the key of equal failures, for FAILED. The customer's
     next delivery becomes due. `accepted_ids` are all event ids that the destination has accepted so far, () for no
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
+    `awaits` are the keys of facts that may say who the customer is, where that was not known; None where it was.
     `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
     """
 
@@ -149,6 +150,7 @@ class Finished(Record):
     sent_keys: tuple[SentKey, ...] = ()
     left: bool = False
     setbacks: Setbacks = Setbacks()
+    awaits: tuple[str, ...] | None = None
 
     @property
     def is_tried(self) -> bool:

@@ -82,10 +82,13 @@ _FIELDS = {
 
 
 class Plan(Record):
-    """What `apply` will do: the acts, a sentence for each, and the names that are not in the file."""
+    """What `apply` will do: the acts, a sentence for each, what to change in the file, and the names that are not in
+    it.
+    """
 
     acts: tuple[Act, ...]
     sentences: tuple[str, ...]
+    notes: tuple[str, ...]
     unlisted: tuple[str, ...]
 
 
@@ -156,6 +159,7 @@ class Planner:
         self._now_ms = services.clock.now_ms()
         self._acts: list[Act] = []
         self._sentences: list[str] = []
+        self._notes: list[str] = []
 
     async def plan(self, document: Document, *, prune: bool) -> Plan:
         """Raises ConfigurationError or UserError; nothing is changed here."""
@@ -182,7 +186,10 @@ class Planner:
                 self._add(f"endpoint {old_endpoint.name}: deleted", endpoints.deletion(old_endpoint))
         unlisted = [f"source {name}" for name in known_sources] + [f"endpoint {name}" for name in known_endpoints]
         return Plan(
-            acts=tuple(self._acts), sentences=tuple(self._sentences), unlisted=() if prune else tuple(unlisted)
+            acts=tuple(self._acts),
+            sentences=tuple(self._sentences),
+            notes=tuple(self._notes),
+            unlisted=() if prune else tuple(unlisted),
         )
 
     def _add(self, sentence: str, *acts: Act) -> None:
@@ -255,6 +262,7 @@ class Planner:
         running = stored.transformation.code if stored and stored.transformation else None
         if code is not None and code != running:
             await self._check_handler(entry, code)
+        self._note_carried(entry, code if code is not None else running)
         if stored is None:
             spec = _spec(entry, credentials, variables, code)
             _, act = endpoints.creation(self._services, self._snapshot, self._app_id, spec)
@@ -275,6 +283,25 @@ class Planner:
                 app_id=self._app_id,
             )
             self._add(f"endpoint {entry.name}: new version of the handler", act)
+
+    def _note_carried(self, entry: EndpointEntry, code: str | None) -> None:
+        """Notes variables that are settings now."""
+        given = _plain_variables(entry)
+        found = connector(entry.connector).carried_settings(entry.settings, given, code)
+        if found is None:
+            return
+        settings, variables = found
+        names = ", ".join(name for name in given if name not in variables)
+        added = ", ".join(
+            f"{name} = {msgspec.json.encode(value).decode()}"
+            for name, value in settings.items()
+            if name not in entry.settings
+        )
+        to_settings = f" Add {added} to its settings." if added else ""
+        self._notes.append(
+            f"endpoint {entry.name}: the variable {names} is a setting now, and was applied as one."
+            f"{to_settings} Remove {names} from its variables."
+        )
 
     def _stored(self, endpoint: Endpoint) -> set[str]:
         """The names of the stored credentials. None if they are sealed with a lost key: setting them is the cure."""

@@ -15,6 +15,7 @@ from nicobar.connectors.registry import connector, default_code
 from nicobar.connectors.signing_secrets import SignatureScheme
 from nicobar.errors import Conflict, Refusal, UserError
 from nicobar.model import Endpoint, Record
+from nicobar.pipeline.carried_settings import carried
 from nicobar.pipeline.configuration import endpoint_credentials
 from nicobar.reasons import Reason, plain, reason
 from nicobar.retry_schedule import check_schedule
@@ -47,9 +48,10 @@ def creation(
     check_address(services.settings.allowed, spec.connector, spec.settings)
     now_ms = services.clock.now_ms()
     put = created(spec, vault=services.vault, endpoint_id=services.ids.new("ep"), app_id=app_id, now_ms=now_ms)
-    changes: list[Change] = [*extra, put]
     kinds = [kind.kind for kind in application_kinds(snapshot.sources, app_id)]
     code = default_code(connector(spec.connector), kinds) if spec.code is UNSET else spec.code
+    put = carried(put, code)
+    changes: list[Change] = [*extra, put]
     if code is not None and code.strip():
         changes.append(AddTransformation(endpoint_id=put.id, code=code, created_at_ms=now_ms))
     return put, Act(action=AuditAction.ENDPOINT_CREATE, subject=put.id, changes=tuple(changes), app_id=app_id)
@@ -90,7 +92,12 @@ def after_patch(services: OperationServices, endpoint: Endpoint, patch: Endpoint
         settings = endpoint.settings if patch.settings is UNSET else patch.settings
         before = endpoint.settings if kind == endpoint.connector else None
         check_address(services.settings.allowed, kind, settings, before)
-    return changed(endpoint, patch, vault=services.vault, now_ms=services.clock.now_ms())
+    put = changed(endpoint, patch, vault=services.vault, now_ms=services.clock.now_ms())
+    put = carried(put, endpoint.transformation.code if endpoint.transformation else None)
+    # What was carried over before is no change.
+    details = msgspec.structs.replace(put.details, updated_at_ms=endpoint.details.updated_at_ms)
+    same = unchanged(endpoint)
+    return same if msgspec.structs.replace(put, details=details) == same else put
 
 
 async def create(edit: Edit, app_id: str, spec: EndpointSpec, *extra: Change, also: Sequence[Act] = ()) -> Endpoint:

@@ -82,7 +82,7 @@ def preview(
 def _previewed(known: KnownCustomer, before: IdentityRule | None, after: IdentityRule | None) -> PreviewedCustomer:
     old, new = (None if rule is None else resolve(rule, known.customer) for rule in (before, after))
     return PreviewedCustomer(
-        key=known.mask(known.customer.key),
+        key=known.customer.key,
         before=_masked(old, known.mask),
         after=_masked(new, known.mask),
         changes=_identity(old) != _identity(new),

@@ -11,6 +11,7 @@ from nicobar.audit import AuditAction
 from nicobar.crypto import Vault
 from nicobar.errors import Refusal, UserError
 from nicobar.model import Endpoint, Record
+from nicobar.pipeline.carried_settings import carried
 from nicobar.sandbox import Sandbox
 from nicobar.store import AddTransformation, Change, EnableTransformation, History
 from nicobar.store.history import Version
@@ -78,13 +79,14 @@ async def update_transformation(
 
 def _changes(vault: Vault, endpoint: Endpoint, patch: TransformationPatch, now_ms: int) -> list[Change]:
     changes: list[Change] = []
+    running = endpoint.transformation.code if endpoint.transformation else None
     if patch.variables is not UNSET or patch.secret_variables is not UNSET:
         before = unchanged(endpoint)
         after = with_variables(
             before, vault, variables=patch.variables, secret=patch.secret_variables, references=UNSET
         )
+        after = carried(after, patch.code if isinstance(patch.code, str) else running)
         changes += [after] if after != before else []
-    running = endpoint.transformation.code if endpoint.transformation else None
     if isinstance(patch.code, str) and patch.code != running:
         changes.append(AddTransformation(endpoint_id=endpoint.id, code=patch.code, created_at_ms=now_ms))
     if isinstance(patch.enabled, bool) and patch.enabled is not endpoint.transformation_enabled:

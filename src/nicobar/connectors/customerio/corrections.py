@@ -24,6 +24,8 @@ OWN_FIELDS = ("once", "key")
 MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MILLISECONDS = range(10**12, 10**14)
+# Nine digits or more: eight are a date.
+_DIGITS = re.compile(r"\d{9,14}(?:\.\d{1,9})?", re.ASCII)
 
 
 class Corrections(Record):
@@ -72,6 +74,11 @@ V1_PATH_ID = "v1_path_id"
 def _of_path(value: str, origin: Origin) -> tuple[str, str]:
     if origin.customer is not None and value == origin.customer.key:
         return "id", value
+    return of_path(value)
+
+
+def of_path(value: str) -> tuple[str, str]:
+    """The kind of an identifier in a v1 path, by its form, and the identifier."""
     if value.startswith("cio_"):
         return "cio_id", value.removeprefix("cio_")
     return "email" if "@" in value else "id", value
@@ -161,11 +168,14 @@ class Corrector:
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
         if isinstance(given, str) and track_api.is_ulid(given):
-            return {**item, "id": self._ids.from_given_ulid(given)}
+            if not names_person(given, person, self._origin.customer):
+                return {**item, "id": self._ids.from_given_ulid(given.upper())}
+            self._verdicts.append(_person_id_verdict(f"{path}.id", corrected=self._wanted.event_id))
+        elif self._wanted.event_id:
+            self._verdicts.append(_id_verdict(path, given))
         if not self._wanted.event_id:
             self._verdicts.extend(_ignored(path, once=once, key=key))
             return item
-        self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
         if natural_id is not None and names_person(natural_id, person, self._origin.event_customer):
             # Handlers often use the person's id here; every event after the first would be dropped as a duplicate
@@ -269,8 +279,25 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     )
 
 
+def _person_id_verdict(path: str, *, corrected: bool) -> Verdict:
+    if corrected:
+        return rules.EVENT_ID_CORRECTED.at(
+            path,
+            "The event ID is the id of the person, so Customer.io would ignore all of the person's events after the "
+            "first. Nicobar replaces it.",
+            "Omit `id`.",
+        )
+    return rules.PERSON_AS_EVENT_ID.at(
+        path,
+        "The event ID is the id of the person, so Customer.io ignores all of the person's events after the first.",
+        'Omit `id`, and turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
+    )
+
+
 def _seconds(value: Json) -> int | None:
-    """Unix seconds of a date and time as text, of milliseconds, or of fractional seconds; None otherwise."""
+    """Unix seconds of a date and time or of digits as text, of milliseconds, of fractional seconds; else None."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = float(value) if "." in value else int(value)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)

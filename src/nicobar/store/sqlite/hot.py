@@ -14,7 +14,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.facts import Ordered, facts_near, known_facts, stored_fact
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, stored_fact
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -37,6 +37,7 @@ def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact])
         if merged != before:
             values = msgspec.structs.asdict(merged)
             session.connection.execute(SQL["put_fact"], values | {"app_id": app_id}).close()
+    session.run("tell_unidentified", {"app_id": app_id, "keys": keys})
     return len(facts)
 
 
@@ -152,21 +153,22 @@ def record_many(session: SqliteSession, pages: Sequence[Sequence[Finished]]) -> 
 
 
 def _record_page(session: SqliteSession, page: Sequence[Finished]) -> int:
-    moved = 0
+    moved: list[Finished] = []
     # The next delivery of each customer becomes due, once for all of a chain.
     freed: dict[tuple[int, str], int] = {}
     for finished in page:
         row = _record(session, finished)
         if row is None:
             continue
-        moved += 1
+        moved.append(finished)
         customer_key, is_over = row
         if is_over and customer_key is not None:
             freed[finished.endpoint_seq, customer_key] = finished.ended_at_ms
     for (endpoint_seq, customer_key), now_ms in freed.items():
         of = {"endpoint_seq": endpoint_seq, "customer_key": customer_key, "now_ms": now_ms}
         session.run("free_next_of_customer", of)
-    return moved
+    add_unidentified(session, moved)
+    return len(moved)
 
 
 def _record(session: SqliteSession, finished: Finished) -> tuple[str | None, bool] | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
 from nicobar.model import Customer
 from nicobar.people import order_key
-from nicobar.store.facts import MAX_BEFORE, MAX_SHARING
-from nicobar.store.queue import NewMessage
+from nicobar.store.facts import LATE_MS, MAX_BEFORE, MAX_COUNTED, MAX_SHARING, Identified, Unidentified
+from nicobar.store.queue import Finished, NewMessage
 from nicobar.store.session import Row, Session
-from nicobar.store.tables.base import Tables
+from nicobar.store.tables.base import Tables, existing
+from nicobar.store.tables.queue import check_lease
+from nicobar.store.tables.rows import message
 
 
 class FactTables(Tables):
@@ -31,6 +35,93 @@ class FactTables(Tables):
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
             await self._database.put_facts(app_id, facts)
+
+    async def has_unidentified(self, endpoint_seq: int) -> bool:
+        return await self._row("has_unidentified", {"endpoint_seq": endpoint_seq}) is not None
+
+    async def unidentified(self, endpoint_seq: int, *, now_ms: int, limit: int) -> list[Unidentified]:
+        of = {"endpoint_seq": endpoint_seq, "late_ms": now_ms - LATE_MS, "limit": limit}
+
+        def work(session: Session) -> list[Unidentified]:
+            news: dict[int, dict[str, int]] = {}
+            for message_seq, key, count in session.rows("unidentified_due", of):
+                news.setdefault(message_seq, {})[key] = count
+            if not news:
+                return []
+            rows = session.rows(
+                "messages_of_unidentified", {"endpoint_seq": endpoint_seq, "message_seqs": list(news)}
+            )
+            found = {item.seq: item for item in map(message, rows)}
+            return [Unidentified(message_seq=seq, message=found.get(seq), news=news[seq]) for seq in news]
+
+        return await self._database.read(work)
+
+    async def settle_unidentified(
+        self,
+        endpoint_seq: int,
+        *,
+        term: int,
+        now_ms: int,
+        identified: Sequence[Identified],
+        others: Sequence[Unidentified],
+    ) -> int:
+        def work(session: Session) -> int | None:
+            if not session.lock(endpoint_seq, order_all=True):
+                return None  # the next transaction continues
+            check_lease(session, endpoint_seq, term)
+            queued = _requeue(session, endpoint_seq, identified, now_ms)
+            _check(session, endpoint_seq, others, now_ms)
+            return queued
+
+        while True:
+            queued = await self._database.write(work)
+            if queued is not None:
+                return queued
+
+    async def count_unidentified(self, app_id: str) -> Mapping[str, int]:
+        rows = await self._rows("count_unidentified", {"app_id": app_id, "limit": MAX_COUNTED})
+        return {endpoint_id: count for endpoint_id, count in rows if count}
+
+    async def forget_facts(self, *, limit: int) -> int:
+        of = {"limit": limit}
+        return max(await self._run("forget_facts", of), await self._run("forget_unidentified", of))
+
+
+def _requeue(session: Session, endpoint_seq: int, identified: Sequence[Identified], now_ms: int) -> int:
+    if not identified:
+        return 0
+    (app_id,) = existing(session.row("application_of_endpoint", {"endpoint_seq": endpoint_seq}))
+    of = {"app_id": app_id, "endpoint_seq": endpoint_seq, "now_ms": now_ms}
+    queued = session.run("requeue_identified", [of | msgspec.structs.asdict(item) for item in identified])
+    seqs = [item.message_seq for item in identified]
+    session.run("remove_unidentified", {"endpoint_seq": endpoint_seq, "message_seqs": seqs})
+    return queued
+
+
+def _check(session: Session, endpoint_seq: int, looked_at: Sequence[Unidentified], now_ms: int) -> None:
+    of = {"endpoint_seq": endpoint_seq, "late_ms": now_ms - LATE_MS}
+    checked = [
+        of | {"message_seq": item.message_seq, "key": key, "news": news}
+        for item in looked_at
+        for key, news in sorted(item.news.items())
+    ]
+    if checked:
+        session.run("check_unidentified", checked)
+    gone = [item.message_seq for item in looked_at if item.message is None]
+    if gone:
+        session.run("remove_ended_unidentified", {"endpoint_seq": endpoint_seq, "message_seqs": gone})
+
+
+def add_unidentified(session: Session, finished: Iterable[Finished]) -> None:
+    """What deliveries wait for that ended because nobody was identified."""
+    waiting = [
+        {"message_seq": item.message_seq, "endpoint_seq": item.endpoint_seq, "key": key, "since_ms": item.ended_at_ms}
+        for item in finished
+        if item.awaits is not None
+        for key in sorted(set(item.awaits)) or [""]
+    ]
+    if waiting:
+        session.run("add_unidentified", waiting)
 
 
 def facts_near(session: Session, app_id: str, keys: Sequence[str]) -> list[StatedFact]:

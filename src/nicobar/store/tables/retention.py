@@ -40,6 +40,7 @@ class RetentionTables(Tables):
             session.run("forget_reasons", {"seqs": seqs, "expunged": reason_column(EXPUNGED)})
             session.run("remove_attempts_of_messages", {"seqs": seqs})
             session.run("remove_revisions", {"seqs": seqs})
+            session.run("remove_unidentified_of_messages", {"seqs": seqs})
             return len(seqs)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), empty, emptied_too=False)
@@ -55,6 +56,7 @@ class RetentionTables(Tables):
             session.run("remove_attempts_of_messages", of)
             session.run("remove_deliveries_of_messages", of)
             session.run("remove_revisions", of)
+            session.run("remove_unidentified_of_messages", of)
             return session.run("remove_messages", of)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), forget, emptied_too=True)
@@ -144,6 +146,7 @@ class RetentionTables(Tables):
                 session.run("forget_customer_of_messages", {"seqs": seqs})
                 write_audit_line(session, audit_line, f"{len(seqs)} messages")
             session.run("remove_facts_of_customer", of)
+            session.run("forget_merges_of_customer", of)
             session.run("forget_customer_of_tasks", of | {"expunged": EXPUNGED.code})
             return len(seqs)
 
@@ -192,6 +195,7 @@ def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
     emptied = session.run("expunge_messages", of | {"now_ms": now_ms})
     session.run("forget_reasons", of | {"expunged": reason_column(EXPUNGED)})
     session.run("remove_revisions", of)
+    session.run("remove_unidentified_of_messages", of)
     stored = session.rows("attempts_of_messages", of)
     if stored:
         bare = [msgspec.msgpack.encode(expunged(read_attempt(content))) for _, content in stored]

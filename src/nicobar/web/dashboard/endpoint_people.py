@@ -187,7 +187,7 @@ async def _change_page(
 
 
 def read_answer(form: Mapping[str, str], before: IdentityRule | None = None) -> IdentityRule:
-    """The rule of a form. The form does not ask what to do without an id in the metadata: email by default. Raises
+    """The rule of a form. The form does not ask what a missing id in the metadata means: email by default. Raises
     UserError.
     """
     answer, key = form.get("identify", ""), form.get("key", "").strip().removeprefix(METADATA_PREFIX)

@@ -1,5 +1,5 @@
 -- Puts finished deliveries of an endpoint, or ones that were never created, into the queue: each behind everything that its
--- customer has waiting, and in the order of acceptance. A replay, which may be canceled, keeps what it has found. No other
+-- customer has waiting, or the person whom its order key names, and in the order of acceptance. A replay, which may be canceled, keeps what it has found. No other
 -- transaction deletes or empties the messages meanwhile. An event that is committed but not in order yet does not count: it
 -- will wait for these deliveries.
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, edition,
@@ -16,7 +16,7 @@ FROM (
         ORDER BY position DESC LIMIT 1
     ) AS last_position
     FROM (
-        SELECT seq, customer_key FROM messages
+        SELECT seq, coalesce({order_key}, customer_key) AS customer_key FROM messages
         WHERE seq {any_number_of message_seqs} AND expunged_at_ms IS NULL ORDER BY seq {for_key_share}
     ) AS f LEFT JOIN deliveries AS d ON d.message_seq = f.seq AND d.endpoint_seq = :endpoint_seq
     WHERE coalesce(d.state, 'none') IN ('none', 'success', 'failed', 'canceled')

@@ -1,7 +1,9 @@
 -- Merges the facts of some messages with what is stored, in the order of their keys, so that no two transactions wait for
--- each other. Adds deliveries for endpoints that still exist, to be put in order by the holder of the endpoint's queue.
+-- each other; what waits for one of them to be identified is looked at again. Adds deliveries for endpoints that still exist, to be put in order by the holder of the endpoint's queue.
 WITH stated AS (
     {put_facts}
+), told AS (
+    {tell_unidentified}
 )
 INSERT INTO deliveries (message_seq, endpoint_seq, state, tries, lease, due_at_ms, customer_key, position, replay_key)
 SELECT g.message_seq, e.seq, 'pending', 0, 0, g.due_at_ms, g.customer_key, 0, ''

@@ -10,6 +10,42 @@ CREATE INDEX deliveries_warned ON deliveries (endpoint_seq, message_seq) WHERE w
 -- warned: how many of the attempts that succeeded had warnings.
 ALTER TABLE tallies ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
 
+-- === Merges ===
+
+-- Two people at a destination who are one customer are merged when a user asks for it. rule: what identified people then.
+-- reason: why it waits, or was stopped.
+CREATE TABLE merges (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    app_id TEXT NOT NULL,
+    endpoint_seq INTEGER NOT NULL,
+    endpoint_id TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    created_at_ms INTEGER NOT NULL,
+    updated_at_ms INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX merges_running ON merges (endpoint_seq) WHERE status = 'running';
+CREATE INDEX merges_of_endpoint ON merges (endpoint_seq, seq);
+
+-- since_ms: when the primary was identified, 0 before.
+CREATE TABLE merge_pairs (
+    merge_seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    customer_key TEXT NOT NULL,
+    secondary_kind TEXT NOT NULL,
+    secondary_value TEXT NOT NULL,
+    primary_kind TEXT NOT NULL,
+    primary_value TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (merge_seq, number)
+) WITHOUT ROWID;
+CREATE INDEX merge_pairs_to_do ON merge_pairs (merge_seq, state, number) WHERE state IN ('waiting', 'identified');
+CREATE INDEX merge_pairs_merged ON merge_pairs (secondary_value) WHERE state = 'merged';
+
 -- === Facts ===
 
 -- Since this version messages state facts, of customers too. content: the fields by the place of the event that said them,
@@ -22,3 +58,24 @@ CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS 
 -- email: of a customer, the newest address as `people.py` compares it.
 ALTER TABLE facts ADD COLUMN email TEXT;
 CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
+
+-- === Deliveries without an identity ===
+
+-- The facts for which canceled deliveries wait that needed to know who their customer is; key is empty for one that waits for
+-- none. news: how often a fact was stated since, checked: how often when the delivery was last looked at; late: whether it was
+-- looked at when every transaction that was open at its end had ended.
+CREATE TABLE unidentified (
+    message_seq INTEGER NOT NULL,
+    endpoint_seq INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    news INTEGER NOT NULL,
+    checked INTEGER NOT NULL,
+    late INTEGER NOT NULL,
+    PRIMARY KEY (message_seq, endpoint_seq, key)
+) WITHOUT ROWID;
+CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
+CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
+CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
+CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;

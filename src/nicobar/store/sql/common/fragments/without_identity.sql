@@ -1,0 +1,1 @@
+d.state = 'canceled' AND d.reason LIKE '%"no_identity"%'

@@ -1,0 +1,1 @@
+CAST(:order_keys AS jsonb) ->> CAST(seq AS text)

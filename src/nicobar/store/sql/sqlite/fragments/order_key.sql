@@ -1,0 +1,1 @@
+json_extract(:order_keys, '$."' || seq || '"')
