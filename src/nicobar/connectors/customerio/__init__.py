@@ -200,9 +200,9 @@ class CustomerIoDestination:
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
+        context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
         # Whether or not the profile is sent again: the person may still be without the address.
         verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
-        context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
         for part in parts:
             if isinstance(part, ObjectPart):
                 verdicts += check_object(part, people, context, identification)

@@ -136,6 +136,9 @@ INTERNAL_NAME = _warning(
 )
 OLD_EVENT = _warning("old_event", "Events older than 72 hours do not trigger campaigns.", track_api.OLD_DATA)
 NO_ADDRESS = _warning("no_address", "The call does not set the person's email address.", track_api.TRIGGERS)
+PERSON_AS_EVENT_ID = _warning(
+    "person_as_event_id", "An event's `id` is the person's own, so only the person's first event counts."
+)
 SHARED_ADDRESS = _warning(
     "shared_address",
     "The call sets an email address that another customer of the sender has, too.",
@@ -143,9 +146,6 @@ SHARED_ADDRESS = _warning(
 )
 CHANGED_ADDRESS = _warning(
     "changed_address", "The customer's email address is another one than before.", track_api.IDENTIFYING
-)
-PERSON_AS_EVENT_ID = _warning(
-    "person_as_event_id", "An event's `id` is the person's own, so only the person's first event counts."
 )
 NO_EVENT_ID = _warning("no_event_id", "An event has no `id`, so every resend counts as another event.")
 EVENT_KEY_IGNORED = _warning(

@@ -97,22 +97,6 @@ BEGIN
 END
 $$;
 
--- === Customers with one address ===
-
--- email: of a customer, the newest address as `people.py` compares it.
-ALTER TABLE facts ADD COLUMN email text COLLATE "C";
-CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
-
--- The address of a customer, as it was written, that the newest event says that says one.
-CREATE FUNCTION address_in_fact(content text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    RETURN (
-        SELECT l.value ->> 'email' FROM json_each(CAST(content AS json)) AS l
-        WHERE l.value ->> 'email' IS NOT NULL ORDER BY l.key COLLATE "C" DESC LIMIT 1
-    );
-END
-$$;
-
 -- === Deliveries without an identity ===
 
 -- The facts for which canceled deliveries wait that needed to know who their customer is; key is empty for one that waits for
@@ -133,3 +117,19 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
+
+-- === Customers with one address ===
+
+-- email: of a customer, the newest address as `people.py` compares it.
+ALTER TABLE facts ADD COLUMN email text COLLATE "C";
+CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
+
+-- The address of a customer, as it was written, that the newest event says that says one.
+CREATE FUNCTION address_in_fact(content text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN (
+        SELECT l.value ->> 'email' FROM json_each(CAST(content AS json)) AS l
+        WHERE l.value ->> 'email' IS NOT NULL ORDER BY l.key COLLATE "C" DESC LIMIT 1
+    );
+END
+$$;

@@ -53,12 +53,6 @@ CREATE INDEX merge_pairs_merged ON merge_pairs (secondary_value) WHERE state = '
 ALTER TABLE facts ADD COLUMN parent_key TEXT;
 CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS NOT NULL AND customer_key IS NULL;
 
--- === Customers with one address ===
-
--- email: of a customer, the newest address as `people.py` compares it.
-ALTER TABLE facts ADD COLUMN email TEXT;
-CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
-
 -- === Deliveries without an identity ===
 
 -- The facts for which canceled deliveries wait that needed to know who their customer is; key is empty for one that waits for
@@ -79,3 +73,9 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
+
+-- === Customers with one address ===
+
+-- email: of a customer, the newest address as `people.py` compares it.
+ALTER TABLE facts ADD COLUMN email TEXT;
+CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
