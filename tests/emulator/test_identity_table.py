@@ -254,3 +254,56 @@ def test_known_people_are_reached_wherever_they_can_be():
         result = expected(cell)
         is_good = result.people == 1 and not result.fails and (result.is_known or cell.before == UNKNOWN)
         assert is_good is not bool(why_impossible(cell.workspace.identifiers, cell.answer, cell.before)), cell
+
+
+# --- the page ---
+
+SHOWN_ANSWERS = {
+    "email": "`email`",
+    METADATA: "`metadata.KEY`",
+    FALLBACK: "`metadata.KEY`, without it",
+    "customer_id": "`customer_id`, or none",
+}
+
+
+def test_the_page_shows_the_table():
+    page = PAGE.read_text("utf-8")
+    for line in [*shown_rows(), *shown_counts()]:
+        assert line in page, f"docs/explanation/identity.md lacks:\n{line}"
+
+
+def shown_rows() -> Iterator[str]:
+    yield f"| workspace | known by | {' | '.join(SHOWN_ANSWERS.values())} |"
+    yield "|---" * (len(SHOWN_ANSWERS) + 2) + "|"
+    for identifiers in Identifiers:
+        for before in BEFORE:
+            if may_be(Workspace(identifiers=identifiers), before):
+                found = (
+                    " or ".join(dict.fromkeys(outcomes(identifiers, answer, before))) for answer in SHOWN_ANSWERS
+                )
+                yield f"| {identifiers} | {before} | {' | '.join(found)} |"
+
+
+def outcomes(identifiers: Identifiers, answer: str, before: str) -> Iterator[str]:
+    """What comes of an event, by both readings of the documentation."""
+    for conflict in IdConflict:
+        cell = Cell(Workspace(identifiers=identifiers, id_conflict=conflict), answer, before, "order paid")
+        result = expected(cell)
+        if result.reached is None:
+            yield "no effect"
+        elif before == UNKNOWN:
+            yield "new" if result.emails else "new, no email"
+        elif result.is_known:
+            yield "●" if result.emails else "●, no email"
+        elif result.people == 1:
+            yield "gets Dodo's ID"
+        else:
+            yield "second person" if result.emails else "second person, no email"
+
+
+def shown_counts() -> Iterator[str]:
+    every = list(cells())
+    reasons = Counter(why_impossible(cell.workspace.identifiers, cell.answer, cell.before) for cell in every)
+    yield f"Of {len(every):,} cells, {reasons['']:,} reach that person."
+    yield f"In {reasons['not an identifier']:,}, the workspace does not use the identifier"
+    yield f"in {reasons['another identifier']:,}, the person has another one"
