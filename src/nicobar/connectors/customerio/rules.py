@@ -179,6 +179,7 @@ IDENTIFIER_REPLACED = _correction(
 IDENTITY_FALLBACK = _correction(
     FALLBACK_USED, "A customer whose metadata has no ID is identified by email (`identify_fallback`)."
 )
+EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of a person are removed.")
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
