@@ -17,7 +17,7 @@ POLL_MS = 500
 NICOBAR = str(Path(sys.executable).with_name("nicobar"))
 EMULATOR = "127.0.0.1:8081"
 COMMANDS = (
-    (NICOBAR, "emulator", "--host", "127.0.0.1", "--port", "8081"),
+    (NICOBAR, "emulator", "--port", "8081", "--campaigns", "journeys", "--nicobar-url", "http://127.0.0.1:8080"),
     (NICOBAR, "serve", "--host", "127.0.0.1", "--allowed-addresses", EMULATOR, "--shutdown-ms", "2000"),
 )
 

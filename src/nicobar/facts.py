@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from nicobar.model import Customer, Event, Fact, FactKind, Json, Record
-from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
+from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier, resolve
 
 # A sender's clock may be ahead by this; what lies further in the future counts as of now.
 MAX_AHEAD_MS = 300_000
@@ -43,7 +43,8 @@ _KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
 
 class StatedFact(Record):
     """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
-    `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place.
+    `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place. `email` is the
+    newest address of a customer that can be used, by which others with it are found.
     """
 
     key: str
@@ -51,6 +52,7 @@ class StatedFact(Record):
     content: str
     customer_key: str | None = None
     parent_key: str | None = None
+    email: str | None = None
 
 
 class About(Record):
@@ -70,7 +72,7 @@ class About(Record):
         return (*self.keys, *own)
 
     def key_of(self, customer: Customer) -> str:
-        return fact_key(self.source_kind, FactKind.CUSTOMER, customer.key)
+        return customer_fact_key(self.source_kind, customer.key)
 
 
 class Stated(Record):
@@ -84,6 +86,10 @@ class Stated(Record):
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
     """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
     return f"{source_kind}/{mode}/{kind.value}/{object_id}"
+
+
+def customer_fact_key(source_kind: str, customer_key: str) -> str:
+    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
 
 
 def of_customer(customer: Customer) -> Fact:
@@ -121,6 +127,7 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
                 content=msgspec.json.encode({place: fields}).decode(),
                 customer_key=own,
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,
+                email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
             )
         )
     return Stated(about=about(source_kind, event), facts=tuple(facts), is_ahead=is_ahead)
@@ -128,6 +135,11 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
 
 def _text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _address(value: Json) -> str | None:
+    """An address as others are compared with it, and as it can be indexed."""
+    return (email_identifier(value) or None) if isinstance(value, str) and _is_kept(value) else None
 
 
 def _moment(at_ms: int | None, accepted_at_ms: int) -> tuple[int, bool]:
@@ -214,18 +226,27 @@ def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
     customer_key = one.customer_key or other.customer_key
     if None is not other.customer_key != customer_key:
         customer_key = customer_key_of(content)
+    email = one.email
+    if email != other.email:
+        email = _address(address_in(content))
     return StatedFact(
         key=one.key,
         occurred_at_ms=max(one.occurred_at_ms, other.occurred_at_ms),
         content=content,
         customer_key=customer_key,
         parent_key=max(one.parent_key or "", other.parent_key or "") or None,
+        email=email,
     )
 
 
 def customer_key_of(content: str) -> str:
     """The sender's id of a fact's customer, as the newest event says that says one."""
     return str(values_of(content)["customer_id"][0])
+
+
+def address_in(content: str) -> str | None:
+    """The address of a customer, as it was written, that the newest event says that says one."""
+    return _text(next(iter(values_of(content).get("email", ())), None))
 
 
 def values_of(content: str) -> dict[str, list[Json]]:
@@ -286,7 +307,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
     if key is None:
         return Completed(customer=None)
-    said = known.get(fact_key(of.source_kind, FactKind.CUSTOMER, key))
+    said = known.get(customer_fact_key(of.source_kind, key))
     values: dict[str, list[Json]] = {} if said is None else said.values
     emails, names = _texts(values, "email"), _texts(values, "name")
     remembered = _metadata(values)

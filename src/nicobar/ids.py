@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from nicobar.ksuid import EPOCH_S, KSUID_CHARS, ksuid_bytes, ksuid_text
 from nicobar.ulid import ulid_text
 
-PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask", "usr", "draft", "inst")
+PREFIXES = ("app", "src", "ep", "msg", "atmpt", "tok", "qtask", "mrg", "usr", "draft", "inst")
 _PATTERN = re.compile(rf"^({'|'.join(PREFIXES)})_[0-9A-Za-z]{{{KSUID_CHARS}}}$")
 _PAYLOAD_BITS = 128
 _MAX_SECOND = 2**32 - 1

@@ -31,9 +31,19 @@ class _RecordMeta(msgspec.StructMeta):
         *,
         tag: bool = False,
         rename: Literal["camel"] | None = None,
+        forbid_unknown_fields: bool = False,
     ) -> type:
         if rename is None:  # inherited from the base
-            return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag)
+            return super().__new__(
+                cls,
+                name,
+                bases,
+                namespace,
+                frozen=True,
+                kw_only=True,
+                tag=tag,
+                forbid_unknown_fields=forbid_unknown_fields,
+            )
         return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag, rename=rename)
 
 

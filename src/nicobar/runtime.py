@@ -28,6 +28,7 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.backlog_gauges import BacklogGauges
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.people_merging import PeopleMerger
 from nicobar.pipeline.problems import Problems
 from nicobar.pipeline.readiness import Readiness
 from nicobar.pipeline.receive import Receiver
@@ -267,6 +268,15 @@ async def _start_delivery(
     def may_send() -> bool:
         return worker.leases.may_send()
 
+    merger = PeopleMerger(
+        store=store,
+        endpoints=lambda: runtime.configuration.endpoints,
+        transport=transport,
+        asking=SpacedTransport(transport, clock),
+        clock=clock,
+        may_send=may_send,
+    )
+
     worker = Worker(
         store=store,
         configuration=runtime.configuration,
@@ -292,6 +302,7 @@ async def _start_delivery(
         overtake_after_ms=runtime.settings.overtake_after_s * 1_000,
         tasks={
             "replays": replayer.run,
+            "merges": merger.run,
             "retention": maintainer.run,
             "removed endpoints": Remover(store=store, clock=clock).run,
         },

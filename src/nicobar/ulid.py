@@ -4,11 +4,18 @@ base 32. The form is that of https://github.com/ulid/spec.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 ULID_BYTES = 16
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TEXT = re.compile(f"[0-7][{_DIGITS}]{{25}}", re.IGNORECASE)
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+
+
+def is_ulid(text: str) -> bool:
+    """Whether the text has the form of a ULID, in letters of any case."""
+    return _TEXT.fullmatch(text) is not None
 
 
 def ulid_text(raw: bytes) -> str:

@@ -38,6 +38,15 @@ def identify(**attributes: object) -> dict[str, object]:
     return person("identify", attributes=attributes)
 
 
+def related(**attributes: object) -> dict[str, object]:
+    return person("add_relationships", cio_relationships=[{**TO_OBJECT, "relationship_attributes": attributes}])
+
+
+def v1_related(**fields: object) -> dict[str, object]:
+    wrapped = {"action": "add_relationships", "relationships": [{**TO_OBJECT, **fields}]}
+    return {"payload": {"cio_relationships": wrapped}, "path": "/api/v1/customers/u1", "method": "PUT"}
+
+
 def prepared(payload: object, path: str = "/api/v2/entity", method: str = "POST", *, base: str = BASE, **how: object):
     settings = how.pop("settings", AS_WRITTEN)
     it = CustomerIo().open(settings, SECRETS)
@@ -65,7 +74,12 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": event(), "path": "/api/v2/entity", "method": "PUT"},
         {"payload": {}, "path": "/api/v1/customers/u1", "method": "POST"},
         {"payload": {}, "path": "/api/v1/customers//events"},
-    ],
+    ]
+    + [
+        {"payload": {}, "path": f"/api/v1/customers/{who}", "method": "PUT"}
+        for who in ("q?x=1", "a#b", "a b", "50%", "김", "a\nb", "a\\b", "a/b", "../b")
+    ]
+    + [{"payload": {}, "path": path} for path in ("/api/v1/forms/a b/submit", "/unsubscribe/d#1")],
     "json": [
         {"payload": event(attributes={"a": 10**5000})},
         {"payload": {"a": 10**5000}, "path": "/api/v1/customers/u1", "method": "PUT"},
@@ -95,11 +109,20 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "identifiers": [
         {"payload": {**event(), "identifiers": value}}
-        for value in (None, {}, [], {"id": "a", "email": "b"}, {"id": 5}, {"id": ""}, {"name": "a"}, {"email": None})
+        for value in (
+            None,
+            {},
+            [],
+            {"id": "a", "email": "b"},
+            {"id": True},
+            {"id": ""},
+            {"name": "a"},
+            {"email": None},
+        )
     ]
     + [
         {"payload": thing("delete", identifiers=value)}
-        for value in ({}, {"object_id": "a"}, {"object_type_id": 1, "object_id": "a"}, {"id": "a"})
+        for value in ({}, {"object_id": "a"}, {"object_type_id": None, "object_id": "a"}, {"id": "a"})
     ]
     + [
         {
@@ -123,7 +146,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     "event_name": [{"payload": event(name=value)} for value in (None, "", "  ", 5, ["a"])]
     + [{"payload": {"id": ULID}, "path": "/api/v1/customers/a@b.example/events"}],
     "event_name_length": [{"payload": event(name="é" * 51)}],
-    "event_id": [{"payload": event(id=value)} for value in ("order-7", 5, ULID.lower(), ULID + "0")],
+    "event_id": [{"payload": event(id=value)} for value in ("order-7", 5, "8" + ULID[1:], ULID + "0")],
     "event_type": [{"payload": {"name": "a", "id": ULID, "type": "click"}, "path": "/api/v1/events"}],
     "timestamp": [
         {"payload": event(timestamp=value)} for value in ("2026-01-01", 1.5, True, -1, 1_789_000_000_000, None)
@@ -134,13 +157,26 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         for value in ("2026-01-01", 1.5, True, -1, 1_789_000_000_000, None)
     ],
     "attributes": [{"payload": event(attributes=value)} for value in (None, [], "a")],
-    "attribute_count": [{"payload": identify(**{f"a{n}": n for n in range(301)})}],
+    "attribute_count": [
+        {"payload": related(**{f"a{n}": n for n in range(301)})},
+        {"payload": identify(**{f"a{n}": n for n in range(301)})},
+    ],
     "attribute_name": [
+        {"payload": related(**{"x" * 151: 1})},
         {"payload": identify(**{"x" * 151: 1})},
         {"payload": thing("identify", attributes={"x" * 151: 1})},
         {"payload": {"x" * 151: 1}, "path": "/api/v1/customers/u1", "method": "PUT"},
     ],
-    "attribute_value": [{"payload": identify(note="é" * 501)}, {"payload": identify(note=["x" * 500, "y" * 500])}],
+    "attribute_value": [
+        {
+            "payload": thing(
+                "add_relationships",
+                cio_relationships=[{"identifiers": {"id": "a"}, "relationship_attributes": {"note": "x" * 1_001}}],
+            )
+        },
+        {"payload": identify(note="é" * 501)},
+        {"payload": identify(note=["x" * 500, "y" * 500])},
+    ],
     "data": [
         {"payload": {"name": "a", "id": ULID, "data": value}, "path": "/api/v1/customers/a@b.example/events"}
         for value in (None, "x", {"a": "x" * 100_001})
@@ -155,6 +191,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": {"cio_relationships": value}, "path": "/api/v1/customers/u1", "method": "PUT"}
         for value in (None, [], {"action": "identify"}, {"action": "add_relationships", "relationships": [{}]})
     ],
+    "relationship_size": [v1_related(relationship_attributes={f"a{n}": "x" * 990 for n in range(101)})],
     "device": [
         {"payload": person("add_device", device={"token": "tok", "platform": "nokia"})},
         {"payload": person("add_device", device={"platform": "ios"})},
@@ -170,7 +207,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
                 "secondary": {"phone": "+15551234567"},
             }
         },
-        {"payload": {"primary": {"id": "a"}, "secondary": {"id": 5}}, "path": "/api/v1/merge_customers"},
+        {"payload": {"primary": {"id": "a"}, "secondary": {"id": None}}, "path": "/api/v1/merge_customers"},
     ],
     "delivery": [
         {
@@ -186,27 +223,140 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "segment": [
         {"payload": {"ids": value}, "path": "/api/v1/segments/7/add_customers"}
-        for value in (None, [], [5], ["a"] * 1_001)
+        for value in (None, [], [None], ["a"] * 1_001)
     ]
+    + [{"payload": {"ids": ["a"]}, "path": "/api/v1/segments/vip/add_customers"}]
     + [
         {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/remove_customers?id_type={value}"}
         for value in ("", "phone", "ID", "id&id_type=email", "i%20d")
     ],
     "form": [
         {"payload": {"data": value}, "path": "/api/v1/forms/f1/submit"}
-        for value in (None, {}, {"id": "a", "email": "b"}, {"email": "b", "age": 5})
+        for value in (None, {}, {"id": "a", "email": "b"}, {"email": "b", "adult": True})
     ],
     "name_beside_identify": [{"payload": {**identify(plan="pro"), "name": "Customer Identified"}}],
     "iso_date": [{"payload": identify(renews=value)} for value in ("2026-09-14T08:12:24.201733Z", "2026-09-14")]
-    + [{"payload": event(attributes={"ends": "2026-09-14 08:12"})}],
-    "milliseconds": [{"payload": identify(renews_at=1_789_000_000_000)}],
+    + [
+        {"payload": event(attributes={"ends": value})}
+        for value in (
+            "2026-09-14 08:12",
+            "2026/09/14",
+            "20260914T081224Z",
+            "Mon, 14 Sep 2026 08:12:24 GMT",
+            "14 Sep 2026 08:12:24 +0200",
+            "Mon Sep 14 2026 08:12:24 GMT+0000 (Coordinated Universal Time)",
+            ["2026-09-14"],
+            {"next": [{"on": "2026-09-14T08:12:24Z"}]},
+        )
+    ]
+    + [{"payload": thing("identify", attributes={"renews_at": "2026-09-14"})}]
+    + [{"payload": related(since="2026-09-14")}],
+    "milliseconds": [
+        {"payload": identify(**{name: value})}
+        for name, value in (
+            ("renews_at", 1_789_000_000_000),
+            ("seen", 1_789_000_000_000.5),
+            ("renews_at", "1789000000000"),
+            ("renews_at", "1789000000000.25"),
+            ("plan", {"ends": [1_789_000_000_000]}),
+        )
+    ],
+    "placeholder": [
+        {"payload": identify(plan=value)}
+        for value in ("undefined", "null", "NaN", "Invalid Date", "undefined undefined", "to [object Object]")
+    ]
+    + [{"payload": person("identify", identifiers={"id": value})} for value in ("undefined", "null", "None")]
+    + [{"payload": {"plan": "pro"}, "path": "/api/v1/customers/undefined", "method": "PUT"}],
+    "unknown_field": [
+        {"payload": event(data={"amount": 5})},
+        {"payload": event(properties={"amount": 5})},
+        {"payload": event(context={"ip": "203.0.113.1"})},
+        {"payload": person("page", name="Home", id=ULID, url="https://shop.example")},
+        {"payload": person("identify", traits={"plan": "pro"})},
+        {"payload": person("identify", plan="pro")},
+        {"payload": identify(attributes={"plan": "pro"})},
+        {"payload": thing("identify", properties={"plan": "pro"})},
+        {"payload": person("add_device", device=DEVICE, attributes={"plan": "pro"})},
+    ]
+    + [
+        {"payload": {"name": "paid", "id": ULID, field: {"amount": 5}}, "path": "/api/v1/customers/u1/events"}
+        for field in ("attributes", "properties")
+    ]
+    + [{"payload": {"name": "paid", "id": ULID, "amount": 5}, "path": "/api/v1/customers/u1/events"}]
+    + [
+        {"payload": {field: {"plan": "pro"}}, "path": "/api/v1/customers/u1", "method": "PUT"}
+        for field in ("attributes", "data", "traits", "identifiers")
+    ],
+    "misplaced_field": [
+        {"payload": event(id=None, attributes={"id": value}), "settings": {**AS_WRITTEN, "correct_event_id": True}}
+        for value in (ULID, "0b5a2f6c-1f6d-4a3e-9d3c-2b1a0f9e8d7c", "evt_2nYkW8xQ")
+    ]
+    + [
+        {
+            "payload": event(timestamp=None, attributes={"timestamp": NOW_S}),
+            "settings": {**AS_WRITTEN, "correct_timestamp": True},
+        }
+    ],
+    "invalid_email": [
+        {"payload": identify(email=value)}
+        for value in (
+            "not an address",
+            "lena(at)shop",
+            "ada@shop",
+            "Ada <ada@shop.example>",
+            "",
+            5,
+            "a@b.example, c@d.example",
+            "a..b@shop.example",
+            "ada@-shop.example",
+            f"{'x' * 250}@shop.example",
+        )
+    ]
+    + [{"payload": person("identify", identifiers={"email": "lena(at)shop"})}]
+    + [{"payload": {"email": "lena"}, "path": "/api/v1/customers/u1", "method": "PUT"}],
+    "not_boolean": [{"payload": identify(unsubscribed=value)} for value in ("yes", "unsubscribed", 2, NOW_S, [])]
+    + [{"payload": identify(cio_subscription_preferences={"topics": {"topic_1": "yes"}})}]
+    + [{"payload": identify(**{"cio_subscription_preferences.topics.topic_1": 1})}],
+    "time_zone": [{"payload": identify(timezone=value)} for value in ("KST", "UTC+9", "+09:00", "Asia/Sole", 9)],
+    "attribute_case": [
+        {"payload": identify(**{name: "a"})} for name in ("Email", "EMAIL", "Unsubscribed", "timeZone")
+    ],
+    "from_one_event": [
+        {"payload": identify(**{name: value})}
+        for name, value in (
+            ("total_spent", 29),
+            ("totalSpent", 29),
+            ("lifetime_value", 29),
+            ("ltv", 29),
+            ("payment_count", 1),
+            ("customer_since", NOW_S),
+            ("memberSince", NOW_S),
+        )
+    ],
+    "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
+    "segment_identifiers": [
+        {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/{what}_customers"} for what in ("add", "remove")
+    ],
+    "merge_race": [
+        {
+            "payload": [
+                identify(plan="pro"),
+                {
+                    "type": "person",
+                    "action": "merge",
+                    "primary": {"email": "ada@northpine.example"},
+                    "secondary": {"id": "b"},
+                },
+            ]
+        }
+    ],
     "money_as_text": [
         {"payload": event(attributes={name: value})}
-        for name, value in (("amount", "31.54"), ("totalSpent", "5"), ("cost", "USD 12"), ("label", "€9,90"))
+        for name, value in (("amount", "31.54"), ("totalSpent", "5"), ("cost", "USD 12"), ("offer", "€9,90"))
     ],
     "wrong_decimals": [
         {"payload": event(attributes={"amount": 49.8}), "event": JPY},
-        {"payload": identify(total_spent=12.5), "event": JPY},
+        {"payload": identify(last_paid=12.5), "event": JPY},
     ],
     "mail_property": [{"payload": event(attributes={"recipient": "x@y.example"})}],
     "own_attribute": [{"payload": identify(cio_id="a")}],
@@ -223,14 +373,50 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": {name: value for name, value in event(**{field: "a"}).items() if name != "id"}}
         for field in ("once", "key")
     ],
+    "person_as_event_id": [{"payload": {**event(id=ULID), "identifiers": {"id": ULID}}}],
     "no_event_id": [{"payload": {name: value for name, value in event().items() if name != "id"}}],
     "action_corrected": [
         {"payload": person("payment_completed", name="a", id=ULID, timestamp=1_789_000_000), "settings": {}}
     ],
-    "event_id_corrected": [{"payload": event(id="order-7"), "settings": {}}],
+    "event_id_corrected": [
+        {"payload": event(id="order-7"), "settings": {}},
+        {"payload": {**event(id=ULID), "identifiers": {"id": ULID}}, "settings": {}},
+    ],
+    "identifier_as_text": [
+        {"payload": person("identify", identifiers={"id": 432})},
+        {"payload": {"type": "person", "action": "merge", "primary": {"id": 432}, "secondary": {"id": "b"}}},
+        {"payload": thing("delete", identifiers={"object_type_id": 1, "object_id": "a"})},
+        {"payload": thing("add_relationships", cio_relationships=[{"identifiers": {"id": 5}}])},
+        {"payload": {"primary": {"id": "a"}, "secondary": {"id": 5}}, "path": "/api/v1/merge_customers"},
+        {"payload": {"name": "seen", "id": ULID, "anonymous_id": 5}, "path": "/api/v1/events"},
+        {"payload": {"ids": ["a", 5, 6]}, "path": "/api/v1/segments/7/add_customers"},
+        {"payload": {"data": {"id": 5, "age": 41}}, "path": "/api/v1/forms/f1/submit"},
+        v1_related(identifiers={"object_type_id": 1, "object_id": 9}),
+    ],
     "timestamp_corrected": [
+        {"payload": {**identify(plan="pro"), "timestamp": "1789000000"}, "settings": {}},
+        {
+            "payload": {"plan": "pro", "_timestamp": "2026-09-10T00:26:40Z"},
+            "path": "/api/v1/customers/u1",
+            "method": "PUT",
+            "settings": {},
+        },
+    ]
+    + [
         {"payload": event(timestamp=value), "settings": {}}
-        for value in ("2026-09-10T00:26:40Z", 1_789_000_000_123, 1_789_000_000.5)
+        for value in (
+            "2026-09-10T00:26:40Z",
+            1_789_000_000_123,
+            1_789_000_000.5,
+            "1789000000",
+            "1789000000123",
+            "1789000000.5",
+        )
+    ],
+    "email_trimmed": [
+        {"payload": identify(email=" a@b.example")},
+        {"payload": person("identify", identifiers={"email": "a@b.example\t"}, attributes={"plan": "pro"})},
+        {"payload": {"email": "a@b.example "}, "method": "PUT", "path": "/api/v1/customers/u1"},
     ],
     "event_id_added": [{"payload": event(id=None), "settings": {}}],
     "timestamp_added": [{"payload": event(timestamp=None), "settings": {}}],
@@ -244,8 +430,10 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
 }
-# The rules about people, in test_identification.py.
+# The rules about people, in test_identification.py and test_address_warnings.py.
 IDENTIFICATION = {
+    "shared_address",
+    "changed_address",
     "identifier_kept",
     "several_ids",
     "metadata_trusted",
@@ -256,7 +444,14 @@ IDENTIFICATION = {
     "customer_id_added",
 }
 # What a call that breaks a rule is told besides.
-ALONG_WITH = {"equal_events": {"event_id_added"}, "event_key_ignored": {"no_event_id"}}
+ALONG_WITH = {
+    "equal_events": {"event_id_added"},
+    "event_key_ignored": {"no_event_id"},
+    "misplaced_field": {"event_id_added", "timestamp_added"},
+    "person_as_event_id": {"no_address"},
+    "event_id_corrected": {"no_address"},
+    "identifier_as_text": {"segment_identifiers"},
+}
 CASES = [(name, number) for name, cases in BREAKS.items() for number in range(len(cases))]
 
 
@@ -285,6 +480,8 @@ FINE = [
     person("suppress"),
     person("unsuppress"),
     person("identify", identifiers={"phone": "+15551234567"}),
+    {**identify(plan="pro"), "name": None},
+    identify(id="u1", phone="+15551234567", anonymous_id="a", unsubscribed="TRUE", timezone="Europe/Paris"),
     person("identify", identifiers={"cio_id": "03000001"}),
     person("identify", identifiers={"id": "x" * 150}, cio_relationships=[TO_OBJECT]),
     person("add_relationships", cio_relationships=[{"identifiers": {"cio_object_id": "o1"}}]),
@@ -338,11 +535,14 @@ def test_valid_call_is_sent_unchanged_without_verdicts(item):
         ("POST", "/api/v1/forms/f1/submit", {"data": {"email": "a@b.example", "color": "teal"}}),
         ("POST", "/api/v1/metrics", {"event": "opened"}),
         ("POST", "/api/v1/push/events", {"event": "opened"}),
+        ("POST", "/unsubscribe/RPILAgUBcRhIBqSfeiIwdIYJKxTY", {"unsubscribe": True}),
+        ("POST", "/api/v1/events", {"name": "invited", "id": ULID, "data": {"recipient": "a@b.example"}}),
+        ("PUT", "/api/v1/customers/auth0|7", {"id": "u1", "email": "a@b.example"}),
     ],
 )
 def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
     result = prepared(payload, path, method)
-    assert result.verdicts == ()
+    assert [verdict.rule for verdict in result.verdicts] == (["segment_identifiers"] if "segments" in path else [])
     (ready,) = result.calls
     without_body = method == "DELETE" or "suppress" in path
     assert (ready.method, ready.url, ready.batchable) == (method, BASE + path, False)
@@ -350,10 +550,53 @@ def test_v1_calls_are_sent_alone_with_their_own_body(method, path, payload):
 
 
 def test_v1_event_gets_an_id_and_a_timestamp():
-    result = prepared({"name": "paid", "timestamp": "2026-09-10T00:26:40Z"}, "/api/v1/events", settings={})
+    result = prepared(
+        {"name": "paid", "timestamp": "2026-09-10T00:26:40Z"}, "/api/v1/customers/u1/events", settings={}
+    )
     sent = msgspec.json.decode(result.calls[0].body)
     assert (len(sent["id"]), sent["timestamp"]) == (26, 1_789_000_000)
     assert [verdict.rule for verdict in result.verdicts] == ["event_id_added", "timestamp_corrected"]
+
+
+def test_ulid_in_small_letters_is_sent_in_capitals():
+    for settings in ({}, AS_WRITTEN):
+        (sent,) = prepared(event(id=ULID.lower()), settings=settings).calls
+        assert sent.event_id == msgspec.json.decode(sent.body)["id"] == ULID
+
+
+def test_numbers_that_identify_are_sent_as_their_digits():
+    result = prepared({**event(), "identifiers": {"id": 9_007_199_254_740_993}})
+    assert msgspec.json.decode(result.calls[0].body)["identifiers"] == {"id": "9007199254740993"}
+
+
+NOT_MEANT_ELSEWHERE = {
+    "order_id": 5_234_567_890_123,
+    "isbn": "9783161484100",
+    "api_version": "2026-09-14",
+    "amount_text": "54.50 USD",
+    "price_id": "12345",
+    "tax_rate": "0.2",
+    "total_items": "5",
+    "promo_code": "USD 10",
+    "seat_count": 5,
+    "past_due_since": NOW_S,
+    "total_amount": 29,
+    "plan": "Nullable",
+    "first_name": "Undine",
+}
+
+
+@pytest.mark.parametrize("name", NOT_MEANT_ELSEWHERE)
+def test_value_that_only_looks_wrong_is_not_warned_about(name):
+    paid = {"data": {"total_amount": 2_900, "currency": "USD"}}
+    assert prepared(identify(**{name: NOT_MEANT_ELSEWHERE[name]}), event=paid).verdicts == ()
+
+
+def test_warnings_of_one_attribute_are_bounded():
+    result = prepared(event(attributes={"items": [{"price": "9.90"}] * 500}))
+    assert [verdict.path for verdict in result.verdicts] == [
+        f"[0].payload.attributes.items[{n}].price" for n in range(3)
+    ]
 
 
 def test_amounts_with_two_decimals_and_other_numbers_pass():

@@ -17,6 +17,7 @@ from nicobar.web.dashboard.filters import Place, day_ms, listed, percentile, zon
 from nicobar.web.dashboard.search import read_search, snippet
 from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.pages import set_up, visiting
 from support.server import ADA
 
 BEN = Customer(key="cus_ben", email="ben@northpine.example", name="Ben")
@@ -376,3 +377,21 @@ async def test_the_wait_reason_is_the_outermost_cause(nicobar):
     assert cause() == (WaitCause.TURN, None, None)
     assert cause(due_at_ms=20, attempts_used=1) == (WaitCause.RETRY, 20, plain("why"))
     assert cause(due_at_ms=20, reason=None) == (WaitCause.LATER, 20, None)
+
+
+@pytest.mark.parametrize("options", ["{}", "{once: webhook.payload.data.payment_id}"])
+async def test_the_id_of_a_sent_event_opens_its_message(nicobar, options):
+    call = f"nicobar.event('paid', {{}}, {options})"
+    code = f"function handler(webhook) {{ webhook.payload = {call}; return webhook; }}"
+    _, address = await furnish(nicobar, code)
+    sent = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+    await nicobar.send_sample(address, "payment.failed", "evt_2")
+    event_id = next(iter(nicobar.state.activities)).id
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for customer in ("", "&customer=cus_other", f"&customer={sent.message.customer_key}"):
+            status, _, headers = await visitor.ask("GET", f"/logs?q={event_id.lower()}{customer}")
+            assert (status, headers.get("location")) == (303, f"/logs/{sent.message.id}")
+        status, text, _ = await visitor.ask("GET", f"/logs?q={'0' * 26}")
+        assert status == 200
+        assert "None of the latest 2,000 messages sent an event with this ID." in text

@@ -45,6 +45,8 @@ async def draft(nicobar, visitor, kind="customerio", **fields):
     await visitor.ask("GET", f"/webhooks/new/{kind}")
     status, text, headers = await visitor.send(f"/webhooks/new/{kind}", name="New", **fields)
     assert status == 303, shown(text)
+    if kind == "customerio":
+        await visitor.send(headers["location"], identify="email")
     return re.sub("/(code|people)$", "", headers["location"])
 
 

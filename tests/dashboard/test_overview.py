@@ -53,7 +53,7 @@ async def test_the_overview_shows_the_last_day_and_problems_with_actions(nicobar
         await page.keyboard.press("g")
         await page.keyboard.press("o")
         await page.get_by_text("No deliveries yet").wait_for()
-        endpoint, address = await furnish(nicobar, HANDLER)
+        endpoint, address = await furnish(nicobar, HANDLER, identify_by="customer_id")
         await page.reload()
         await page.get_by_text("All endpoints are active. No failures.").wait_for()
         await page.get_by_text("No attempts in this period.").wait_for()

@@ -76,8 +76,7 @@ def test_the_contract_page_has_every_call_and_switch():
         for action in actions.values():
             assert f"| `{action.type}` | `{action.action}` | " in CONTRACT
     for call in V1_CALLS:
-        path = "/".join(call.segments).replace("*", "…")
-        assert f"`{call.method} /api/v1/{path}`" in CONTRACT
+        assert f"`{call.method} {call.path.replace('*', '…')}`" in CONTRACT
     for field in CustomerIo.fields:
         assert f"`{field.name}`" in REFERENCE
 
@@ -168,7 +167,10 @@ def test_the_customerio_guide_works_as_written(tmp_path):
     result = run(tmp_path, recipe + dry_run)
     assert (result.returncode, "48 events, 0 failed." in result.stdout) == (0, True), result
     (tmp_path / "nicobar.toml").write_text(blocks(guide, "toml")[0])
-    assert read_document(tmp_path / "nicobar.toml").endpoints[0].settings == {"region": "us"}
+    assert read_document(tmp_path / "nicobar.toml").endpoints[0].settings == {
+        "region": "us",
+        "identify_by": "email",
+    }
 
 
 def test_the_readme_s_handler_runs(tmp_path):

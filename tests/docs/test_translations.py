@@ -16,6 +16,8 @@ GUIDES = [
         "reference",
         "how-to/send-to-customerio",
         "how-to/send-to-customerio.ko",
+        "how-to/identify-people",
+        "how-to/identify-people.ko",
         "how-to/use-the-dashboard",
         "how-to/troubleshoot-missing-emails",
         "how-to/invite-a-user",

@@ -32,7 +32,7 @@ def test_each_customer_resolves_or_has_a_reason():
     assert [customer.before for customer in found.customers] == [None, None, None]
 
 
-def test_a_change_counts_who_gets_another_identifier():
+def test_a_change_counts_the_changed_identifiers():
     found = preview(KNOWN, BY_EMAIL, BY_ID)
     assert [customer.changes for customer in found.customers] == [True, False, False]
     assert found.changed == 1

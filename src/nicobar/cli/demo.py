@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -23,10 +23,11 @@ from nicobar.cli.demo_processes import own_postgres, processes
 from nicobar.cli.options import PORT, CommandServices, open_services, run_loop
 from nicobar.clock import SystemClock
 from nicobar.connectors import NoResponse, Request
+from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import new_key, new_webhook_secret
-from nicobar.emulator.app import create_app
-from nicobar.emulator.campaigns import Campaign, Frequency, Trigger
+from nicobar.emulator.app import Emulator, create_app
+from nicobar.emulator.recipe_campaigns import read_campaigns
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.logs import set_up_logs
@@ -40,6 +41,7 @@ from nicobar.use_cases import sources
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.endpoint_records import EndpointSpec, created
 from nicobar.use_cases.sources import SourceSpec
+from nicobar.use_cases.users import offer_setup_link
 from nicobar.web.serving import Server
 
 WAIT_S = 60
@@ -62,29 +64,7 @@ STORY = (
     "abandoned_checkout.detected",
     "subscription.cancelled",
 )
-# Typical campaigns of a shop, so that the emulator's page has emails to show.
-CAMPAIGNS = (
-    Campaign(
-        title="Welcome",
-        trigger=Trigger.EVENT,
-        name="payment_succeeded",
-        subject="Welcome, {{customer.name}}",
-        frequency=Frequency.ONCE,
-    ),
-    Campaign(
-        title="Payment failed",
-        trigger=Trigger.EVENT,
-        name="payment_failed",
-        subject="Your payment of {{event.amount}} {{event.currency}} did not go through",
-    ),
-    Campaign(
-        title="We are sorry to see you go",
-        trigger=Trigger.SEGMENT,
-        name="subscription_status",
-        value="cancelled",
-        subject="{{customer.name}}, your subscription has ended",
-    ),
-)
+RECIPE = "journeys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +78,12 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """Running processes: the URLs of the source, its signing secret, and a wait for the next stored attempt."""
+    """Running processes: the URLs of the source, its signing secret, a link to the dashboard, and a wait for the next
+    stored attempt.
+    """
 
     urls: list[str]
+    dashboard: str
     secret: str
     next_ended: Callable[[], Awaitable[_Ended]]
 
@@ -147,18 +130,21 @@ async def _demo(start: _Start, directory: Path, port: int, emulator_port: int, *
     """Whether everything arrived. Raises CancelledError if stopped earlier."""
     _stop_on_signal()
     state = State()
-    emulator = await _start_emulator(state, emulator_port)
+    app = create_app(state, campaigns=read_campaigns(RECIPE))
+    emulator = await Server.start(app, "127.0.0.1", await _free_port(emulator_port))
     try:
         settings = Settings(
             port=await _free_port(port), data_dir=directory, allowed_addresses=emulator.url.removeprefix("http://")
         )
         async with start(settings, emulator.url) as started:
+            app.shown.nicobar_url = started.dashboard.removesuffix(urlsplit(started.dashboard).path)
             addresses = "\n".join([*(f"Nicobar   {url}" for url in started.urls), f"Emulator  {emulator.url}"])
             click.echo(f"{addresses}\n")
             tally = await _send(started)
-            arrived = await _watch(started, state, tally)
+            arrived = await _watch(started, app, tally)
             if not once:
-                click.echo(f"\nStill running. Open an address to look around. Press Ctrl-C to stop.\n{addresses}")
+                links = f"{addresses}\nDashboard {started.dashboard}"
+                click.echo(f"\nStill running. Open an address to look around. Press Ctrl-C to stop.\n{links}")
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.Event().wait()
             return arrived
@@ -179,7 +165,12 @@ async def _one_process(settings: Settings, emulator_url: str) -> AsyncIterator[_
         await runtime.configuration.refresh()
         if runtime.server is None:
             raise UserError("server_failed", "The server did not start.", "See the log for the cause.")
-        yield _Started(urls=[runtime.server.url + path], secret=secret, next_ended=next_ended)
+        yield _Started(
+            urls=[runtime.server.url + path],
+            secret=secret,
+            dashboard=runtime.setup_url or runtime.server.url,
+            next_ended=next_ended,
+        )
 
 
 @asynccontextmanager
@@ -206,11 +197,13 @@ async def _many_processes(settings: Settings, emulator_url: str) -> AsyncIterato
                         return _Ended(message=found.message, attempt=found.attempt, by=by)
 
             async with processes(shared, lambda by, attempt_id: ended.put_nowait((by, attempt_id))) as urls:
-                yield _Started(urls=[url + path for url in urls], secret=secret, next_ended=next_ended)
-
-
-async def _start_emulator(state: State, port: int) -> Server:
-    return await Server.start(create_app(state, campaigns=CAMPAIGNS), "127.0.0.1", await _free_port(port))
+                setup_path = await offer_setup_link(services.store, services.clock.now_ms())
+                yield _Started(
+                    urls=[url + path for url in urls],
+                    secret=secret,
+                    dashboard=urls[0] + setup_path,
+                    next_ended=next_ended,
+                )
 
 
 async def _free_port(wanted: int) -> int:
@@ -240,7 +233,7 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
         EndpointSpec(
             connector="customerio",
             name="customerio",
-            settings={"base_url": emulator_url},
+            settings={"base_url": emulator_url, "identify_by": "email"},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
         ),
         vault=services.vault,
@@ -248,7 +241,7 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
         app_id=app.id,
         now_ms=now_ms,
     )
-    code = files("nicobar.cli").joinpath("demo.js").read_text("utf-8")
+    code = find_recipe(RECIPE, CONNECTORS).code
     await services.store.change(
         [
             PutSource(source=source),
@@ -282,8 +275,9 @@ async def _send(started: _Started) -> _Tally:
     return _Tally(messages=sent, events=sent)
 
 
-async def _watch(started: _Started, state: State, tally: _Tally) -> bool:
-    """Prints each delivery as it happens, then the totals. Returns whether everything arrived."""
+async def _watch(started: _Started, app: Emulator, tally: _Tally) -> bool:
+    """Prints each delivery as it happens, then the totals. Returns whether everything arrived and sent emails."""
+    state = app.state
     delivered = calls = 0
     try:
         async with asyncio.timeout(WAIT_S):
@@ -299,11 +293,14 @@ async def _watch(started: _Started, state: State, tally: _Tally) -> bool:
         f"\n{tally.messages} events sent, {delivered} delivered, {calls} calls in {len(state.requests)} requests; "
         f"Customer.io has {len(state.people)} people and {len(state.activities)} activities; {refused} rejected."
     )
+    emails = len(app.shown.emails(sent=True))
+    click.echo(f"Campaigns of the recipe {RECIPE}: {emails} emails sent.")
     return (
         delivered == tally.messages
         and refused == 0
         and len(state.activities) == tally.events
         and len(state.people) == len(CUSTOMERS)
+        and emails > 0
     )
 
 

@@ -18,6 +18,7 @@ from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
     from nicobar.connectors.inspection import Inspection
+    from nicobar.connectors.people_merging import PeopleMerging
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _PLAIN = frozenset({"idempotency-key", "proxy-authenticate", "www-authenticate"})
@@ -62,6 +63,12 @@ class Origin(Record):
     the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
     destination that takes events sends its bytes as they are.
 
+    `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
+    first one with this address of a customer who had another one.
+
+    `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
+    first one with this address of a customer who had another one.
+
     `customer` is completed from what earlier events said: `remembered_email` says that its email is not the event's
     own. `customer_id_attribute` is the attribute under which destinations keep the sender's customer id, empty for
     none. `other_metadata` are values of the customer's metadata that other events stated differently.
@@ -82,6 +89,8 @@ class Origin(Record):
     remembered_email: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
+    shares_address: bool = False
+    changed_address: bool = False
 
     @property
     def event_customer(self) -> Customer | None:
@@ -320,6 +329,11 @@ class Destination(Protocol):
     @property
     def inspection(self) -> Inspection | None:
         """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
+    def people_merging(self) -> PeopleMerging | None:
+        """How two people there are merged; None if the destination has no people."""
         ...
 
     @property

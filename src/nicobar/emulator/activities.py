@@ -9,7 +9,9 @@ from nicobar.model import Json, Record
 
 
 class Activity(Record):
-    """An activity of a person. `data` keeps its types."""
+    """An activity of a person. `data` keeps its types. `number` counts activities from 1; it stays when the activity
+    moves to another person.
+    """
 
     person: str
     type: str
@@ -17,6 +19,7 @@ class Activity(Record):
     id: str | None
     timestamp: int
     data: dict[str, Json]
+    number: int = 0
 
 
 class Activities:
@@ -28,7 +31,7 @@ class Activities:
         self._most = most
         self._rows: OrderedDict[int, tuple[str, Activity]] = OrderedDict()
         self._owned: dict[str, dict[int, None]] = {}
-        self._next = 0
+        self._next = 1
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -38,6 +41,10 @@ class Activities:
 
     def __reversed__(self) -> Iterator[Activity]:
         return (activity for _, activity in reversed(self._rows.values()))
+
+    @property
+    def next_number(self) -> int:
+        return self._next
 
     def add(self, owner: str, activity: Activity) -> bool:
         """False if the oldest was dropped for it."""
@@ -49,6 +56,10 @@ class Activities:
         number, (oldest, _) = self._rows.popitem(last=False)
         self._disown(oldest, number)
         return False
+
+    def owner(self, number: int) -> str | None:
+        row = self._rows.get(number)
+        return row[0] if row is not None else None
 
     def of(self, owner: str) -> list[tuple[int, Activity]]:
         """An owner's activities, each with the number for `move`."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from nicobar.emulator import app_api
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.campaigns import MAX_CAMPAIGNS, Campaign, Campaigns, Email
+from nicobar.emulator.app_api import AppApi
+from nicobar.emulator.campaign import Campaign, Email, Segment, Unsent
+from nicobar.emulator.campaigns import Campaigns
+from nicobar.emulator.clock import Move
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
 from nicobar.emulator.inbox import Shown
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.people import Person
 from nicobar.emulator.routes import Desk, operations
+from nicobar.emulator.setup import AllCampaigns, AllSegments
 from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
-from nicobar.errors import NicobarError, Refusal
+from nicobar.emulator.workspace import Workspace
+from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Json, Record
 from nicobar.web.asgi import App, Message, Receive, Send, headers_of, send_json
 from nicobar.web.language import choose
@@ -33,7 +39,6 @@ from nicobar.web.routing import Routes
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
-AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
 T = TypeVar("T")
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
@@ -69,25 +74,48 @@ class Emulator:
         self.campaigns = Campaigns(state.now)
         self.campaigns.put(campaigns)
         state.listeners.append(self.campaigns.consider)
+        self.shown = Shown(state, self.campaigns, nicobar_url)
+        self._app_api = AppApi(state, self.campaigns, self.settle)
         desk = Desk(
-            shown=Shown(state, self.campaigns, nicobar_url),
+            shown=self.shown,
             faults=self.track.faults,
             settings=lambda: msgspec.to_builtins(self.settings()),
             put_campaigns=self.put_campaigns,
-            change_settings=lambda given: self.set(msgspec.convert(given, EmulatorSettings, strict=False)),
+            change_settings=self.change_settings,
+            move_clock=self.move_clock,
             clear=self.reset,
         )
-        rows = [*_shown(self), *_switches(self), *operations(desk)]
+        rows = [*_shown(self), *_switches(self), *_workspace(self), *operations(desk)]
         self._behind = _application(rows, partial(_error, desk))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIXES):
             await self.track(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(app_api.PREFIX):
+            await self._app_api(scope, receive, send)
         elif scope["type"] == "http" and is_foreign(scope["method"], headers_of(scope), self._host):
             await send_json(send, 403, _CROSS_ORIGIN)
         else:
-            self.state.settle()
+            self.settle()
             await self._behind(scope, receive, send)
+
+    def settle(self) -> None:
+        """Lets everything take effect that is due."""
+        self.state.settle()
+        self.state.version += self.campaigns.settle()
+
+    def move_clock(self, wanted: Move) -> None:
+        """Raises ValueError if the clock cannot be moved so."""
+        self.settle()
+        before = self.state.now()
+        self.state.clock.move(wanted)
+        self.settle()
+        self.campaigns.time_passed(self.state.people, before)
+        self.state.version += 1
+
+    def put_segments(self, segments: Sequence[Segment]) -> None:
+        self.campaigns.put_segments(segments)
+        self.state.version += 1
 
     def settings(self) -> EmulatorSettings:
         return EmulatorSettings(mode=self.track.mode, settle_ms=self.state.settle_ms)
@@ -96,6 +124,14 @@ class Emulator:
         self.track.mode = wanted.mode or self.track.mode
         self.state.settle_ms = self.state.settle_ms if wanted.settle_ms is None else wanted.settle_ms
         self.state.version += 1
+
+    def change_settings(self, given: Mapping[str, Json]) -> None:
+        """Changes what is given of the settings and the workspace. Raises ValidationError or UserError."""
+        settings = msgspec.convert(_only(EmulatorSettings, given), EmulatorSettings, strict=False)
+        current = msgspec.to_builtins(self.state.workspace)
+        workspace = msgspec.convert({**current, **_only(Workspace, given)}, Workspace, strict=False)
+        self.state.put_workspace(workspace)
+        self.set(settings)
 
     def put_campaigns(self, campaigns: Sequence[Campaign]) -> None:
         self.campaigns.put(campaigns)
@@ -106,7 +142,7 @@ class Emulator:
         self.state.version += 1
 
     def reset(self) -> None:
-        """Deletes the state; campaigns and settings are kept."""
+        """Deletes the state and resets the clock; campaigns, segments and settings are kept."""
         self.state.reset()
         self.campaigns.reset()
         self.track.faults.put([])
@@ -159,7 +195,7 @@ def _error(desk: Desk, scope: Message, error: NicobarError) -> Response[Any]:
     """A page for browsers, JSON for everything else."""
     status = error.status if isinstance(error, Refusal) else 500
     if "text/html" in headers_of(scope).get("accept", ""):
-        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, detail=str(error))
+        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, why=error.reason)
     return Response({"code": error.code, "detail": str(error)}, status=status)
 
 
@@ -169,13 +205,11 @@ def _shown(emulator: Emulator) -> list[Operation]:
 
     @get("/emulator/people")
     async def people(limit: Limit = 1_000) -> Response[bytes]:
-        state.settle()
         shown: list[Json] = [_person(person) for person in list(state.people)[-limit:]]
         return _reply(200, {"count": len(state.people), "people": shown})
 
     @get("/emulator/activities")
     async def activities(limit: Limit = 1_000) -> Response[bytes]:
-        state.settle()
         return _listed("activities", list(state.activities), limit)
 
     @get("/emulator/requests")
@@ -184,17 +218,21 @@ def _shown(emulator: Emulator) -> list[Operation]:
 
     @get("/emulator/emails")
     async def emails(limit: Limit = 1_000) -> Response[bytes]:
-        state.settle()
-        return _listed("emails", list(emulator.campaigns.emails), limit)
+        waiting: Json = [msgspec.to_builtins(row) for row in emulator.campaigns.waiting(limit)]
+        more = {"waiting": waiting, "waiting_count": emulator.campaigns.waiting_count}
+        return _listed("emails", list(emulator.campaigns.emails), limit, more)
+
+    @get("/emulator/unsent")
+    async def unsent(limit: Limit = 1_000) -> Response[bytes]:
+        return _listed("unsent", list(emulator.campaigns.unsent), limit)
 
     @get("/emulator/version")
     async def version() -> Response[bytes]:
         """A number that changes with every change of the state."""
-        state.settle()
         forgotten: Json = dict(state.forgotten)
         return _reply(200, {"version": state.version, "pending": state.pending, "forgotten": forgotten})
 
-    return [people, activities, requests, emails, version]
+    return [people, activities, requests, emails, unsent, version]
 
 
 def _switches(emulator: Emulator) -> list[Operation]:
@@ -235,14 +273,58 @@ def _switches(emulator: Emulator) -> list[Operation]:
     return [faults, set_faults, campaigns, set_campaigns, settings, set_settings, reset]
 
 
+def _workspace(emulator: Emulator) -> list[Operation]:
+    """The workspace, its segments and its clock."""
+    state = emulator.state
+
+    @get("/emulator/workspace")
+    async def workspace() -> Response[bytes]:
+        return _reply(200, msgspec.to_builtins(state.workspace))
+
+    @put("/emulator/workspace")
+    async def set_workspace(body: bytes) -> Response[bytes]:
+        """Omitted fields stay unchanged."""
+
+        def change(given: dict[str, Json]) -> None:
+            current = msgspec.to_builtins(state.workspace)
+            state.put_workspace(msgspec.convert({**current, **given}, Workspace))
+
+        return _put(body, dict[str, Json], change)
+
+    @get("/emulator/segments")
+    async def segments() -> Response[bytes]:
+        manual: Json = {number: len(people) for number, people in state.people.segments.items()}
+        defined: Json = [msgspec.to_builtins(segment) for segment in emulator.campaigns.segments]
+        return _reply(200, {"segments": defined, "manual": manual})
+
+    @put("/emulator/segments")
+    async def set_segments(body: bytes) -> Response[bytes]:
+        return _put(body, AllSegments, emulator.put_segments)
+
+    @get("/emulator/clock")
+    async def clock() -> Response[bytes]:
+        return _reply(200, {"now": state.now(), "ahead_s": state.clock.ahead_s})
+
+    @put("/emulator/clock")
+    async def move_clock(body: bytes) -> Response[bytes]:
+        return _put(body, Move, emulator.move_clock)
+
+    return [workspace, set_workspace, segments, set_segments, clock, move_clock]
+
+
 def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes]:
     try:
-        given = msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        use(msgspec.json.decode(body, type=kind))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         detail = f"Invalid request: {error}. See docs/reference/emulator.md for the fields."
         return _reply(422, {"code": "request_invalid", "detail": detail})
-    use(given)
+    except UserError as error:
+        return _reply(409, {"code": error.code, "detail": str(error)})
     return _reply(200, {})
+
+
+def _only(kind: type[Record], given: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: given[name] for name in kind.__struct_fields__ if name in given}
 
 
 def _person(person: Person) -> dict[str, Json]:
@@ -258,8 +340,15 @@ def _person(person: Person) -> dict[str, Json]:
     }
 
 
-def _listed(name: str, rows: Sequence[Activity | SeenRequest | Email], limit: int) -> Response[bytes]:
-    return _reply(200, {"count": len(rows), name: [msgspec.to_builtins(row) for row in rows[-limit:]]})
+def _listed(
+    name: str,
+    rows: Sequence[Activity | SeenRequest | Email | Unsent],
+    limit: int,
+    more: Mapping[str, Json] | None = None,
+) -> Response[bytes]:
+    return _reply(
+        200, {"count": len(rows), name: [msgspec.to_builtins(row) for row in rows[-limit:]], **(more or {})}
+    )
 
 
 def _reply(status: int, value: Json) -> Response[bytes]:

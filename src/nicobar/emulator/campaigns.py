@@ -1,78 +1,47 @@
-"""Which emails a campaign would have sent, and why it did not send one. Follows:
+"""Which emails the campaigns would have sent, and why one was not sent. Follows:
 https://docs.customer.io/journeys/campaign-triggers.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from typing import Annotated, assert_never
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import assert_never
 
-from msgspec import Meta
-
-from nicobar.emulator import liquid
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Repeated
+from nicobar.emulator.campaign import (
+    Audience,
+    Campaign,
+    CampaignState,
+    Email,
+    Exit,
+    Frequency,
+    Outcome,
+    Segment,
+    Sending,
+    Silence,
+    Trigger,
+    Unsent,
+    Waiting,
+)
+from nicobar.emulator.conditions import Given, unmet
+from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Joined, Merged, Repeated
+from nicobar.emulator.outbox import About, Journey, Outbox
 from nicobar.emulator.people import Person
-from nicobar.model import Json, Record
 
 MAX_CAMPAIGNS = 100
-MAX_EMAILS = 10_000
-# How many recipients of once-per-person campaigns are remembered.
+MAX_SEGMENTS = 100
+# Beyond it, the email that is due next is sent early.
+MAX_WAITING = 100_000
+# How many recipients of campaigns are remembered.
 MAX_MAILED = 100_000
 # https://docs.customer.io/journeys/importing-old-data.
 MAX_TRIGGER_AGE_S = 72 * 3_600
+DAY_S = 86_400
+_MIN_HEAP = 100
 _A = {"event": "an event", "page": "a page view", "screen": "a screen view"}
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
-Body = Annotated[str, Meta(max_length=10_000)]
-
-
-class Trigger(StrEnum):
-    """What starts a campaign: a named event, or a person who enters a segment."""
-
-    EVENT = "event"
-    SEGMENT = "segment"
-
-
-class Frequency(StrEnum):
-    EVERY_TIME = "every_time"
-    ONCE = "once"
-
-
-class Campaign(Record):
-    """A journey with one email. For an event trigger, `name` is the event's name. For a segment trigger, it is an
-    attribute's name: the segment contains people with that attribute, and `value` if set. `subject` and `body`, text
-    or HTML, may use `{{event.amount}}` and `{{customer.plan}}`.
-    """
-
-    title: Text
-    trigger: Trigger
-    name: Text
-    value: str | None = None
-    subject: Text = "Hello {{customer.email}}"
-    body: Body = ""
-    frequency: Frequency = Frequency.EVERY_TIME
-
-
-class Email(Record):
-    """An email that would have been sent. If not, `why_not` is the reason. `number` is its address on the page.
-    `body` is rendered, and HTML if `is_html`. `cause` is the event that triggered it, None for a segment. `cio_id` is
-    empty if the person does not exist.
-    """
-
-    campaign: str
-    person: str
-    to: str | None
-    subject: str
-    data: dict[str, Json]
-    at: int
-    why_not: str | None = None
-    number: int = 0
-    cio_id: str = ""
-    body: str = ""
-    is_html: bool = False
-    cause: Activity | None = None
+_BETWEEN_WORDS = str.maketrans("", "", " _-.")
 
 
 class Campaigns:
@@ -81,118 +50,293 @@ class Campaigns:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._campaigns: list[Campaign] = []
-        self.emails: deque[Email] = deque(maxlen=MAX_EMAILS)
-        self._had: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._next_number = 1
+        self._by_event: dict[str, list[Campaign]] = {}
+        self._ids: dict[str, int] = {}
+        self._segments: dict[str, Segment] = {}
+        self.reset()
 
     @property
     def campaigns(self) -> tuple[Campaign, ...]:
         return tuple(self._campaigns)
 
+    @property
+    def emails(self) -> Sequence[Email]:
+        return self._outbox.emails
+
+    @property
+    def unsent(self) -> Sequence[Unsent]:
+        return self._outbox.unsent
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(self._segments.values())
+
     def put(self, campaigns: Sequence[Campaign]) -> None:
-        """Replaces all, at most MAX_CAMPAIGNS."""
+        """Replaces all, at most MAX_CAMPAIGNS. A title keeps its id. Emails that wait keep their campaign."""
         self._campaigns = list(campaigns)
+        self._by_event = {}
+        highest = max(self._ids.values(), default=0)
+        for campaign in campaigns:
+            if campaign.title not in self._ids:
+                highest += 1
+            self._ids.setdefault(campaign.title, highest)
+            if campaign.trigger is Trigger.EVENT:
+                self._by_event.setdefault(plain(campaign.name), []).append(campaign)
+        titles = {campaign.title for campaign in campaigns}
+        self._ids = {title: number for title, number in self._ids.items() if title in titles}
+
+    def put_segments(self, segments: Sequence[Segment]) -> None:
+        """Replaces all data-driven segments, at most MAX_SEGMENTS."""
+        self._segments = {str(segment.id): segment for segment in segments}
+
+    def id_of(self, campaign: Campaign) -> int:
+        return self._ids[campaign.title]
 
     def reset(self) -> None:
-        """Deletes the emails and keeps the campaigns."""
-        self.emails.clear()
-        self._had.clear()
+        """Deletes the emails; keeps the campaigns and segments."""
+        self._outbox = Outbox(self._now)
+        # When a person last entered a campaign, by its title and the person's cio_id.
+        self._entered: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._due: list[tuple[float, int]] = []
+        self._journeys: dict[int, Journey] = {}
+        self._next_journey = 1
+        self._journeys_of: dict[str, dict[int, None]] = {}
+
+    def waiting(self, limit: int) -> tuple[Waiting, ...]:
+        """The emails that wait for a delay, those due first first."""
+        due = heapq.nsmallest(limit, (item for item in self._due if item[1] in self._journeys))
+        return tuple(self._journeys[number].waiting(at) for at, number in due)
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._journeys)
+
+    def is_in(self, number: str, person: Person, attributes: Mapping[str, str], now: float) -> bool:
+        """Whether a person with these attributes is in the segment with this number."""
+        segment = self._segments.get(number)
+        if segment is None:
+            return number in person.segments
+        return not unmet(segment.conditions, Given(event={}, person=attributes, is_in=lambda _: False, now=now))
+
+    # --- what happens ---
+
+    def settle(self) -> bool:
+        """Sends the emails whose delay has ended, in the order of their times. Whether there were any."""
+        is_due = bool(self._due) and self._due[0][0] <= self._now()
+        while self._due and self._due[0][0] <= self._now():
+            self._next_due()
+        return is_due
+
+    def _next_due(self) -> None:
+        at, number = heapq.heappop(self._due)
+        if number in self._journeys:
+            self._send(self._end(number), at)
 
     def consider(self, effect: Effect) -> None:
+        if isinstance(effect, Merged):
+            # First of all, so that emails that are due now go to the primary.
+            self._merge(effect.primary, effect.secondary)
+        self.settle()
         match effect:
             case Happened(person=person, activity=activity):
-                for campaign in self._of_event(activity.type, activity.name):
-                    self._on_event(campaign, person, activity)
-            case Repeated(person=key, about=person, kind=kind, known_as=known_as, name=name, data=data):
-                why = f"{_A[known_as]} with this id was already accepted"
-                for campaign in self._of_event(kind, name):
-                    self._note(campaign, key, person, data, why)
-            case Ignored(person=key, kind=kind, name=name, why=why, data=data):
-                for campaign in self._of_event(kind, name):
-                    self._note(campaign, key, None, data, why)
+                self._leave(person, activity)
+                self._on_event(person, activity)
+            case Repeated():
+                why = f"{_A[effect.known_as]} with this id was already accepted"
+                self._refuse(effect, effect.about, Silence.DUPLICATE, why)
+            case Ignored(why=why):
+                self._refuse(effect, None, Silence.IGNORED, why)
             case Changed(person=person, before=before):
-                for campaign in self._campaigns:
-                    entered = _in(campaign, person.attributes) and not _in(campaign, before)
-                    if campaign.trigger is Trigger.SEGMENT and entered:
-                        self._send(campaign, person, {})
+                self._leave(person, None)
+                for campaign in self._entered_by_change(person, before):
+                    self._enter(Journey(campaign, person, None, self._now()))
+            case Joined(person=person, segment=number):
+                for campaign in self._that_follow(number):
+                    self._enter(Journey(campaign, person, None, self._now()))
+            case Merged():
+                pass
             case _:
                 assert_never(effect)
 
+    def _refuse(self, call: Repeated | Ignored, person: Person | None, reason: Silence, why: str) -> None:
+        for campaign in self._of_event(call.kind, call.name):
+            about = About(key=call.person, person=person, event=call.name, event_id=call.event_id)
+            self._outbox.refuse_call(campaign, about, call.data, reason, why)
+
+    def _that_follow(self, segment: str) -> list[Campaign]:
+        return [item for item in self._campaigns if item.trigger is Trigger.ENTERS and item.name == segment]
+
+    def time_passed(self, people: Iterable[Person], before: float) -> None:
+        """People enter segments when the clock is moved."""
+        moving = [number for number, segment in self._segments.items() if segment.depends_on_time]
+        campaigns = [campaign for number in moving for campaign in self._that_follow(number)]
+        for person in people if campaigns else ():
+            for campaign in campaigns:
+                was_in = self.is_in(campaign.name, person, person.attributes, before)
+                if not was_in and self.is_in(campaign.name, person, person.attributes, self._now()):
+                    self._enter(Journey(campaign, person, None, self._now()))
+
+    def _entered_by_change(self, person: Person, before: Mapping[str, str]) -> Iterator[Campaign]:
+        now = self._now()
+        for campaign in self._campaigns:
+            if campaign.trigger is Trigger.SEGMENT:
+                if _has(campaign, person.attributes) and not _has(campaign, before):
+                    yield campaign
+            elif campaign.trigger is Trigger.ENTERS and campaign.name in self._segments:
+                was_in = self.is_in(campaign.name, person, before, now)
+                if not was_in and self.is_in(campaign.name, person, person.attributes, now):
+                    yield campaign
+
     def _of_event(self, kind: str, name: str) -> list[Campaign]:
-        """Event triggers ignore page and screen views."""
-        wanted = name.casefold()
-        return [
-            campaign
-            for campaign in self._campaigns
-            if kind == "event" and campaign.trigger is Trigger.EVENT and campaign.name.casefold() == wanted and wanted
-        ]
+        """The campaigns that wait for this event, or one whose name differs in case or between words only. Event
+        triggers ignore page and screen views.
+        """
+        return self._by_event.get(plain(name), []) if kind == "event" and name else []
 
-    def _on_event(self, campaign: Campaign, person: Person, activity: Activity) -> None:
-        data, why = activity.data, None
-        if campaign.name != activity.name:
-            # Case sensitivity is not documented; a difference in case is almost certainly a mistake.
-            expected = f'the campaign expects "{campaign.name}", the event is "{activity.name}"'
-            why = f"the name differs in case: {expected}"
-        elif self._now() - activity.timestamp > MAX_TRIGGER_AGE_S:
-            why = "the event is older than 72 hours"
-        if why is None:
-            self._send(campaign, person, data, activity)
+    def _on_event(self, person: Person, activity: Activity) -> None:
+        if activity.type != "event":
+            return
+        campaigns = self._of_event(activity.type, activity.name)
+        if not campaigns:
+            self._outbox.no_campaign(person, activity)
+        for campaign in campaigns:
+            journey = Journey(campaign, person, activity, self._now())
+            if campaign.name != activity.name:
+                # Whether names are compared exactly is not documented; a difference in case, spaces, `_`, `-` or `.`
+                # is almost certainly a mistake.
+                why = f"the campaign waits for `{campaign.name}`; received: `{activity.name}`"
+                self._outbox.refuse(journey, Silence.NAME_DIFFERS, why, self._now())
+            elif self._now() - activity.timestamp > MAX_TRIGGER_AGE_S:
+                self._outbox.refuse(journey, Silence.TOO_OLD, "the event is older than 72 hours", self._now())
+            else:
+                self._enter(journey)
+
+    # --- journeys ---
+
+    def _enter(self, journey: Journey) -> None:
+        """A person with a matching trigger enters the campaign, if its state, conditions and frequency allow it."""
+        campaign = journey.campaign
+        now = self._now()
+        if campaign.state is CampaignState.STOPPED:
+            self._outbox.refuse(journey, Silence.STOPPED, "the campaign is stopped", now)
+        elif why := unmet(campaign.conditions, self._given(journey, now)):
+            self._outbox.refuse(journey, Silence.CONDITION, why, now)
+        elif why := self._too_often(journey, now):
+            self._outbox.refuse(journey, Silence.FREQUENCY, why, now)
         else:
-            self._note(campaign, person.key, person, data, why, cause=activity)
+            if campaign.state is CampaignState.RUNNING:
+                self._entered[journey.key] = now
+                self._entered.move_to_end(journey.key)
+                if len(self._entered) > MAX_MAILED:
+                    self._entered.popitem(last=False)
+            if not campaign.delay_s:
+                self._send(journey, now)
+                return
+            self._wait(journey, now + campaign.delay_s)
 
-    def _send(self, campaign: Campaign, person: Person, data: dict[str, Json], cause: Activity | None = None) -> None:
-        missing = liquid.missing(f"{campaign.subject}\n{campaign.body}", _values(data, person))
-        why = None
-        if not (data.get("recipient") or person.email):
-            why = "the person has no email address"
-        elif person.unsubscribed:
-            why = "the person is unsubscribed"
-        elif campaign.frequency is Frequency.ONCE and (campaign.title, person.cio_id) in self._had:
-            why = "the person has already received this campaign"
-        elif missing:
-            why = f"the email uses {missing}, which is missing"
-        if why is None:
-            self._had[campaign.title, person.cio_id] = None
-            if len(self._had) > MAX_MAILED:
-                self._had.popitem(last=False)
-        self._note(campaign, person.key, person, data, why, cause=cause)
+    def _wait(self, journey: Journey, due: float) -> None:
+        while len(self._journeys) >= MAX_WAITING:
+            self._next_due()
+        # Those that left are still in the heap until there are more of them than others.
+        if len(self._due) > 2 * len(self._journeys) + _MIN_HEAP:
+            self._due = [item for item in self._due if item[1] in self._journeys]
+            heapq.heapify(self._due)
+        number = self._next_journey
+        self._next_journey += 1
+        self._journeys[number] = journey
+        self._journeys_of.setdefault(journey.person.cio_id, {})[number] = None
+        heapq.heappush(self._due, (due, number))
 
-    def _note(
-        self,
-        campaign: Campaign,
-        key: str,
-        person: Person | None,
-        data: dict[str, Json],
-        why_not: str | None,
-        *,
-        cause: Activity | None = None,
-    ) -> None:
-        recipient = data.get("recipient")
-        values, is_html = _values(data, person), "</" in campaign.body
-        self.emails.append(
-            Email(
-                campaign=campaign.title,
-                person=key,
-                to=recipient if isinstance(recipient, str) else person.email if person else None,
-                subject=liquid.render(campaign.subject, values),
-                data=data,
-                at=int(self._now()),
-                why_not=why_not,
-                number=self._next_number,
-                cio_id=person.cio_id if person else "",
-                body=liquid.render(campaign.body, values, html=is_html),
-                is_html=is_html,
-                cause=cause,
+    def _too_often(self, journey: Journey, now: float) -> str:
+        at = self._entered.get(journey.key)
+        campaign = journey.campaign
+        if at is None or campaign.frequency is Frequency.EVERY_TIME:
+            return ""
+        if campaign.frequency is Frequency.ONCE:
+            return "the person has already received this campaign"
+        is_too_soon = now - at < (campaign.days or 0) * DAY_S
+        return f"the person received this campaign less than {campaign.days} days ago" if is_too_soon else ""
+
+    def _end(self, number: int) -> Journey:
+        """Removes a journey that waits."""
+        journey = self._journeys.pop(number)
+        own = self._journeys_of[journey.person.cio_id]
+        del own[number]
+        if not own:
+            del self._journeys_of[journey.person.cio_id]
+        return journey
+
+    def _leave(self, person: Person, activity: Activity | None) -> None:
+        """Ends the person's journeys that wait and whose campaign has an exit for this event, or this change."""
+        for number in list(self._journeys_of.get(person.cio_id, ())):
+            journey = self._journeys[number]
+            given = Given(
+                event=activity.data if activity else {},
+                person=person.attributes,
+                is_in=self._segments_of(person, self._now()),
+                now=self._now(),
             )
-        )
-        self._next_number += 1
+            for leaving in journey.campaign.exits:
+                if _fits(leaving, activity) and not unmet(leaving.conditions, given):
+                    event = f"`{activity.name}` was received" if activity else "the person changed"
+                    why = f"the person left the campaign: {event}"
+                    self._outbox.refuse(self._end(number), Silence.EXITED, why, self._now())
+                    break
+
+    def _merge(self, primary: Person, secondary: Person) -> None:
+        """The primary inherits the secondary's journeys: https://docs.customer.io/journeys/merge-people."""
+        for campaign in self._campaigns:
+            at = self._entered.pop((campaign.title, secondary.cio_id), None)
+            if at is not None:
+                self._entered.setdefault((campaign.title, primary.cio_id), at)
+        for number in self._journeys_of.pop(secondary.cio_id, {}):
+            self._journeys[number].person = primary
+            self._journeys_of.setdefault(primary.cio_id, {})[number] = None
+
+    def _send(self, journey: Journey, at: float) -> None:
+        campaign, person = journey.campaign, journey.person
+        if person.is_deleted:
+            self._give_up(journey, Silence.DELETED, "the person was deleted", at)
+        elif not (journey.data.get("recipient") or person.email):
+            self._give_up(journey, Silence.NO_ADDRESS, "the person has no email address", at)
+        elif person.unsubscribed and campaign.audience is Audience.SUBSCRIBED:
+            self._give_up(journey, Silence.UNSUBSCRIBED, "the person is unsubscribed", at)
+        elif missing := self._outbox.missing(journey):
+            # Customer.io does not send an email whose Liquid uses a value that is missing.
+            self._give_up(journey, Silence.MISSING_FIELD, f"the email uses {missing}, which is missing", at)
+        elif campaign.state is CampaignState.DRAFT:
+            why = "the campaign is a draft"
+            self._outbox.refuse(journey, Silence.DRAFT_CAMPAIGN, why, at, Outcome.WOULD)
+        elif campaign.sending is Sending.AS_DRAFT:
+            why = "the campaign's messages wait as drafts until a user sends them"
+            self._outbox.refuse(journey, Silence.DRAFT_MESSAGE, why, at, Outcome.DRAFT)
+        else:
+            self._outbox.send(journey, at)
+
+    def _give_up(self, journey: Journey, reason: Silence, why: str, at: float) -> None:
+        """A person who got no email has not received the campaign."""
+        self._entered.pop(journey.key, None)
+        self._outbox.refuse(journey, reason, why, at)
+
+    def _given(self, journey: Journey, now: float) -> Given:
+        is_in = self._segments_of(journey.person, now)
+        return Given(event=journey.data, person=journey.person.attributes, is_in=is_in, now=now)
+
+    def _segments_of(self, person: Person, now: float) -> Callable[[str], bool]:
+        return lambda number: self.is_in(number, person, person.attributes, now)
 
 
-def _in(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
+def plain(name: str) -> str:
+    """A name without case, spaces, `_`, `-` and `.`, in which most mistaken names are equal."""
+    return name.casefold().translate(_BETWEEN_WORDS) or name
+
+
+def _has(campaign: Campaign, attributes: Mapping[str, str]) -> bool:
     value = attributes.get(campaign.name)
     return value is not None and campaign.value in {None, "", value}
 
 
-def _values(data: Mapping[str, Json], person: Person | None) -> dict[str, Mapping[str, Json]]:
-    own: dict[str, Json] = dict(person.attributes) if person else {}
-    return {"event": data, "customer": {**own, "id": person.id if person else None}}
+def _fits(leaving: Exit, activity: Activity | None) -> bool:
+    if activity is None:
+        return leaving.event is None
+    return activity.type == "event" and leaving.event == activity.name

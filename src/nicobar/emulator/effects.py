@@ -25,6 +25,7 @@ class Repeated(Record, tag=True):
     known_as: str
     name: str
     data: dict[str, Json]
+    event_id: str | None = None
 
 
 class Ignored(Record, tag=True):
@@ -37,6 +38,7 @@ class Ignored(Record, tag=True):
     name: str
     why: str
     data: dict[str, Json]
+    event_id: str | None = None
 
 
 class Changed(Record, tag=True):
@@ -46,4 +48,18 @@ class Changed(Record, tag=True):
     before: dict[str, str]
 
 
-Effect = Happened | Repeated | Ignored | Changed
+class Joined(Record, tag=True):
+    """A person who was added to a manual segment."""
+
+    person: Person
+    segment: str
+
+
+class Merged(Record, tag=True):
+    """The secondary person is part of the primary one now, whose attributes may have changed."""
+
+    primary: Person
+    secondary: Person
+
+
+Effect = Happened | Repeated | Ignored | Changed | Joined | Merged

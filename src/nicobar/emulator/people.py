@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from nicobar.emulator.forgotten import Forgotten
+from nicobar.emulator.workspace import Workspace
 from nicobar.model import Json
 
 MAX_PEOPLE = 100_000
@@ -20,7 +21,7 @@ Name = tuple[str, str]
 
 class Person(msgspec.Struct):
     """`attributes` are kept as texts, as Customer.io does; an address and a phone number are among them. `segments`
-    are the numbers of the manual ones.
+    are the numbers of the manual ones. A person who was merged into another is deleted too.
     """
 
     cio_id: str
@@ -33,6 +34,7 @@ class Person(msgspec.Struct):
     devices: dict[str, dict[str, Json]] = {}
     relationships: dict[str, dict[str, Json]] = {}
     segments: frozenset[str] = frozenset()
+    is_deleted: bool = False
 
     @property
     def key(self) -> str:
@@ -47,10 +49,13 @@ class Person(msgspec.Struct):
 class People:
     """The latest MAX_PEOPLE, the oldest first. A `Name` is a kind of identifier and its normalized value."""
 
-    def __init__(self, forgotten: Forgotten) -> None:
+    def __init__(self, forgotten: Forgotten, workspace: Workspace) -> None:
         self._forgotten = forgotten
+        self.workspace = workspace
         self._people: OrderedDict[str, Person] = OrderedDict()
         self._names: dict[Name, str] = {}
+        # Addresses that several people may share, because they are no identifiers.
+        self._shared: dict[str, dict[str, None]] = {}
         self._next_cio_id = 1
         self.segments: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         # Each identifier with all identifiers that were suppressed together with it.
@@ -69,6 +74,11 @@ class People:
         """By `id`, `email`, `phone` or `cio_id`. Ids are case-sensitive, email addresses are not."""
         return self._people.get(self._names.get(name_of(kind, value), ""))
 
+    def with_address(self, email: str) -> list[Person]:
+        """The people with an email address, whether it identifies them or not."""
+        owner = self.find("email", email)
+        return [owner] if owner else [self._people[cio_id] for cio_id in self._shared.get(email.casefold(), ())]
+
     def new(self, kind: str, value: str, created_at: int) -> Person:
         person = Person(cio_id=f"{self._next_cio_id:012x}", created_at=created_at)
         self._next_cio_id += 1
@@ -84,11 +94,15 @@ class People:
         """Adds an identifier to a person; False if it belongs to another person or is suppressed."""
         if kind == "cio_id":
             return True
+        is_unique = self.workspace.identifies(kind)
         owner = self._names.get(name_of(kind, value))
-        if owner not in {None, person.cio_id} or name_of(kind, value) in self.suppressed:
+        if owner not in {None, person.cio_id} or self.is_suppressed(kind, value):
             return False
         self.uncall(person, kind)
-        self._names[name_of(kind, value)] = person.cio_id
+        if is_unique:
+            self._names[name_of(kind, value)] = person.cio_id
+        else:
+            self._shared.setdefault(value.casefold(), {})[person.cio_id] = None
         setattr(person, kind, value)
         if kind != "id":
             person.attributes[kind] = value
@@ -97,14 +111,28 @@ class People:
     def uncall(self, person: Person, kind: str) -> None:
         """Removes an identifier, which is then free."""
         current = getattr(person, kind)
-        if current is not None:
+        if current is None:
+            return
+        if self.workspace.identifies(kind):
             self._names.pop(name_of(kind, current), None)
-            setattr(person, kind, None)
+        else:
+            self._unshare(person, current)
+        setattr(person, kind, None)
+
+    def _unshare(self, person: Person, address: str) -> None:
+        sharing = self._shared.get(address.casefold(), {})
+        sharing.pop(person.cio_id, None)
+        if not sharing:
+            self._shared.pop(address.casefold(), None)
 
     def remove(self, person: Person) -> set[Name]:
         """Deletes a person; returns the person's identifiers."""
-        own = ((kind, getattr(person, kind)) for kind in ("cio_id", *IDENTIFIERS))
+        kinds = (kind for kind in ("cio_id", *IDENTIFIERS) if self.workspace.identifies(kind))
+        own = ((kind, getattr(person, kind)) for kind in kinds)
         names = {name_of(kind, value) for kind, value in own if value is not None}
+        if person.email is not None:
+            self._unshare(person, person.email)
+        person.is_deleted = True
         for name in names:
             self._names.pop(name, None)
         for number in person.segments:
@@ -136,6 +164,9 @@ class People:
     def suppress(self, names: frozenset[Name]) -> None:
         self.suppressed |= dict.fromkeys(sorted(names), names)
         self._forgotten.trim(self.suppressed, MAX_SUPPRESSED, "suppressed identifiers")
+
+    def is_suppressed(self, kind: str, value: str) -> bool:
+        return self.workspace.identifies(kind) and name_of(kind, value) in self.suppressed
 
     def unsuppress(self, who: Name) -> None:
         """Unsuppresses an identifier and all identifiers suppressed with it."""

@@ -13,7 +13,9 @@ import msgspec
 from nicobar.emulator import v1
 from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Mode, Problem, invalid, problems, required
 from nicobar.emulator.faults import Fault, Faults, Reset
+from nicobar.emulator.items import kept
 from nicobar.emulator.state import SeenRequest, State
+from nicobar.emulator.workspace import Identifiers, in_path
 from nicobar.errors import Refusal
 from nicobar.model import Json, Record
 from nicobar.nesting import is_deeper
@@ -43,6 +45,7 @@ class _Answer(Record):
     refused: int = 0
     duplicates: int = 0
     invented: bool = False
+    ignored: str = ""
 
 
 class _Request(Record):
@@ -108,6 +111,7 @@ class TrackApi:
                 refused=answer.refused,
                 duplicates=answer.duplicates,
                 invented=answer.invented,
+                ignored=answer.ignored,
             )
         )
 
@@ -149,12 +153,14 @@ class TrackApi:
         """Accepts the valid items, lists the others."""
         errors: list[Json] = []
         refused = duplicates = 0
+        invented = False
         for index, item in enumerate(items):
             found = list(problems(item, self.mode))
             if fault is not None and fault.refuse_item == index:
                 found.append(_REJECTED_ON_PURPOSE)
             errors += [{**({"batch_index": index} if batch else {}), **_entry(item)} for item in found]
             refused += bool(found)
+            invented |= not all(problem.is_live for problem in found)
             if not found and isinstance(item, dict):
                 duplicates += not self._state.accept(item, _anonymous_id(item))
         status = 200 if not errors else 207 if batch else 400
@@ -164,7 +170,7 @@ class TrackApi:
             items=len(items),
             refused=refused,
             duplicates=duplicates,
-            invented=bool(errors),
+            invented=invented,
         )
 
     def _v1(self, request: _Request, segments: Sequence[str]) -> _Answer:
@@ -178,15 +184,25 @@ class TrackApi:
         if call is None:
             return _oops(404, f"there is no {request.method} {request.path[:200]}")
         if call.problems:
-            texts: Json = [f"{problem.field}: {problem.message}" for problem in call.problems]
-            body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
-            return _Answer(status=400, body=body_bytes, items=1, refused=1, invented=True)
-        if call.segment is not None:
+            return _refused_v1(call.problems)
+        ignored = ""
+        if call.segment is not None and self._state.workspace.identifiers is Identifiers.EMAIL_OR_ID:
+            # The description of the two calls says so. Their answer then is not documented; here it is 200.
+            ignored = "manual segments are not supported in workspaces that identify people by email or id"
+        elif call.segment is not None:
             number, adds, names = call.segment
             self._state.put_in_segment(number, names, adds=adds)
-        duplicates = sum(not self._state.accept(item, call.anonymous_id) for item in call.items)
+        duplicates = sum(
+            not self._state.accept(self._from_path(item, segments), call.anonymous_id) for item in call.items
+        )
         body_bytes = b"" if call.status == 204 else b"{}\n"  # noqa: PLR2004 - no content
-        return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates)
+        return _Answer(status=call.status, body=body_bytes, items=1, duplicates=duplicates, ignored=ignored)
+
+    def _from_path(self, item: dict[str, Json], segments: Sequence[str]) -> dict[str, Json]:
+        """The kind of an identifier in a path depends on the workspace."""
+        if segments[0] != "customers":
+            return item
+        return {**item, "identifiers": in_path(item["identifiers"], self._state.workspace)}
 
     def _knows(self, authorization: str) -> bool:
         """Whether the credentials are correct. The Go client uses URL-safe base64; both alphabets are accepted."""
@@ -229,7 +245,7 @@ def _anonymous_id(item: dict[str, Json]) -> str | None:
     """The specification of v2 has no anonymous people, but other senders' calls show that v2 accepts them."""
     identifiers = item.get("identifiers")
     given = identifiers.get("anonymous_id") if isinstance(identifiers, dict) else None
-    return given if isinstance(given, str) and item.get("type") == "person" else None
+    return kept(given) if given is not None and item.get("type") == "person" else None
 
 
 def _success_headers(answer: _Answer) -> list[tuple[bytes, bytes]]:
@@ -243,6 +259,16 @@ def _oops(status: int, text: str, *, invented: bool = True) -> _Answer:
 def _refused(found: Sequence[Problem]) -> _Answer:
     body = msgspec.json.encode({"errors": [_entry(item) for item in found]})
     return _Answer(status=400, body=body, items=1, refused=1, invented=True)
+
+
+def _refused_v1(found: Sequence[Problem]) -> _Answer:
+    """One text is `error`, several are `errors`: https://docs.customer.io/journeys/invalid-api-requests, and answers
+    that other senders recorded.
+    """
+    texts: list[Json] = [problem.v1 or f"{problem.field}: {problem.message}" for problem in found]
+    meta: Json = {"error": texts[0]} if len(texts) == 1 else {"errors": texts}
+    invented = not all(problem.v1 for problem in found)
+    return _Answer(status=400, body=msgspec.json.encode({"meta": meta}), items=1, refused=1, invented=invented)
 
 
 def _entry(problem: Problem) -> dict[str, Json]:

@@ -120,9 +120,10 @@ def _event(who: str | None, body: Json, mode: Mode) -> V1:
     if kind not in ("event", "page", "screen"):
         found.append(invalid("type", "type must be event, page or screen"))
     if not isinstance(data, dict):
-        found.append(invalid("data", "data must be an object"))
+        found.append(invalid("data", "data must be an object", v1="event data must be a hash"))
     elif len(msgspec.json.encode(data)) > MAX_EVENT_DATA_BYTES:
-        found.append(invalid("data", "data is larger than 100,000 bytes"))
+        text = "event data cannot be longer than 100000 bytes"
+        found.append(invalid("data", "data is larger than 100,000 bytes", v1=text))
     given: dict[str, Json] = {name: fields[name] for name in ("name", "id", "timestamp") if name in fields}
     if who is not None:
         return V1(problems=tuple(found), items=(_item(who, str(kind), attributes=data, **given),))
@@ -144,6 +145,8 @@ def _fields(value: Json) -> dict[str, Json]:
 
 
 def _segment(number: str, adds: bool, kinds: Sequence[str], body: Json) -> V1:  # noqa: FBT001 - add or remove
+    if not number.isascii() or not number.isdigit():
+        return V1(problems=(invalid("segment_id", "segment_id must be an integer"),))
     if len(kinds) != 1 or kinds[0] not in ("id", "email", "cio_id"):
         return V1(problems=(invalid("id_type", "id_type must be id, email or cio_id"),))
     ids = body.get("ids") if isinstance(body, dict) else None

@@ -370,14 +370,15 @@ class Configuration:
 
     def reread(self, message: Message) -> tuple[Message, Reason | None]:
         """A message as it is read now, and why it cannot be read, if so."""
-        return reread(self._kind_of(message), message)
+        return reread(self.kind_of(message), message)
 
-    def _kind_of(self, message: Message | NewMessage) -> SourceKind:
+    def kind_of(self, message: Message | NewMessage) -> SourceKind:
+        """The kind of the source of a message."""
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
 
     def customer_id_attribute(self, message: Message) -> str:
         """The attribute under which destinations keep the sender's customer id."""
-        return self._kind_of(message).customer_id_attribute
+        return self.kind_of(message).customer_id_attribute
 
     def customer(self, message: Message) -> Customer | None:
         """The customer of a message. Event ids depend on the customer, so it stays the same after the source was
@@ -388,7 +389,7 @@ class Configuration:
         email, name = message.customer_email, message.customer_name
         if email is not None and name is not None:
             return Customer(key=message.customer_key, email=email or None, name=name or None)
-        for kind in (self._kind_of(message), *SOURCES):
+        for kind in (self.kind_of(message), *SOURCES):
             found = kind.read_body(message.event_type, message.body).customer
             if found is not None and found.key == message.customer_key:
                 return found
@@ -397,18 +398,18 @@ class Configuration:
     def about(self, message: Message) -> About:
         """What a message is about, read from its body. Its customer is the same as from `customer`."""
         key = message.customer_key
-        for kind in (self._kind_of(message), *SOURCES):
+        for kind in (self.kind_of(message), *SOURCES):
             event = kind.read_body(message.event_type, message.body)
             if key == (event.customer.key if event.customer else None):
                 return facts.about(kind.kind, event)
         # Known by its payment when it was accepted.
-        kind = self._kind_of(message)
+        kind = self.kind_of(message)
         found = facts.about(kind.kind, kind.read_body(message.event_type, message.body))
         return msgspec.structs.replace(found, customer=None if key is None else Customer(key=key))
 
     def redactor(self, message: Message | NewMessage) -> Redactor:
         """What masks the personal data of a message wherever it is stored or shown."""
-        return self._redaction.of(self._kind_of(message).personal_fields).redactor(message.body)
+        return self._redaction.of(self.kind_of(message).personal_fields).redactor(message.body)
 
     def retry_after_ms(self, endpoint: Endpoint | None, event_type: str) -> tuple[int, ...] | None:
         """The delay before each retry of a delivery: the event type's, else the endpoint's, else that of the

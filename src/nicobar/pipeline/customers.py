@@ -8,6 +8,7 @@ import msgspec
 
 from nicobar.facts import About, needs_facts
 from nicobar.people import IdentifyBy, IdentityRule
+from nicobar.pipeline.addresses import with_addresses
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.transform import Subject, identified
 from nicobar.store import Facts
@@ -16,9 +17,15 @@ from nicobar.store import Facts
 async def completed(
     facts: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, subjects: Sequence[Subject]
 ) -> list[Subject]:
-    """The subjects with all that is known of their customers: at most one query for all of them, none where the
-    events say enough. Without a rule nothing is completed. Raises StoreError.
-    """
+    """The subjects with all that is known of their customers, and of their addresses. Raises StoreError."""
+    found = await _completed(facts, configuration, target, app_id, subjects)
+    return await with_addresses(facts, configuration, target, app_id, found)
+
+
+async def _completed(
+    facts: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, subjects: Sequence[Subject]
+) -> list[Subject]:
+    """At most one query for all subjects, none where the events say enough. Without a rule nothing is completed."""
     rule = target.destination.identity_rule
     if rule is None:
         return list(subjects)

@@ -1,7 +1,7 @@
 """The database as the rest of Nicobar sees it, in narrow protocols: the queue (hot path), facts, leases of workers,
-the catalogue (configuration and look-ups), access, replays, retention, recovery, history (messages and attempts),
-users and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract suite,
-`tests/contracts`.
+the catalogue (configuration and look-ups), access, replays, merges of people, retention, recovery, history (messages
+and attempts), users and drafts (of the dashboard), and which alerts were sent. Every store passes the same contract
+suite, `tests/contracts`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from nicobar.store.facts import Facts
 from nicobar.store.history import History
 from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
+from nicobar.store.merges import Merge, Merges, MergeStatus, NewMerge, Pair, PairState
 from nicobar.store.queue import (
     NO_SHARES,
     Appended,
@@ -95,6 +96,7 @@ class Store(
     Drafts,
     AlertLog,
     Keys,
+    Merges,
     Protocol,
 ):
     """A database with all of these protocols."""
@@ -145,9 +147,15 @@ __all__ = [
     "KeptAnswer",
     "Lease",
     "Leases",
+    "Merge",
+    "MergeStatus",
+    "Merges",
+    "NewMerge",
     "NewMessage",
     "NewTask",
     "Overtaken",
+    "Pair",
+    "PairState",
     "PasswordLink",
     "PauseEndpoint",
     "PutAlertTarget",

@@ -34,6 +34,12 @@ class Identified(Record):
     customer_key: str | None
 
 
+# Customers with the same addresses as others that one query finds.
+MAX_SHARING = 500
+# Messages of a customer among which the one before with an address is found.
+MAX_BEFORE = 100
+
+
 class People(Protocol):
     """How deliveries of stored messages are ordered by people; the configuration knows."""
 
@@ -55,6 +61,18 @@ class Facts(Protocol):
         """
         ...
 
+    async def people(self, app_id: str, keys: Sequence[str], emails: Sequence[str]) -> list[KnownFact]:
+        """The facts of the customers with these keys, and of MAX_SHARING others with one of these addresses, as
+        `people.email_identifier` writes them.
+        """
+        ...
+
+    async def addresses_before(self, seqs: Sequence[int]) -> Mapping[int, str]:
+        """The email address that the customer of each of these messages had in the message before, as it was written.
+        Those without one, and those whose messages before were deleted, are omitted. Looks at MAX_BEFORE messages.
+        """
+        ...
+
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         """Merges facts with what is stored."""
         ...
@@ -67,6 +85,10 @@ class Facts(Protocol):
         """Those of them to look at: at most `limit` facts were stated since, or it is their time. In order of their
         messages.
         """
+        ...
+
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        """All of them are to be looked at again: what identifies people has changed."""
         ...
 
     async def settle_unidentified(

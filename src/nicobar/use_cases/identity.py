@@ -30,7 +30,7 @@ class IdentityChange(Record):
 
 
 def unanswered(configured: Endpoint | Draft) -> IdentityQuestion | None:
-    """The question what identifies people, if the connector asks it and nobody has answered it."""
+    """The question what identifies people, if the connector asks it and it is not answered."""
     question = connector(configured.connector).identity_question
     return question if rule_of(configured.settings) is None else None
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from fuzz.choices import HOSTILE, Choices
 from nicobar.connectors.customerio.error_checks import check
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
+from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS, V1_ROOT
 from nicobar.connectors.payload import encoded
 from nicobar.emulator import v1
 from nicobar.emulator.contract import Mode, problems
@@ -47,7 +47,7 @@ def run(data: bytes) -> None:
             ours, theirs = list(check("", item, encoded(item))), list(problems(item))
             assert bool(ours) is bool(theirs), (item, ours, theirs)
         return
-    call = it.pick(V1_CALLS)
+    call = it.pick([call for call in V1_CALLS if call.root == V1_ROOT])
     who = it.pick(WHO)
     segments = [who if part == "*" and call.segments[0] == "customers" else part for part in call.segments]
     path = "/api/v1/" + "/".join(segments).replace("*", "7")

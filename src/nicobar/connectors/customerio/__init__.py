@@ -24,12 +24,14 @@ from nicobar.connectors import (
     Transport,
 )
 from nicobar.connectors.answers import status_code
-from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, rules, track_api
+from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
+from nicobar.connectors.customerio.address_warnings import address_warnings
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.answers import outcomes, read_object, why_foreign
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
 from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.merge_calls import MergeCalls
 from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
@@ -37,14 +39,18 @@ from nicobar.connectors.customerio.parts import (
     check_object,
     check_single,
     corrected,
+    merges_too_soon,
     object_parts,
 )
 from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of, person_key
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
+from nicobar.connectors.customerio.url_checks import is_cut, wrong_url
+from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
 from nicobar.people import IdentityRule, read_rule
@@ -158,6 +164,7 @@ class CustomerIoDestination:
     ) -> None:
         self.identity_rule = identity_rule
         self.inspection = inspection
+        self.people_merging: PeopleMerging | None = MergeCalls(base + ENTITY)
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.
         self.batch_bounds: BatchBounds | None = BatchBounds(
@@ -189,16 +196,19 @@ class CustomerIoDestination:
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
         identification = Identification(self.identity_rule, self._corrections, origin, verdicts)
-        parts = [corrected(corrector, identification, part) for part in requested]
+        parts = [corrected(corrector, identification, part, verdicts) for part in requested]
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
-        amounts = EventAmounts(origin.body)
+        context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
+        # Whether or not the profile is sent again: the person may still be without the address.
+        verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
         for part in parts:
             if isinstance(part, ObjectPart):
-                verdicts += check_object(part, people, amounts, origin.now_ms, identification)
+                verdicts += check_object(part, people, context, identification)
             else:
-                verdicts += check_single(part, amounts, origin.now_ms)
+                verdicts += check_single(part, context)
+        verdicts += merges_too_soon(parts)
         if any(verdict.level is Level.ERROR for verdict in verdicts):
             return Prepared(calls=(), verdicts=tuple(verdicts))
         if identification.no_identity is not None:
@@ -315,43 +325,15 @@ class CustomerIoDestination:
     def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[ObjectPart | SinglePart]:
         """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
-        if path is None:
-            verdicts.append(
-                rules.HOST.at(
-                    f"[{index}].url",
-                    '"%(given)s" is not a URL of Customer.io\'s Track API. Credentials are only sent there.',
-                    "Use %(url)s.",
-                    given=call.url[:MAX_SHOWN_CHARS],
-                    url=self.url,
-                )
-            )
-            return
-        documented_call = track_api.v1_call(call.method, path)
+        documented_call = None if path is None else track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from object_parts(index, path, call.payload, verdicts)
-        elif documented_call is not None and documented_call.segments[0] == "customers" and "?" in call.url:
-            verdicts.append(
-                rules.PATH.at(
-                    f"[{index}].url",
-                    "The URL contains a ?, so everything after it would be cut off the id.",
-                    "Encode the id: encodeURIComponent(id).",
-                )
-            )
-        elif documented_call is not None:
+        elif path is None or documented_call is None or is_cut(documented_call, call.url):
+            verdicts.append(wrong_url(index, call, path, (self._base, *HOSTS.values())))
+        else:
             # Calls without a body are sent without one, whatever the payload.
             payload = None if documented_call.body == "none" else call.payload
             yield SinglePart(path=f"[{index}].payload", url_path=path, call=documented_call, payload=payload)
-        else:
-            verdicts.append(
-                rules.PATH.at(
-                    f"[{index}].url",
-                    "The Track API has no %(method)s %(value)s.",
-                    "Use POST %(url)s.",
-                    method=call.method,
-                    value=path[:MAX_SHOWN_CHARS],
-                    url=self.url,
-                )
-            )
 
     def _ready(self, part: ObjectPart | SinglePart, once_ids: Collection[str]) -> ReadyCall:
         if part.body is None:  # the check has found it

@@ -1,4 +1,6 @@
-"""An event's amounts in currencies that do not have two decimals: a handler that divides them by 100 is wrong."""
+"""What an event's body says about the values that a handler makes of it: amounts in currencies that do not have two
+decimals, which a handler must not divide by 100, and names.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,10 @@ class EventAmounts:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
+
+    def has_name(self, name: str) -> bool:
+        """Whether the event itself has a field of this name, so that its sender vouches for the value."""
+        return f'"{name}"'.encode("utf-8", "surrogatepass") in self._body
 
     @cached_property
     def divided_by_100(self) -> Mapping[float, tuple[int, str]]:

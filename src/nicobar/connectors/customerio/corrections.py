@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import find_action, shown
-from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted, of_path
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import PersonOrigin
@@ -24,6 +24,8 @@ OWN_FIELDS = ("once", "key")
 MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MILLISECONDS = range(10**12, 10**14)
+# Nine digits or more: eight are a date.
+_DIGITS = re.compile(r"\d{9,14}(?:\.\d{1,9})?", re.ASCII)
 
 
 class Corrections(Record):
@@ -72,9 +74,7 @@ V1_PATH_ID = "v1_path_id"
 def _of_path(value: str, origin: Origin) -> tuple[str, str]:
     if origin.customer is not None and value == origin.customer.key:
         return "id", value
-    if value.startswith("cio_"):
-        return "cio_id", value.removeprefix("cio_")
-    return "email" if "@" in value else "id", value
+    return of_path(value)
 
 
 class Corrector:
@@ -101,8 +101,9 @@ class Corrector:
             # An identify gets no timestamp. Customer.io responds with 200 and drops an identify that is older than
             # the profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may come from the
             # merchant's own app: with the event's time, the attributes would be lost each time. Without a timestamp,
-            # a late webhook may reset an attribute until the next event corrects it.
-            return _without_own_fields(item)
+            # a late webhook may reset an attribute until the next event corrects it. The handler may set one.
+            item = _without_own_fields(item)
+            return self.with_seconds(path, item, "timestamp") if item.get("action") == "identify" else item
         return self.correct_event(path, item, Occurrence(who=item.get("identifiers"), kind=action.action))
 
     def correct_event(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
@@ -161,11 +162,14 @@ class Corrector:
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
         if isinstance(given, str) and track_api.is_ulid(given):
-            return {**item, "id": self._ids.from_given_ulid(given)}
+            if not names_person(given, person, self._origin.customer):
+                return {**item, "id": self._ids.from_given_ulid(given.upper())}
+            self._verdicts.append(_person_id_verdict(f"{path}.id", corrected=self._wanted.event_id))
+        elif self._wanted.event_id:
+            self._verdicts.append(_id_verdict(path, given))
         if not self._wanted.event_id:
             self._verdicts.extend(_ignored(path, once=once, key=key))
             return item
-        self._verdicts.append(_id_verdict(path, given))
         natural_id = given if isinstance(given, str) and given.strip() else None
         if natural_id is not None and names_person(natural_id, person, self._origin.event_customer):
             # Handlers often use the person's id here; every event after the first would be dropped as a duplicate
@@ -206,19 +210,24 @@ class Corrector:
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
-        seconds = _seconds(given)
+        return self.with_seconds(path, item, "timestamp")
+
+    def with_seconds(self, path: str, item: dict[str, Json], field: str) -> dict[str, Json]:
+        """The object with a time that the handler set, in Unix seconds."""
+        given = item.get(field)
+        seconds = _seconds(given) if self._wanted.timestamp and given is not None else None
         if seconds is None or seconds == given:
             return item
         self._verdicts.append(
             rules.TIMESTAMP_CORRECTED.at(
-                f"{path}.timestamp",
+                f"{path}.{field}",
                 "The timestamp %(given)s is not in Unix seconds. Nicobar sends %(seconds)s.",
                 "Use nicobar.unix(isoText), or omit `timestamp`.",
                 given=shown(given),
                 seconds=seconds,
             )
         )
-        return {**item, "timestamp": seconds}
+        return {**item, field: seconds}
 
 
 def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
@@ -269,8 +278,25 @@ def _id_verdict(path: str, given: Json) -> Verdict:
     )
 
 
+def _person_id_verdict(path: str, *, corrected: bool) -> Verdict:
+    if corrected:
+        return rules.EVENT_ID_CORRECTED.at(
+            path,
+            "The event ID is the id of the person, so Customer.io would ignore all of the person's events after the "
+            "first. Nicobar replaces it.",
+            "Omit `id`.",
+        )
+    return rules.PERSON_AS_EVENT_ID.at(
+        path,
+        "The event ID is the id of the person, so Customer.io ignores all of the person's events after the first.",
+        'Omit `id`, and turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
+    )
+
+
 def _seconds(value: Json) -> int | None:
-    """Unix seconds of a date and time as text, of milliseconds, or of fractional seconds; None otherwise."""
+    """Unix seconds of a date and time or of digits as text, of milliseconds, of fractional seconds; else None."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = float(value) if "." in value else int(value)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -323,7 +349,7 @@ def _profile_attributes(origin: Origin, identification: Identification) -> dict[
     attributes: dict[str, Json] = {}
     names = BILLING_NAMES if identification.protects else {"email": "email", "name": "name"}
     if customer.email and (person is None or person.kind != "email"):
-        attributes[names["email"]] = customer.email
+        attributes[names["email"]] = customer.email.strip()
     if customer.name:
         attributes[names["name"]] = customer.name
     if (person is None or person.origin is PersonOrigin.CUSTOMER_ID) and not customer.email:

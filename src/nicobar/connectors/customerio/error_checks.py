@@ -14,6 +14,7 @@ from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
 MAX_SHOWN_CHARS = 100
+_INFINITIES = (float("inf"), float("-inf"))
 
 
 def find_action(item: dict[str, Json]) -> Action | None:
@@ -122,7 +123,8 @@ def check_event_name(path: str, name: Json) -> Iterator[Verdict]:
 def _identifiers(path: str, value: Json, action: Action) -> Iterator[Verdict]:
     match action.type:
         case "person":
-            yield from _one_person(path, value, track_api.PERSON_IDENTIFIERS)
+            names = track_api.EVENT_IDENTIFIERS if action.is_event else track_api.PERSON_IDENTIFIERS
+            yield from _one_person(path, value, names)
         case "object":
             yield from _object(path, value)
         case _:
@@ -149,14 +151,15 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
             given=given,
         )
         return
-    name, text = next(iter(value.items()))
+    name, given_value = next(iter(value.items()))
+    text = as_identifier(given_value)
     if not isinstance(text, str) or not text:
         yield rules.IDENTIFIERS.at(
             f"{path}.{name}",
-            "`%(field)s` is %(given)s. Identifiers must be non-empty text.",
+            "`%(field)s` is %(given)s. Identifiers must be non-empty text or numbers.",
             "Send non-empty text, such as String(value).",
             field=name,
-            given=shown(text),
+            given=shown(given_value),
         )
     elif name == "id":
         yield from check_id(f"{path}.id", text)
@@ -188,7 +191,7 @@ def check_id(path: str, text: str) -> Iterator[Verdict]:
 
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
-    fields = value if isinstance(value, dict) else {}
+    fields = {name: as_identifier(item) for name, item in value.items()} if isinstance(value, dict) else {}
     if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
         yield rules.IDENTIFIERS.at(
             path,
@@ -300,6 +303,7 @@ def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verd
             found = list(_one_person(f"{own}.identifiers", identifiers, ("anonymous_id",)))
         else:
             found = list(_one_person(f"{own}.identifiers", identifiers, track_api.MERGE_IDENTIFIERS))
+        attributes = fields.get("relationship_attributes", {})
         verdict = rules.RELATIONSHIPS.at(
             own,
             "`relationship_attributes` must be an object.",
@@ -309,8 +313,24 @@ def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verd
             wrong = found[0].reason
             why = msgspec.structs.replace(verdict.reason, template=wrong.template, values=wrong.values)
             yield msgspec.structs.replace(verdict, reason=why)
-        elif not isinstance(fields.get("relationship_attributes", {}), dict):
+        elif not isinstance(attributes, dict):
             yield verdict
+        else:
+            yield from _relationship_attributes(f"{own}.relationship_attributes", attributes)
+
+
+def _relationship_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
+    """The limits of an object's attributes hold for each relationship too."""
+    yield from check_kept_attributes(path, attributes)
+    size_bytes = len(encoded(attributes) or b"") if attributes else 0
+    if size_bytes > track_api.MAX_RELATIONSHIP_BYTES:
+        yield rules.RELATIONSHIP_SIZE.at(
+            path,
+            "The attributes of the relationship have %(size_bytes)s bytes. Customer.io allows %(max_size_bytes)s.",
+            "Send less data.",
+            size_bytes=size_bytes,
+            max_size_bytes=track_api.MAX_RELATIONSHIP_BYTES,
+        )
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:
@@ -371,6 +391,15 @@ def _size(path: str, body: bytes | None, most_bytes: int) -> Iterator[Verdict]:
             body=len(body),
             most_bytes=most_bytes,
         )
+
+
+def as_identifier(value: Json) -> Json:
+    """An identifier as text: Customer.io accepts numbers too, and stores their digits. Others are
+    unchanged.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or value in _INFINITIES or value != value:  # noqa: PLR0124 - NaN
+        return value
+    return (encoded(value) or b"").decode()
 
 
 def are_texts(fields: dict[str, Json]) -> bool:

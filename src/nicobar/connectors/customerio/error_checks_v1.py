@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, unquote
 
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import (
+    MAX_SHOWN_CHARS,
     are_texts,
     check_device,
     check_event_id,
@@ -28,7 +29,7 @@ def check_v1(path: str, call: V1Call, url_path: str, payload: Json) -> Iterator[
     if call.segments[0] == "customers":
         yield from check_id(f"{path.rpartition('.')[0]}.url", unquote(url_path.partition("?")[0].split("/")[4]))
     if call.body == "segment":
-        yield from _id_type(f"{path.rpartition('.')[0]}.url", url_path.partition("?")[2])
+        yield from _segment_url(f"{path.rpartition('.')[0]}.url", url_path)
     if call.body in {"none", "any"}:
         return
     if not isinstance(payload, dict):
@@ -107,8 +108,17 @@ def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
         yield from check_merged(f"{path}.{field}", payload.get(field))
 
 
-def _id_type(path: str, query: str) -> Iterator[Verdict]:
-    """Which of several values counts is not documented, so only one is allowed."""
+def _segment_url(path: str, url_path: str) -> Iterator[Verdict]:
+    """Which of several types counts is not documented, so only one is allowed."""
+    below, _, query = url_path.partition("?")
+    number = unquote(below.split("/")[4])
+    if not number.isascii() or not number.isdigit():
+        yield rules.SEGMENT.at(
+            path,
+            'The segment "%(given)s" is not a number.',
+            "Use the segment's ID: in Customer.io, open the segment and see Usage.",
+            given=number[:MAX_SHOWN_CHARS],
+        )
     given = parse_qs(query, keep_blank_values=True).get("id_type", ["id"])
     if len(given) > 1 or given[0] not in track_api.SEGMENT_ID_TYPES:
         yield rules.SEGMENT.at(

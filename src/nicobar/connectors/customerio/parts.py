@@ -8,13 +8,13 @@ from urllib.parse import unquote
 import msgspec
 
 from nicobar.connectors.customerio import corrections, rules
-from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.identification import Identification, of_path
+from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
-from nicobar.connectors.customerio.warning_checks import advise, advise_event, advise_person, no_address
+from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import UNKNOWN_CUSTOMER
@@ -22,12 +22,13 @@ from nicobar.people import UNKNOWN_CUSTOMER
 
 class ObjectPart(Record):
     """An object of v2; `path` is its location in the handler's result. `body` is the object as JSON once it was
-    corrected, None if JSON cannot represent it.
+    corrected, None if JSON cannot represent it; `written` is the object before that.
     """
 
     path: str
     item: dict[str, Json]
     body: bytes | None = None
+    written: dict[str, Json] = {}
 
     @property
     def event_id(self) -> str:
@@ -37,8 +38,8 @@ class ObjectPart(Record):
 
 
 class SinglePart(Record):
-    """A call of v1, which is a separate request; `path` is the location of its payload, `body` as for an
-    object.
+    """A call of v1, which is a separate request; `path` is the location of its payload, `body` and `written` as for
+    an object.
     """
 
     path: str
@@ -46,6 +47,7 @@ class SinglePart(Record):
     call: V1Call
     payload: Json
     body: bytes | None = None
+    written: Json = None
 
     @property
     def event_id(self) -> str:
@@ -86,15 +88,20 @@ def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) 
 
 
 def corrected(
-    corrector: Corrector, identification: Identification, part: ObjectPart | SinglePart
+    corrector: Corrector, identification: Identification, part: ObjectPart | SinglePart, verdicts: list[Verdict]
 ) -> ObjectPart | SinglePart:
     """The part to send. Events get their ids first: these depend on the person that the handler wrote."""
     if isinstance(part, ObjectPart):
-        item = identification.of_object(part.path, corrector.correct(part.path, part.item))
-        return ObjectPart(path=part.path, item=item, body=encoded(item))
-    payload = _corrected_payload(corrector, part)
+        item = corrector.correct(part.path, with_texts(part.path, part.item, verdicts))
+        item = identification.of_object(part.path, with_addresses(part.path, item, verdicts))
+        return ObjectPart(path=part.path, item=item, body=encoded(item), written=part.item)
+    payload = with_texts_v1(part.path, part.call, part.payload, verdicts)
+    payload = _corrected_payload(corrector, msgspec.structs.replace(part, payload=payload))
+    if part.call.body == "identify" and isinstance(payload, dict):
+        payload = with_address(part.path, payload, verdicts)
     url_path, payload = identification.of_request(part.path, part.call, part.url_path, payload)
-    return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=encoded(payload))
+    body = encoded(payload)
+    return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=body, written=part.payload)
 
 
 def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
@@ -107,6 +114,8 @@ def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
             recipient=data.get("recipient") if isinstance(data, dict) else None,
         )
         return corrector.correct_event(part.path, part.payload, event)
+    if part.call.body == "identify" and isinstance(part.payload, dict):
+        return corrector.with_seconds(part.path, part.payload, "_timestamp")
     return part.payload
 
 
@@ -119,11 +128,7 @@ def _person_v1(part: SinglePart) -> Json:
 
 
 def check_object(
-    part: ObjectPart,
-    people: Sequence[dict[str, Json]],
-    amounts: EventAmounts,
-    now_ms: int,
-    identification: Identification,
+    part: ObjectPart, people: Sequence[dict[str, Json]], context: Context, identification: Identification
 ) -> Iterator[Verdict]:
     """The verdicts on an object of v2; `people` are all objects sent with it."""
     if identification.no_identity is not None and part.item.get("identifiers") == UNKNOWN_CUSTOMER:
@@ -132,15 +137,15 @@ def check_object(
     yield from errors
     if errors:
         return
-    yield from advise(part.path, part.item, amounts, now_ms)
+    yield from advise(part.path, part.item, part.written, context)
     is_event = (part.item["type"], part.item["action"]) == ("person", "event")
     # The app of a shop that has people of its own sets their address.
     is_own = identification.protects and identification.is_person(part.item.get("identifiers"))
     if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
-        yield no_address(part.path)
+        yield no_address(part.path, is_invalid=identification.has_invalid_address)
 
 
-def check_single(part: SinglePart, amounts: EventAmounts, now_ms: int) -> Iterator[Verdict]:
+def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:
     if part.body is None:
         yield rules.JSON.at(
             part.path,
@@ -150,11 +155,37 @@ def check_single(part: SinglePart, amounts: EventAmounts, now_ms: int) -> Iterat
         return
     errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
     yield from errors
-    if errors or not isinstance(part.payload, dict):
-        return
-    if part.call.body == "identify":
-        yield from advise_person(part.path, part.payload, amounts)
-    elif part.call.body == "event":
-        data = part.payload.get("data")
-        values = data if isinstance(data, dict) else {}
-        yield from advise_event(part.path, part.payload, f"{part.path}.data", values, amounts, now_ms)
+    if not errors:
+        yield from advise_v1(part.path, part.call, part.url_path, part.written, part.payload, context)
+
+
+def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdict]:
+    """Warnings about merges right after the identify call of the remaining person: Customer.io may process the merge
+    first, find no person, and do nothing.
+    """
+    for part in parts:
+        primary = _merged(part)
+        if primary is not None and any(_identified(other) == primary for other in parts):
+            yield rules.MERGE_RACE.at(
+                f"{part.path}.primary",
+                "This message also identifies the person. Customer.io may merge before it has the person, and then "
+                "does nothing.",
+                "Send the merge with a later event.",
+            )
+
+
+def _merged(part: ObjectPart | SinglePart) -> Json:
+    """The identifiers of the person who remains, for a merge."""
+    if isinstance(part, ObjectPart):
+        return part.item.get("primary") if part.item.get("action") == "merge" else None
+    return part.payload.get("primary") if part.call.body == "merge" and isinstance(part.payload, dict) else None
+
+
+def _identified(part: ObjectPart | SinglePart) -> Json:
+    if isinstance(part, ObjectPart):
+        is_identify = (part.item.get("type"), part.item.get("action")) == ("person", "identify")
+        return part.item.get("identifiers") if is_identify else None
+    if part.call.body != "identify":
+        return None
+    kind, value = of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
+    return {kind: value}

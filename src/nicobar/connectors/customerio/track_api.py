@@ -1,6 +1,6 @@
 """Customer.io's Track API as data: its calls, their fields, and every documented limit.
 
-Sources: the specification behind https://docs.customer.io/api/track unless another page is named.
+Sources: the specification behind https://docs.customer.io/integrations/api/track unless another page is named.
 """
 
 from __future__ import annotations
@@ -9,13 +9,23 @@ import re
 
 from nicobar.model import Record
 
-TRACK = "https://docs.customer.io/api/track"
+TRACK = "https://docs.customer.io/integrations/api/track/"
+_CALLS = f"{TRACK}tag/"
+ENTITY_CALL = f"{_CALLS}track_v2/entity/"
+IDENTIFY_CALL = f"{_CALLS}track-customers/identify/"
+DEVICE_CALL = f"{_CALLS}track-customers/add_device/"
+MERGE_CALL = f"{_CALLS}track-customers/merge/"
+EVENT_CALL = f"{_CALLS}track-events/track/"
+ANONYMOUS_CALL = f"{_CALLS}track-events/trackAnonymous/"
+SEGMENT_CALL = f"{_CALLS}track-segments/add_to_segment/"
 INVALID = "https://docs.customer.io/journeys/invalid-api-requests"
 TIMESTAMPS = "https://docs.customer.io/journeys/faq-timestamps"
 OLD_DATA = "https://docs.customer.io/journeys/importing-old-data"
 IDENTIFYING = "https://docs.customer.io/journeys/identifying-people"
 RESERVED = "https://docs.customer.io/messaging/people/reserved-attributes"
 TRIGGERS = "https://docs.customer.io/journeys/campaign-triggers"
+TIME_ZONES = "https://docs.customer.io/messaging/send/timezones/example-timezones"
+LETTER_CASE = "https://docs.customer.io/accounts-and-workspaces/case-sensitivity"
 
 # Paths.
 ENTITY = "/api/v2/entity"
@@ -30,6 +40,8 @@ MAX_ATTRIBUTE_VALUE_BYTES = 1_000
 MAX_ATTRIBUTES = 300
 MAX_EVENT_NAME_BYTES = 100
 MAX_V1_DATA_BYTES = 100_000
+# Of one relationship. In v2, the limit of an object is smaller.
+MAX_RELATIONSHIP_BYTES = 100_000
 MAX_SEGMENT_IDS = 1_000
 # The values of `id_type` in the query of a segment call; defaults to `id`.
 SEGMENT_ID_TYPES = ("id", "email", "cio_id")
@@ -40,7 +52,7 @@ MAX_TIMESTAMP_S = 99_999_999_999
 
 
 class Action(Record):
-    """One `type` and `action` of v2 with its required and optional fields; others are ignored."""
+    """One `type` and `action` of v2 with its required and optional fields; Customer.io ignores others."""
 
     type: str
     action: str
@@ -91,26 +103,34 @@ ACTIONS: dict[str, dict[str, Action]] = {
 }
 
 PERSON_IDENTIFIERS = ("id", "email", "phone", "cio_id")
+# The specification of v2 does not name it, but Customer.io accepts events of other senders that use it.
+EVENT_IDENTIFIERS = (*PERSON_IDENTIFIERS, "anonymous_id")
 MERGE_IDENTIFIERS = ("id", "email", "cio_id")
 DELIVERY_NAMES = ("opened", "converted", "delivered")
 PLATFORMS = ("ios", "android")
 EVENT_TYPES = ("event", "page", "screen")
 RELATIONSHIP_ACTIONS = ("add_relationships", "delete_relationships")
 
-# Set by Customer.io, or only to be changed through an identifier: https://docs.customer.io/journeys/attributes.
-OWN_ATTRIBUTES = frozenset({"id", "cio_id", "cio_timezone"})
+# Set by Customer.io and not to be changed, unlike id, email, phone and anonymous_id.
+OWN_ATTRIBUTES = frozenset({"cio_id", "cio_timezone"})
+# What Customer.io reads of a person itself, besides identifiers.
+READ_ATTRIBUTES = frozenset({"email", "unsubscribed", "timezone", "cio_subscription_preferences"})
+# Those of them that handlers write in other letters; all names are case-sensitive.
+CASED_ATTRIBUTES = frozenset({"email", "unsubscribed", "timezone"})
+# A single preference, as a path.
+TOPICS_PREFIX = "cio_subscription_preferences.topics."
 # Override To, From and Reply-To of campaign emails.
 MAIL_PROPERTIES = frozenset({"recipient", "from_address", "reply_to"})
 # The underscored names that a sender may use.
 USABLE_INTERNAL = frozenset({"_update", "_timestamp"})
 
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII | re.IGNORECASE)
 _PHONE = re.compile(r"\+[1-9][0-9]{5,14}")
 _OBJECT_TYPE = re.compile(r"[1-9][0-9]{0,18}")
 
 
 def is_ulid(text: str) -> bool:
-    """26 characters of Crockford's base 32."""
+    """26 characters of Crockford's base 32, in capital or small letters."""
     return _ULID.fullmatch(text) is not None
 
 
@@ -124,16 +144,23 @@ def is_object_type(text: str) -> bool:
     return _OBJECT_TYPE.fullmatch(text) is not None
 
 
+V1_ROOT = "/api/v1/"
+
+
 class V1Call(Record):
-    """A call of v1. `segments` is the path below `/api/v1/`, with `*` for one percent-encoded segment; `body` is the
-    kind of body. `empty_status` is the status that means success with an empty body; if None, only a JSON object
-    does.
+    """A call of v1. `segments` is the path below `root`, with `*` for one percent-encoded segment; `body` is the kind
+    of body. `empty_status` is the status that means success with an empty body; if None, only a JSON object does.
     """
 
     method: str
     segments: tuple[str, ...]
     body: str
     empty_status: int | None = None
+    root: str = V1_ROOT
+
+    @property
+    def path(self) -> str:
+        return self.root + "/".join(self.segments)
 
 
 V1_CALLS = (
@@ -151,6 +178,7 @@ V1_CALLS = (
     V1Call(method="POST", segments=("forms", "*", "submit"), body="form", empty_status=204),
     V1Call(method="POST", segments=("metrics",), body="any"),
     V1Call(method="POST", segments=("push", "events"), body="any"),
+    V1Call(method="POST", segments=("unsubscribe", "*"), body="any", root="/"),
 )
 
 # The bodies of v1 calls that report something; the others set or remove something.
@@ -159,12 +187,13 @@ V1_EVENT_BODIES = frozenset({"event", "form", "any"})
 
 def v1_call(method: str, path: str) -> V1Call | None:
     """The v1 call of a path such as `/api/v1/customers/u%2F1/events`; None if unknown."""
-    given = path.partition("?")[0].removeprefix("/api/v1/").split("/")
-    if not path.startswith("/api/v1/"):
-        return None
+    given = path.partition("?")[0]
     for call in V1_CALLS:
-        if call.method == method and len(call.segments) == len(given):
-            pairs = zip(call.segments, given, strict=True)
-            if all(part if wanted == "*" else part == wanted for wanted, part in pairs):
+        if call.method == method and given.startswith(call.root):
+            parts = given.removeprefix(call.root).split("/")
+            pairs = zip(call.segments, parts, strict=False)
+            if len(call.segments) == len(parts) and all(
+                part if wanted == "*" else part == wanted for wanted, part in pairs
+            ):
                 return call
     return None

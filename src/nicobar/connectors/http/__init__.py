@@ -32,6 +32,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
 from nicobar.errors import UserError
@@ -167,6 +168,7 @@ class HttpDestination:
     workspaces: tuple[str, ...] = ()
     identity_rule: IdentityRule | None = None
     inspection: Inspection | None = None
+    people_merging: PeopleMerging | None = None
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False

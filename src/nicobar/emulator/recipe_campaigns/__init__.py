@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import msgspec
 
-from nicobar.emulator.campaigns import Campaign
+from nicobar.emulator.campaign import Campaign
 
 NAMES = ("journeys", "welcome", "subscription_life_cycle", "payment_failure", "customer_attributes")
 

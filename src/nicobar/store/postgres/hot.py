@@ -94,6 +94,7 @@ def _fact_columns(facts: Sequence[tuple[str, StatedFact]]) -> dict[str, object]:
         "fact_parent_keys": [fact.parent_key for _, fact in facts],
         "fact_occurred_at_ms": [fact.occurred_at_ms for _, fact in facts],
         "fact_contents": [fact.content for _, fact in facts],
+        "fact_emails": [fact.email for _, fact in facts],
     }
 
 

@@ -37,6 +37,7 @@ def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact])
             "parent_key": fact.parent_key,
             "occurred_at_ms": fact.occurred_at_ms,
             "content": fact.content,
+            "email": fact.email,
         }
         session.connection.execute(SQL["put_fact"], values).close()
     return len(facts)

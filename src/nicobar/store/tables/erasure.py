@@ -30,6 +30,7 @@ _HIDING = tuple(
         "drafts",
         "audit",
         "tasks",
+        "merges",
         "alerts",
         "alert_results",
     )

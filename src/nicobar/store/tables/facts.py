@@ -9,7 +9,7 @@ import msgspec
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
 from nicobar.model import Customer
 from nicobar.people import order_key
-from nicobar.store.facts import LATE_MS, MAX_COUNTED, Identified, People, Unidentified
+from nicobar.store.facts import LATE_MS, MAX_BEFORE, MAX_COUNTED, MAX_SHARING, Identified, People, Unidentified
 from nicobar.store.queue import Finished, NewMessage
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import Tables, json_text
@@ -25,6 +25,15 @@ class FactTables(Tables):
 
     async def facts(self, app_id: str, keys: Sequence[str]) -> Mapping[str, KnownFact]:
         return await self._database.read(lambda session: known_facts(facts_near(session, app_id, keys)))
+
+    async def people(self, app_id: str, keys: Sequence[str], emails: Sequence[str]) -> list[KnownFact]:
+        of = {"app_id": app_id, "keys": list(keys), "emails": list(emails), "limit": MAX_SHARING}
+        rows = await self._rows("facts_of_people", of)
+        return [known_fact(stored_fact(row)) for row in rows]
+
+    async def addresses_before(self, seqs: Sequence[int]) -> Mapping[int, str]:
+        rows = await self._rows("addresses_before", {"seqs": list(seqs), "look": MAX_BEFORE})
+        return {seq: str(email) for seq, email in rows if email is not None}
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
@@ -49,6 +58,17 @@ class FactTables(Tables):
             return [Unidentified(message_seq=seq, message=found.get(seq), news=news[seq]) for seq in news]
 
         return await self._database.read(work)
+
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        def work(session: Session) -> bool:
+            if not session.lock(endpoint_seq, order_all=True):
+                return False  # the next transaction continues
+            check_lease(session, endpoint_seq, term)
+            session.run("recheck_unidentified", {"endpoint_seq": endpoint_seq})
+            return True
+
+        while not await self._database.write(work):
+            pass
 
     async def settle_unidentified(
         self,
@@ -150,9 +170,14 @@ def facts_near(session: Session, app_id: str, keys: Sequence[str]) -> list[State
 
 
 def stored_fact(row: Row) -> StatedFact:
-    key, customer_key, parent_key, occurred_at_ms, content = row
+    key, customer_key, parent_key, occurred_at_ms, content, email = row
     return StatedFact(
-        key=key, customer_key=customer_key, parent_key=parent_key, occurred_at_ms=occurred_at_ms, content=content
+        key=key,
+        customer_key=customer_key,
+        parent_key=parent_key,
+        occurred_at_ms=occurred_at_ms,
+        content=content,
+        email=email,
     )
 
 

@@ -146,6 +146,7 @@ class RetentionTables(Tables):
                 session.run("forget_customer_of_messages", {"seqs": seqs})
                 write_audit_line(session, audit_line, f"{len(seqs)} messages")
             session.run("remove_facts_of_customer", of)
+            session.run("forget_merges_of_customer", of)
             session.run("forget_customer_of_tasks", of | {"expunged": EXPUNGED.code})
             return len(seqs)
 

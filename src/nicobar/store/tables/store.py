@@ -13,6 +13,7 @@ from nicobar.store.tables.facts import FactTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.keys import KeyTables
 from nicobar.store.tables.leases import LeaseTables
+from nicobar.store.tables.merges import MergeTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.recovery import RecoveryTables
 from nicobar.store.tables.replays import ReplayTables
@@ -35,6 +36,7 @@ class TableStore(
     DraftTables,
     AlertTables,
     KeyTables,
+    MergeTables,
 ):
     """`Store` over a database."""
 

@@ -73,8 +73,8 @@ async def put_identity(
     caller: Caller,
     dry_run: DryRun = False,
 ) -> IdentityOut:
-    """Sets what identifies people at the destination, and returns the latest customers as they were and will be
-    identified. With `dryRun`, changes nothing. People under the previous identifier stay at the destination. Event
+    """Sets what identifies people at the destination, and returns the latest customers as identified before and
+    after. With `dryRun`, changes nothing. People under the previous identifier stay at the destination. Event
     ids do not change.
     """
     rule = rule_for(data.identify_by, data.identify_fallback)

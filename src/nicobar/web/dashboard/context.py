@@ -25,6 +25,7 @@ NOT_FOUND = {
     "event type": noop("Event type not found."),
     "file": noop("File not found."),
     "connector": noop("Connector not found."),
+    "merge": noop("Merge not found."),
     "message": noop("Message not found."),
     "page": noop("This page does not exist."),
     "replay": noop("Replay not found."),

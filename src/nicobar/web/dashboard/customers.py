@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record, RequestRecord
+from nicobar.people import Identifier, Person
 from nicobar.reasons import Reason
+from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
+from nicobar.use_cases.people_merges import IdentifiedCustomer, identified_customer
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.web.dashboard.logs import Text, endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.people_merges import masked_identifier
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
@@ -97,9 +101,29 @@ async def show(
         names=endpoint_names(snapshot),
         is_newest=place == Place(),
         is_live=place == Place() and any(step.wait for row in rows for step in row.steps),
+        people=await _people(context, snapshot, app.id, key) if rows and place == Place() else (),
         expunge_link=address("/customers/expunge", key=key),
         now_ms=context.now_ms(),
     )
+
+
+async def _people(context: Context, snapshot: Snapshot, app_id: str, key: str) -> tuple[IdentifiedCustomer, ...]:
+    own = [endpoint for endpoint in snapshot.endpoints if endpoint.app_id == app_id and not endpoint.disabled]
+    found = await identified_customer(context.services, own, key)
+    return tuple(_masked(context, item) for item in found)
+
+
+def _masked(context: Context, item: IdentifiedCustomer) -> IdentifiedCustomer:
+    """Addresses are shown as in events."""
+
+    def shown(value: str) -> str:
+        kind = "email" if "@" in value else "id"
+        return masked_identifier(context, Identifier(kind=kind, value=value)).value
+
+    person = item.person
+    if isinstance(person, Person):
+        person = msgspec.structs.replace(person, value=shown(person.value))
+    return msgspec.structs.replace(item, person=person, earlier=tuple(map(shown, item.earlier)))
 
 
 @get("/customers/expunge", needs=Needs.CHANGING)

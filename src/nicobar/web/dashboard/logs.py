@@ -12,7 +12,9 @@ from nicobar.model import ALERT_SOURCE_ID, Delivery, Message, Record
 from nicobar.reasons import Reason
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
+from nicobar.ulid import is_ulid
 from nicobar.use_cases.dry_run import Samples
+from nicobar.use_cases.sent_events import MAX_LOOKED_AT, find_sender
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (
     MAX_CHARS,
@@ -65,13 +67,12 @@ async def show_all(
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
-    """Messages, newest first. Searching for a message id opens the message."""
+    """Messages, newest first. Searching for a message id, or the id of a sent event, opens the message."""
     snapshot = await context.snapshot()
     app = current_application(snapshot)
-    if q and is_id(q.strip(), "msg"):
-        named = await context.services.store.find_message(app.id, q.strip(), alerts=visitor.sees_alerts)
-        if named is not None:
-            return redirect(f"/logs/{named.id}")
+    named = await _named(context, visitor, app.id, q.strip(), customer.strip())
+    if named is not None:
+        return redirect(f"/logs/{named.id}")
     place = Place(before=before, after=after)
     state = known_state(of_state)
     sought = read_search(q)
@@ -120,6 +121,7 @@ async def show_all(
         looked_until_ms=await looked_until_ms(context, rows.next),
         filters=filters,
         sought=sought,
+        unknown_event=MAX_LOOKED_AT if is_ulid(q.strip()) else None,
         zone_name=clock_name,
         is_filtered=any(filters.values()),
         is_newest=place == Place(),
@@ -130,6 +132,13 @@ async def show_all(
         types=known_types(snapshot, await context.samples()),
         now_ms=context.now_ms(),
     )
+
+
+async def _named(context: Context, visitor: Visitor, app_id: str, query: str, customer: str) -> Message | None:
+    """The message that a search names."""
+    if is_id(query, "msg"):
+        return await context.services.store.find_message(app_id, query, alerts=visitor.sees_alerts)
+    return await find_sender(context.services, app_id, query, customer) if is_ulid(query) else None
 
 
 def _row(

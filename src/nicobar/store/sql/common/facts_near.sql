@@ -9,5 +9,5 @@ WITH near AS (
     UNION
     SELECT {customer_fact} FROM near WHERE customer_key IS NOT NULL
 )
-SELECT f.key, f.customer_key, f.parent_key, f.occurred_at_ms, f.content
+SELECT f.key, f.customer_key, f.parent_key, f.occurred_at_ms, f.content, f.email
 FROM reached AS r {then_join} facts AS f ON f.app_id = :app_id AND f.key = r.key

@@ -97,6 +97,7 @@
       if (!answer.ok || number !== latest) return;
       const part = document.getElementById("preview");
       part.replaceChildren(...new DOMParser().parseFromString(text, "text/html").getElementById("preview").childNodes);
+      history.replaceState(null, "", `${form.dataset.previews}?${answers}`);
     });
   }
 

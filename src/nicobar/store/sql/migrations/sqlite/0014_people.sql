@@ -10,6 +10,42 @@ CREATE INDEX deliveries_warned ON deliveries (endpoint_seq, message_seq) WHERE w
 -- warned: how many of the attempts that succeeded had warnings.
 ALTER TABLE tallies ADD COLUMN warned INTEGER NOT NULL DEFAULT 0;
 
+-- === Merges ===
+
+-- Two people at a destination who are one customer are merged when a user asks for it. rule: what identified people then.
+-- reason: why it waits, or was stopped.
+CREATE TABLE merges (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    app_id TEXT NOT NULL,
+    endpoint_seq INTEGER NOT NULL,
+    endpoint_id TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    created_at_ms INTEGER NOT NULL,
+    updated_at_ms INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX merges_running ON merges (endpoint_seq) WHERE status = 'running';
+CREATE INDEX merges_of_endpoint ON merges (endpoint_seq, seq);
+
+-- since_ms: when the primary was identified, 0 before.
+CREATE TABLE merge_pairs (
+    merge_seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    customer_key TEXT NOT NULL,
+    secondary_kind TEXT NOT NULL,
+    secondary_value TEXT NOT NULL,
+    primary_kind TEXT NOT NULL,
+    primary_value TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    reason TEXT,
+    PRIMARY KEY (merge_seq, number)
+) WITHOUT ROWID;
+CREATE INDEX merge_pairs_to_do ON merge_pairs (merge_seq, state, number) WHERE state IN ('waiting', 'identified');
+CREATE INDEX merge_pairs_merged ON merge_pairs (secondary_value) WHERE state = 'merged';
+
 -- === Facts ===
 
 -- Since this version messages state facts, of customers too. content: the fields by the place of the event that said them,
@@ -44,3 +80,9 @@ END;
 CREATE TRIGGER facts_changed AFTER UPDATE ON facts BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
 END;
+
+-- === Customers with one address ===
+
+-- email: of a customer, the newest address as `people.py` compares it.
+ALTER TABLE facts ADD COLUMN email TEXT;
+CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;

@@ -1,0 +1,2 @@
+-- One merge of people.
+SELECT {merge} FROM merges WHERE id = :id
