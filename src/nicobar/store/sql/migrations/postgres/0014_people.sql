@@ -140,3 +140,15 @@ BEGIN
     );
 END
 $$;
+
+-- === Facts of earlier messages ===
+
+-- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+CREATE TABLE fact_rebuilds (
+    id bigint PRIMARY KEY CHECK (id = 1),
+    after_seq bigint NOT NULL,
+    until_seq bigint NOT NULL,
+    messages bigint NOT NULL,
+    ended_at_ms bigint
+);
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 1, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;

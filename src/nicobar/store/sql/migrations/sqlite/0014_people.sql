@@ -86,3 +86,15 @@ END;
 -- email: of a customer, the newest address as `people.py` compares it.
 ALTER TABLE facts ADD COLUMN email TEXT;
 CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
+
+-- === Facts of earlier messages ===
+
+-- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+CREATE TABLE fact_rebuilds (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    after_seq INTEGER NOT NULL,
+    until_seq INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    ended_at_ms INTEGER
+);
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 1, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;
