@@ -120,9 +120,6 @@ ANONYMOUS_PERSON = _warning(
     "An event of v2 has an `anonymous_id`, which is documented for v1 only.",
     track_api.ANONYMOUS_CALL,
 )
-NOBODY = _warning(
-    "nobody", "An anonymous event has neither `anonymous_id` nor `recipient`.", track_api.ANONYMOUS_CALL
-)
 SEGMENT_IDENTIFIERS = _warning(
     "segment_identifiers",
     "Manual segments cannot be changed in workspaces that use both email and id.",
@@ -182,6 +179,7 @@ IDENTIFIER_REPLACED = _correction(
 IDENTITY_FALLBACK = _correction(
     FALLBACK_USED, "A customer whose metadata has no ID is identified by email (`identify_fallback`)."
 )
+EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of a person are removed.")
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
