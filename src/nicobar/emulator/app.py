@@ -334,6 +334,8 @@ def _person(person: Person) -> dict[str, Json]:
         **identifiers,
         "cio_id": person.cio_id,
         "created_at": person.created_at,
+        "unsubscribed": person.unsubscribed,
+        "segments": sorted(person.segments),
         "attributes": attributes,
         "devices": dict(person.devices),
         "relationships": dict(person.relationships),
