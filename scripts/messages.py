@@ -41,6 +41,7 @@ PACKAGE = ROOT.parent.parent
 REASONS = (
     "connectors",
     "crypto.py",
+    "people.py",
     "pipeline",
     "reasons.py",
     "retry_schedule.py",

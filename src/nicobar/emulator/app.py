@@ -13,7 +13,7 @@ from nicobar.emulator import app_api
 from nicobar.emulator.activities import Activity
 from nicobar.emulator.app_api import AppApi
 from nicobar.emulator.campaign import Campaign, Email, Segment, Unsent
-from nicobar.emulator.campaigns import MAX_CAMPAIGNS, MAX_SEGMENTS, Campaigns
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.clock import Move
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
@@ -21,6 +21,7 @@ from nicobar.emulator.inbox import Shown
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.people import Person
 from nicobar.emulator.routes import Desk, operations
+from nicobar.emulator.setup import AllCampaigns, AllSegments
 from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
 from nicobar.emulator.workspace import Workspace
@@ -38,8 +39,6 @@ from nicobar.web.routing import Routes
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
-AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
-AllSegments = Annotated[list[Segment], Meta(max_length=MAX_SEGMENTS)]
 T = TypeVar("T")
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
