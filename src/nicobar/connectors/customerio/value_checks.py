@@ -41,7 +41,7 @@ _DATE = re.compile(
     re.ASCII,
 )
 _DIGIT = re.compile(r"\d", re.ASCII)
-# Digits alone are a date only where the name says so.
+# Digits alone are a date only with the name of a time.
 _DATE_DIGITS = re.compile(
     r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])?(?:[0-5]\d){0,2}", re.ASCII
 )
