@@ -78,7 +78,8 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     + [
         {"payload": {}, "path": f"/api/v1/customers/{who}", "method": "PUT"}
         for who in ("q?x=1", "a#b", "a b", "50%", "김", "a\nb", "a\\b", "a/b", "../b")
-    ],
+    ]
+    + [{"payload": {}, "path": path} for path in ("/api/v1/forms/a b/submit", "/unsubscribe/d#1")],
     "json": [
         {"payload": event(attributes={"a": 10**5000})},
         {"payload": {"a": 10**5000}, "path": "/api/v1/customers/u1", "method": "PUT"},
@@ -333,7 +334,6 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         )
     ],
     "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
-    "nobody": [{"payload": {"name": "seen", "id": ULID}, "path": "/api/v1/events"}],
     "segment_identifiers": [
         {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/{what}_customers"} for what in ("add", "remove")
     ],
@@ -394,6 +394,15 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         v1_related(identifiers={"object_type_id": 1, "object_id": 9}),
     ],
     "timestamp_corrected": [
+        {"payload": {**identify(plan="pro"), "timestamp": "1789000000"}, "settings": {}},
+        {
+            "payload": {"plan": "pro", "_timestamp": "2026-09-10T00:26:40Z"},
+            "path": "/api/v1/customers/u1",
+            "method": "PUT",
+            "settings": {},
+        },
+    ]
+    + [
         {"payload": event(timestamp=value), "settings": {}}
         for value in (
             "2026-09-10T00:26:40Z",

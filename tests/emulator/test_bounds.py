@@ -12,6 +12,7 @@ from nicobar.emulator import campaigns, pending, people, state
 from nicobar.emulator.campaign import Campaign, Frequency, Trigger
 from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.state import State
+from nicobar.emulator.workspace import IdConflict, Identifiers, Workspace
 
 NOW = 1_789_000_000
 
@@ -143,27 +144,40 @@ WORK = st.one_of(
 )
 
 
-@given(work=st.lists(WORK, max_size=40))
-def test_indexes_of_people_and_activities_match_the_stored_ones(work):
+@given(
+    work=st.lists(WORK, max_size=40),
+    workspace=st.builds(
+        Workspace,
+        identifiers=st.sampled_from(Identifiers),
+        id_conflict=st.sampled_from(IdConflict),
+        automatic_merging=st.booleans(),
+        email_updates_by_id=st.booleans(),
+    ),
+)
+def test_indexes_of_people_and_activities_match_the_stored_ones(work, workspace):
     small = {"MAX_PEOPLE": 3, "MAX_SEGMENTS": 2, "MAX_SEGMENT_PEOPLE": 2, "MAX_SUPPRESSED": 3}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in small.items():
             patch.setattr(people, name, value)
         patch.setattr(state, "MAX_ACTIVITIES", 5)
         it = State(now=lambda: NOW)
+        it.put_workspace(workspace)
         for what, whose in work:
             if isinstance(what, str):
                 it.put_in_segment(what, (whose,), adds=True)
             else:
                 it.accept(what, whose)
+    kinds = [kind for kind in ("id", "email", "phone", "cio_id") if workspace.identifies(kind)]
+    names = [(person, kind, getattr(person, kind)) for person in it.people for kind in kinds]
+    assert all(it.find(kind, value) is person for person, kind, value in names if value is not None)
+    assert len(it.people._names) == sum(value is not None for _, _, value in names)
     for person in it.people:
-        own = {kind: getattr(person, kind) for kind in ("id", "email", "phone", "cio_id")}
-        assert all(it.find(kind, value) is person for kind, value in own.items() if value is not None)
-        assert all(person.attributes.get(kind) == own[kind] for kind in ("email", "phone") if own[kind])
+        assert not person.is_deleted
+        assert all(person.attributes.get(kind) == getattr(person, kind) for kind in ("email", "phone"))
         assert person.segments == {number for number, joined in it.people.segments.items() if person.cio_id in joined}
-    assert len(it.people._names) == sum(
-        value is not None for person in it.people for value in (person.id, person.email, person.phone, person.cio_id)
-    )
+        assert person.email is None or person in it.people.with_address(person.email.swapcase())
+    shared = [person for person in it.people if person.email and not workspace.identifies("email")]
+    assert sum(map(len, it.people._shared.values())) == len(shared)
     cio_ids = {person.cio_id for person in it.people}
     assert all(joined and joined.keys() <= cio_ids for joined in it.people.segments.values())
     found = [row for owner in it.activities._owned for row in it.activities.of(owner)]

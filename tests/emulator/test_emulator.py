@@ -318,6 +318,57 @@ async def test_wording_that_is_made_up_here_is_labeled(emulator):
     assert [item["invented"] for item in answer["requests"]] == [True, False]
 
 
+async def test_recorded_error_texts_are_the_live_ones(emulator):
+    long = {**IDENTIFY, "attributes": {"note": "x" * 1_001}}
+    nobody = {**IDENTIFY, "identifiers": {"id": True}}
+    status, answer, _ = await emulator.ask("POST", "/api/v2/batch", {"batch": [long, IDENTIFY, nobody]})
+    assert (status, answer["errors"]) == (
+        207,
+        [
+            {
+                "batch_index": 0,
+                "reason": "invalid",
+                "field": "attributes.note",
+                "message": "property value cannot be longer than 1000 bytes",
+            },
+            {
+                "batch_index": 2,
+                "reason": "invalid",
+                "field": "identifiers.id",
+                "message": "must be a string or a number",
+            },
+        ],
+    )
+    many = {f"a{number}": 1 for number in range(300)}
+    for path, body, meta in (
+        (V1, {"a": "x" * 1_001}, {"error": "value for attribute 'a' cannot be longer than 1000 bytes"}),
+        (V1 + "/events", {"data": {}}, {"error": "event name must not be blank"}),
+        (V1 + "/events", {"name": "a", "data": ""}, {"error": "event data must be a hash"}),
+        (
+            V1,
+            {**many, "x" * 151: 1},
+            {
+                "errors": [
+                    "cannot identify more than 300 attributes in one request",
+                    "attribute name cannot be longer than 150 bytes",
+                ]
+            },
+        ),
+    ):
+        method = "POST" if path.endswith("events") else "PUT"
+        assert (await emulator.ask(method, path, body))[:2] == (400, {"meta": meta})
+    _, answer, _ = await emulator.ask("GET", "/emulator/requests")
+    assert not any(item["invented"] for item in answer["requests"])
+
+
+async def test_numbers_identify_as_their_text(emulator):
+    for who in ({"id": 432}, {"id": "432"}, {"anonymous_id": 5}):
+        assert (await emulator.entity(action="event", name="paid", identifiers=who))[0] == 200
+    _, answer, _ = await emulator.ask("GET", "/emulator/activities")
+    assert [item["person"] for item in answer["activities"]] == ["432", "432", "anonymous:5"]
+    assert (await emulator.ask("GET", "/emulator/people"))[1]["count"] == 1
+
+
 CAMPAIGN = {"title": "Welcome", "trigger": "event", "name": "paid", "subject": "Hello {{customer.email}}"}
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import msgspec
 
 from nicobar.cli.options import PORT, Integer, OneOf, run_loop
-from nicobar.emulator.app import AllCampaigns, create_app
-from nicobar.emulator.campaign import Campaign
+from nicobar.emulator.app import create_app
 from nicobar.emulator.certificate import write_certificate
 from nicobar.emulator.contract import Mode
-from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
+from nicobar.emulator.recipe_campaigns import NAMES
+from nicobar.emulator.setup import Setup, read_setup
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.web.serving import Server
@@ -27,6 +26,7 @@ from nicobar.web.serving import Server
 @click.option("--port", default=8081, show_default=True, type=PORT, help="Port to listen on; 0 picks a free port.")
 @click.option("--site-id", default="demo-site", show_default=True, help="Site ID that requests must use.")
 @click.option("--api-key", default="demo-key", show_default=True, help="API key that requests must use.")
+@click.option("--app-api-key", default="demo-app-key", show_default=True, help="Key of the App API.")
 @click.option("--region", default="us", show_default=True, type=OneOf(["us", "eu"]), help="Region to emulate.")
 @click.option(
     "--mode",
@@ -45,7 +45,8 @@ from nicobar.web.serving import Server
 @click.option(
     "--campaigns",
     metavar="RECIPE|FILE",
-    help=f"Campaigns to start with: those of a recipe ({', '.join(NAMES)}), or a JSON file.",
+    help=f"Campaigns to start with: those of a recipe ({', '.join(NAMES)}), or a JSON or TOML file, which may also "
+    "contain segments and the settings of the workspace.",
 )
 @click.option("--nicobar-url", default="", help="URL of Nicobar's dashboard. The page then links to its messages.")
 @click.option("--https-port", type=PORT, help="Also serve HTTPS, on this port; 0 picks a free port.")
@@ -62,6 +63,7 @@ def emulator(
     port: int,
     site_id: str,
     api_key: str,
+    app_api_key: str,
     region: str,
     mode: str,
     settle_ms: int,
@@ -70,13 +72,17 @@ def emulator(
     https_port: int | None,
     certificate: Path,
 ) -> None:
-    """Run an emulator of Customer.io on this machine. It serves the Track API and a page that shows its data."""
-    state = State(site_id=site_id, api_key=api_key)
+    """Run an emulator of Customer.io on this machine. It serves the Track API, the part of the App API that reads,
+    and a page that shows its data.
+    """
+    state = State(site_id=site_id, api_key=api_key, app_key=app_api_key)
     state.settle_ms = settle_ms
-    started = _read_campaigns(campaigns) if campaigns else []
+    setup = read_setup(campaigns) if campaigns else Setup()
+    state.put_workspace(setup.workspace)
     app = create_app(
-        state, region=region, host=host, campaigns=started, mode=Mode(mode), nicobar_url=_checked(nicobar_url)
+        state, region=region, host=host, campaigns=setup.campaigns, mode=Mode(mode), nicobar_url=_checked(nicobar_url)
     )
+    app.put_segments(setup.segments)
 
     if https_port is not None:
         _check_certificate(certificate)
@@ -97,26 +103,6 @@ def emulator(
                 await server.stop()
 
     run_loop(run())
-
-
-def _read_campaigns(named: str) -> list[Campaign]:
-    """The campaigns of a recipe, or in a file. Raises UserError."""
-    if named in NAMES:
-        return read_campaigns(named)
-    try:
-        return msgspec.json.decode(Path(named).read_bytes(), type=AllCampaigns)
-    except OSError as error:
-        raise UserError(
-            "campaigns_unreadable",
-            f"Cannot read the campaigns {named}: {error.strerror}.",
-            f"Set --campaigns to a JSON file, or to a recipe: {', '.join(NAMES)}.",
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(
-            "campaigns_invalid",
-            f"{named} contains no campaigns: {error}.",
-            "See docs/reference/emulator.md for the fields.",
-        ) from error
 
 
 def _checked(url: str) -> str:

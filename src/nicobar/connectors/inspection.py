@@ -130,7 +130,7 @@ def _of_campaign(campaign: Campaign, sent: Sequence[str]) -> NameFinding | None:
     if near:
         why = reason(
             "campaign_name_near",
-            "Campaign %(campaign)s waits for %(event)s. What is sent is %(near)s.",
+            "Campaign %(campaign)s waits for %(event)s. The event that is sent is %(near)s.",
             "Destinations compare names exactly: use the same name in the handler and in the campaign.",
             event=campaign.event,
             campaign=campaign.name,

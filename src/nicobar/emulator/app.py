@@ -13,7 +13,7 @@ from nicobar.emulator import app_api
 from nicobar.emulator.activities import Activity
 from nicobar.emulator.app_api import AppApi
 from nicobar.emulator.campaign import Campaign, Email, Segment, Unsent
-from nicobar.emulator.campaigns import MAX_CAMPAIGNS, MAX_SEGMENTS, Campaigns
+from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.clock import Move
 from nicobar.emulator.contract import MAX_BATCH_BYTES, Mode
 from nicobar.emulator.faults import MAX_FAULTS, Fault
@@ -21,6 +21,7 @@ from nicobar.emulator.inbox import Shown
 from nicobar.emulator.origin import is_foreign
 from nicobar.emulator.people import Person
 from nicobar.emulator.routes import Desk, operations
+from nicobar.emulator.setup import AllCampaigns, AllSegments
 from nicobar.emulator.state import MAX_ACTIVITIES, SeenRequest, State
 from nicobar.emulator.track import BODY_TIMEOUT_MS, PREFIXES, TrackApi
 from nicobar.emulator.workspace import Workspace
@@ -38,8 +39,6 @@ from nicobar.web.routing import Routes
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_ACTIVITIES)]
 Faults = Annotated[list[Fault], Meta(max_length=MAX_FAULTS)]
-AllCampaigns = Annotated[list[Campaign], Meta(max_length=MAX_CAMPAIGNS)]
-AllSegments = Annotated[list[Segment], Meta(max_length=MAX_SEGMENTS)]
 T = TypeVar("T")
 _CROSS_ORIGIN: Json = {
     "code": "cross_origin",
@@ -82,7 +81,8 @@ class Emulator:
             faults=self.track.faults,
             settings=lambda: msgspec.to_builtins(self.settings()),
             put_campaigns=self.put_campaigns,
-            change_settings=lambda given: self.set(msgspec.convert(given, EmulatorSettings, strict=False)),
+            change_settings=self.change_settings,
+            move_clock=self.move_clock,
             clear=self.reset,
         )
         rows = [*_shown(self), *_switches(self), *_workspace(self), *operations(desk)]
@@ -124,6 +124,14 @@ class Emulator:
         self.track.mode = wanted.mode or self.track.mode
         self.state.settle_ms = self.state.settle_ms if wanted.settle_ms is None else wanted.settle_ms
         self.state.version += 1
+
+    def change_settings(self, given: Mapping[str, Json]) -> None:
+        """Changes what is given of the settings and the workspace. Raises ValidationError or UserError."""
+        settings = msgspec.convert(_only(EmulatorSettings, given), EmulatorSettings, strict=False)
+        current = msgspec.to_builtins(self.state.workspace)
+        workspace = msgspec.convert({**current, **_only(Workspace, given)}, Workspace, strict=False)
+        self.state.put_workspace(workspace)
+        self.set(settings)
 
     def put_campaigns(self, campaigns: Sequence[Campaign]) -> None:
         self.campaigns.put(campaigns)
@@ -187,7 +195,7 @@ def _error(desk: Desk, scope: Message, error: NicobarError) -> Response[Any]:
     """A page for browsers, JSON for everything else."""
     status = error.status if isinstance(error, Refusal) else 500
     if "text/html" in headers_of(scope).get("accept", ""):
-        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, detail=str(error))
+        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, why=error.reason)
     return Response({"code": error.code, "detail": str(error)}, status=status)
 
 
@@ -313,6 +321,10 @@ def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes
     except UserError as error:
         return _reply(409, {"code": error.code, "detail": str(error)})
     return _reply(200, {})
+
+
+def _only(kind: type[Record], given: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: given[name] for name in kind.__struct_fields__ if name in given}
 
 
 def _person(person: Person) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from nicobar.model import Json, Record
 MAX_CONDITIONS = 20
 MAX_SHOWN_CHARS = 100
 MAX_TIME_DIGITS = 11
-_NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,1000}(\.\d{1,1000})?", re.ASCII)
 _DURATION = re.compile(r"([+-])(\d{1,6})([smhd])", re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -157,12 +157,15 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _number(value: Json) -> float | None:
+def _number(value: Json) -> int | float | None:
+    """Integers stay such: those of an event may be too large for a float."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+        return value
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return None
+    return float(value) if "." in value else int(value)
 
 
 def _moment(value: Json) -> int | None:

@@ -1,5 +1,6 @@
 """The errors of the Track API, from its documentation alone: https://docs.customer.io/api/track and
-https://docs.customer.io/journeys/invalid-api-requests. The shape of errors is documented; the texts are our own.
+https://docs.customer.io/journeys/invalid-api-requests. The shape of errors is documented. Their texts
+are our own, except those that the documentation of v1 lists, and those that were recorded from the live API.
 
 Strict mode follows the specification. Observed mode follows reports about the live API: an invalid time becomes now,
 and event ids need not be ULIDs.
@@ -42,15 +43,19 @@ class Mode(StrEnum):
 
 
 class Problem(Record):
-    """One entry of `errors`."""
+    """One entry of `errors`. `is_live`: the message was recorded from the live API; others are our own. `v1` is the
+    documented text of v1, empty if there is none.
+    """
 
     reason: str
     field: str
     message: str
+    is_live: bool = False
+    v1: str = ""
 
 
-def invalid(field: str, message: str) -> Problem:
-    return Problem(reason="invalid", field=field, message=message)
+def invalid(field: str, message: str, *, is_live: bool = False, v1: str = "") -> Problem:
+    return Problem(reason="invalid", field=field, message=message, is_live=is_live, v1=v1)
 
 
 def required(field: str) -> Problem:
@@ -127,9 +132,9 @@ def event_fields(item: dict[str, Json], mode: Mode) -> Iterator[Problem]:
     """The name, id and time of an event of v2 or v1."""
     name = item.get("name")
     if not isinstance(name, str) or not name.strip():
-        yield required("name")
+        yield msgspec.structs.replace(required("name"), v1="event name must not be blank")
     elif _size(name) > 100:  # noqa: PLR2004 - bytes, the documented limit
-        yield invalid("name", "name is longer than 100 bytes")
+        yield invalid("name", "name is longer than 100 bytes", v1="event name cannot be longer than 100 bytes")
     if mode is Mode.STRICT and "id" in item and not (_text(item["id"]) and _ULID.match(str(item["id"]))):
         yield invalid("id", "id must be a ULID")
     if "timestamp" in item:
@@ -153,12 +158,19 @@ def attribute_problems(field: str, attributes: Json) -> Iterator[Problem]:
         yield invalid(field, "attributes must be an object")
         return
     if len(attributes) > 300:  # noqa: PLR2004 - the documented limit
-        yield invalid(field, "more than 300 attributes")
+        text = "cannot identify more than 300 attributes in one request"
+        yield invalid(field, "more than 300 attributes", v1=text)
     for name, value in attributes.items():
         if _size(name) > 150:  # noqa: PLR2004 - bytes, the documented limit
-            yield invalid(f"{field}.{name[:50]}", "the name is longer than 150 bytes")
+            text = "attribute name cannot be longer than 150 bytes"
+            yield invalid(f"{field}.{name[:50]}", "the name is longer than 150 bytes", v1=text)
         if _size(value if isinstance(value, str) else msgspec.json.encode(value).decode()) > 1000:  # noqa: PLR2004 - bytes
-            yield invalid(f"{field}.{name[:50]}", "the value is longer than 1000 bytes")
+            yield invalid(
+                f"{field}.{name[:150]}",
+                "property value cannot be longer than 1000 bytes",
+                is_live=True,
+                v1=f"value for attribute '{name[:150]}' cannot be longer than 1000 bytes",
+            )
 
 
 def device_problems(device: Json, token: str, *, with_platform: bool) -> Iterator[Problem]:
@@ -184,7 +196,7 @@ def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterat
     if len(given) != 1 or name not in names:
         yield invalid(field, f"exactly one of {', '.join(names)} is required")
     elif not _identifier(value):
-        yield invalid(f"{field}.{name}", "must be a string or a number")
+        yield invalid(f"{field}.{name}", "must be a string or a number", is_live=True)
     elif name == "id" and _size(str(value)) > 150:  # noqa: PLR2004 - bytes, the documented limit
         yield invalid(f"{field}.id", "id is longer than 150 bytes")
     elif name == "phone" and not _E164.match(str(value)):

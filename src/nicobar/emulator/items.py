@@ -24,7 +24,7 @@ def first(identifiers: Json) -> tuple[str, str]:
     if not isinstance(identifiers, dict):
         return "", ""
     kind, value = next(iter(identifiers.items()), ("", ""))
-    return kind, str(value)
+    return kind, kept(value)
 
 
 def object_name(identifiers: Json) -> str:

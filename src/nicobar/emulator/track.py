@@ -13,6 +13,7 @@ import msgspec
 from nicobar.emulator import v1
 from nicobar.emulator.contract import MAX_BATCH_BYTES, MAX_ITEM_BYTES, Mode, Problem, invalid, problems, required
 from nicobar.emulator.faults import Fault, Faults, Reset
+from nicobar.emulator.items import kept
 from nicobar.emulator.state import SeenRequest, State
 from nicobar.emulator.workspace import Identifiers, in_path
 from nicobar.errors import Refusal
@@ -152,12 +153,14 @@ class TrackApi:
         """Accepts the valid items, lists the others."""
         errors: list[Json] = []
         refused = duplicates = 0
+        invented = False
         for index, item in enumerate(items):
             found = list(problems(item, self.mode))
             if fault is not None and fault.refuse_item == index:
                 found.append(_REJECTED_ON_PURPOSE)
             errors += [{**({"batch_index": index} if batch else {}), **_entry(item)} for item in found]
             refused += bool(found)
+            invented |= not all(problem.is_live for problem in found)
             if not found and isinstance(item, dict):
                 duplicates += not self._state.accept(item, _anonymous_id(item))
         status = 200 if not errors else 207 if batch else 400
@@ -167,7 +170,7 @@ class TrackApi:
             items=len(items),
             refused=refused,
             duplicates=duplicates,
-            invented=bool(errors),
+            invented=invented,
         )
 
     def _v1(self, request: _Request, segments: Sequence[str]) -> _Answer:
@@ -181,9 +184,7 @@ class TrackApi:
         if call is None:
             return _oops(404, f"there is no {request.method} {request.path[:200]}")
         if call.problems:
-            texts: Json = [f"{problem.field}: {problem.message}" for problem in call.problems]
-            body_bytes = msgspec.json.encode({"meta": {"errors": texts}})
-            return _Answer(status=400, body=body_bytes, items=1, refused=1, invented=True)
+            return _refused_v1(call.problems)
         ignored = ""
         if call.segment is not None and self._state.workspace.identifiers is Identifiers.EMAIL_OR_ID:
             # The description of the two calls says so. Their answer then is not documented; here it is 200.
@@ -244,7 +245,7 @@ def _anonymous_id(item: dict[str, Json]) -> str | None:
     """The specification of v2 has no anonymous people, but other senders' calls show that v2 accepts them."""
     identifiers = item.get("identifiers")
     given = identifiers.get("anonymous_id") if isinstance(identifiers, dict) else None
-    return given if isinstance(given, str) and item.get("type") == "person" else None
+    return kept(given) if given is not None and item.get("type") == "person" else None
 
 
 def _success_headers(answer: _Answer) -> list[tuple[bytes, bytes]]:
@@ -258,6 +259,16 @@ def _oops(status: int, text: str, *, invented: bool = True) -> _Answer:
 def _refused(found: Sequence[Problem]) -> _Answer:
     body = msgspec.json.encode({"errors": [_entry(item) for item in found]})
     return _Answer(status=400, body=body, items=1, refused=1, invented=True)
+
+
+def _refused_v1(found: Sequence[Problem]) -> _Answer:
+    """One text is `error`, several are `errors`: https://docs.customer.io/journeys/invalid-api-requests, and answers
+    that other senders recorded.
+    """
+    texts: list[Json] = [problem.v1 or f"{problem.field}: {problem.message}" for problem in found]
+    meta: Json = {"error": texts[0]} if len(texts) == 1 else {"errors": texts}
+    invented = not all(problem.v1 for problem in found)
+    return _Answer(status=400, body=msgspec.json.encode({"meta": meta}), items=1, refused=1, invented=invented)
 
 
 def _entry(problem: Problem) -> dict[str, Json]:

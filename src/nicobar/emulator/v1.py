@@ -120,9 +120,10 @@ def _event(who: str | None, body: Json, mode: Mode) -> V1:
     if kind not in ("event", "page", "screen"):
         found.append(invalid("type", "type must be event, page or screen"))
     if not isinstance(data, dict):
-        found.append(invalid("data", "data must be an object"))
+        found.append(invalid("data", "data must be an object", v1="event data must be a hash"))
     elif len(msgspec.json.encode(data)) > MAX_EVENT_DATA_BYTES:
-        found.append(invalid("data", "data is larger than 100,000 bytes"))
+        text = "event data cannot be longer than 100000 bytes"
+        found.append(invalid("data", "data is larger than 100,000 bytes", v1=text))
     given: dict[str, Json] = {name: fields[name] for name in ("name", "id", "timestamp") if name in fields}
     if who is not None:
         return V1(problems=tuple(found), items=(_item(who, str(kind), attributes=data, **given),))

@@ -17,7 +17,11 @@ from support.track_calls import V1_BODIES
 MAX_REQUESTS = 500
 # demo-site and demo-key, the emulator's own.
 HEADERS = {"authorization": "Basic ZGVtby1zaXRlOmRlbW8ta2V5", "content-type": "application/json"}
-PLACES = ("/emulator/faults", "/emulator/campaigns", "/emulator/settings", "/campaigns", "/emulator/people?limit=1")
+PLACES = (
+    "/emulator/faults", "/emulator/campaigns", "/emulator/settings", "/campaigns", "/emulator/people?limit=1",
+    "/emulator/workspace", "/emulator/clock", "/emulator/segments", "/emulator/emails", "/emulator/unsent",
+    "/v1/activities?customer_id=ada",
+)  # fmt: skip
 SEEDS = (bytes(20), *(bytes([number, 1, number, 3, 5, 7]) * 6 for number in range(12)))
 
 

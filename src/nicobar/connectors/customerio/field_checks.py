@@ -15,8 +15,9 @@ from nicobar.model import Json, Verdict
 MAX_WARNINGS = 5
 # Calls whose other fields set nothing, so that nothing is lost with a further one.
 _WITHOUT_VALUES = frozenset({"delete", "suppress", "unsuppress", "merge", "delete_device"})
+# `anonymous_id` is not in the table of fields, but in an example of the specification, and other senders add it.
 _V2_FIELDS: dict[tuple[object, object], frozenset[str]] = {
-    (kind, name): frozenset({"type", "action", *action.required, *action.optional})
+    (kind, name): frozenset({"type", "action", "anonymous_id", *action.required, *action.optional})
     for kind, actions in track_api.ACTIONS.items()
     for name, action in actions.items()
     if name not in _WITHOUT_VALUES

@@ -51,7 +51,8 @@ _TOTAL = frozenset({"ltv", "clv"})
 # What one event knows in full: the seats of a subscription, and the start of a state.
 _COUNTED = _words(
     "seat seats license licenses user users member members unit units item items product products device "
-    "devices quantity addon addons employee employees retry attempt"
+    "devices quantity addon addons employee employees retry attempt point points credit credits token tokens "
+    "score scores"
 )
 _STATES = (
     "due",

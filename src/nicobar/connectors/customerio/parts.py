@@ -11,7 +11,7 @@ from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.identification import Identification, of_path
 from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
@@ -114,6 +114,8 @@ def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
             recipient=data.get("recipient") if isinstance(data, dict) else None,
         )
         return corrector.correct_event(part.path, part.payload, event)
+    if part.call.body == "identify" and isinstance(part.payload, dict):
+        return corrector.with_seconds(part.path, part.payload, "_timestamp")
     return part.payload
 
 
@@ -185,5 +187,5 @@ def _identified(part: ObjectPart | SinglePart) -> Json:
         return part.item.get("identifiers") if is_identify else None
     if part.call.body != "identify":
         return None
-    kind, value = corrections.of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
+    kind, value = of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
     return {kind: value}

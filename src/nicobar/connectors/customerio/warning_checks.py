@@ -89,8 +89,6 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
         case "event":
             data = _mapping(payload.get("data"))
             is_invite = call.segments == ("events",) and not payload.get("anonymous_id")
-            if is_invite and not data.get("recipient"):
-                yield _nobody(f"{path}.anonymous_id")
             yield from _event(path, payload, _mapping(written), ("data", data), context, is_invite=is_invite)
         case "merge":
             for side in ("primary", "secondary"):
@@ -102,14 +100,6 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
                 "which is the default.",
                 "Check your workspace's settings. A segment by an attribute works in all workspaces.",
             )
-
-
-def _nobody(path: str) -> Verdict:
-    return rules.NOBODY.at(
-        path,
-        "The event has neither `anonymous_id` nor `recipient`, so it belongs to no person and triggers nothing.",
-        "Send it to the events of a customer, or add one of them.",
-    )
 
 
 def _event(
