@@ -311,6 +311,14 @@ def test_moving_the_clock_brings_people_into_segments():
 # --- bounds ---
 
 
+def test_emails_that_wait_for_one_person_are_bounded(monkeypatch):
+    monkeypatch.setattr(engine, "MAX_WAITING_OF_PERSON", 2)
+    it = known(campaign(delay_s=DAY_S, subject="{{event.n}}"))
+    for number in range(4):
+        it.send("event", name="paid", attributes={"n": number})
+    assert ([email.subject for email in it.sent], it.campaigns.waiting_count) == (["0", "1"], 2)
+
+
 def test_emails_that_wait_are_bounded(monkeypatch):
     monkeypatch.setattr(engine, "MAX_WAITING", 2)
     monkeypatch.setattr(engine, "_MIN_HEAP", 1)

@@ -315,6 +315,7 @@ def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes
 
 
 def _person(person: Person) -> dict[str, Json]:
+    segments: list[Json] = [*sorted(person.segments)]
     identifiers: dict[str, Json] = {"id": person.id, "email": person.email, "phone": person.phone}
     attributes: dict[str, Json] = dict(person.attributes)
     return {
@@ -322,7 +323,7 @@ def _person(person: Person) -> dict[str, Json]:
         "cio_id": person.cio_id,
         "created_at": person.created_at,
         "unsubscribed": person.unsubscribed,
-        "segments": sorted(person.segments),
+        "segments": segments,
         "attributes": attributes,
         "devices": dict(person.devices),
         "relationships": dict(person.relationships),
