@@ -1,13 +1,13 @@
-"""Extracts the dashboard's texts, updates each language's catalog and compiles it, and writes each language's
-formats of numbers and dates: `make messages`. New texts get an empty translation in
-`locale/<language>/LC_MESSAGES/nicobar.po`.
+"""Extracts the texts of the dashboard and of the emulator's page, updates each language's catalogs and compiles them,
+and writes each language's formats of numbers and dates: `make messages`. New texts get an empty translation in
+`locale/<language>/LC_MESSAGES/`, `nicobar.po` of the dashboard and `emulator.po` of the emulator.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,9 @@ from babel.messages.extract import extract_from_dir, extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from nicobar import emulator
 from nicobar.connectors.registry import CONNECTORS
+from nicobar.emulator.language import DOMAIN as EMULATOR
 from nicobar.settings import Settings, description
 from nicobar.sources.registry import SOURCES
 from nicobar.web import dashboard
@@ -28,7 +30,9 @@ from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES
 from nicobar.web.dashboard.pages import help_of, recipe_title
 
 ROOT = Path(dashboard.__file__).parent
+ROOTS = {DOMAIN: ROOT, EMULATOR: Path(emulator.__file__).parent}
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
 # A fixed date, so that the catalog changes only with its texts.
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = {"templates/**.html": {"newstyle_gettext": "true"}}
@@ -37,6 +41,7 @@ PACKAGE = ROOT.parent.parent
 REASONS = (
     "connectors",
     "crypto.py",
+    "people.py",
     "pipeline",
     "reasons.py",
     "retry_schedule.py",
@@ -51,6 +56,7 @@ REASONS = (
 NOT_SHOWN = frozenset(
     f"use_cases/{name}.py" for name in ("applications", "config_file", "config_file_export", "event_type_import")
 )
+_OWNERS = {DOMAIN: "The dashboard's", EMULATOR: "The emulator's"}
 # The arguments that are templates, counted from 0.
 TEMPLATES = {
     "reason": (1, 2),
@@ -65,12 +71,17 @@ TEMPLATES = {
 }
 
 
-def gather() -> Catalog:
-    """All texts: of templates and code, and the descriptions of settings, connectors, sources and recipes."""
-    catalogue = Catalog(domain=DOMAIN, project="nicobar", fuzzy=False)
-    keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "noop": None}
-    for _, _, text, comments, _ in extract_from_dir(str(ROOT), METHODS, OPTIONS, keywords):
+def gather(domain: str = DOMAIN) -> Catalog:
+    """All texts of templates and code; for the dashboard, the descriptions of settings, connectors, sources and
+    recipes too.
+    """
+    catalogue = Catalog(domain=domain, project="nicobar", fuzzy=False)
+    for _, _, text, comments, _ in extract_from_dir(str(ROOTS[domain]), METHODS, OPTIONS, _KEYWORDS):
         catalogue.add(text, auto_comments=comments)
+    if domain == EMULATOR:
+        for template in _templates_in(sorted(ROOTS[EMULATOR].glob("*.py"))):
+            catalogue.add(template)
+        return catalogue
     for text in filter(None, (*_of_connectors(), *_of_sources())):
         catalogue.add(text)
     for setting in msgspec.structs.fields(Settings):
@@ -85,13 +96,15 @@ def reason_templates(package: Path) -> Iterator[str]:
     for name in REASONS:
         path = package / name
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        for file in files:
-            if str(file.relative_to(package)) in NOT_SHOWN:
-                continue
-            with file.open("rb") as source:
-                for _, function, arguments, _ in extract_python(source, list(TEMPLATES), [], {}):
-                    given = dict(enumerate(arguments if isinstance(arguments, tuple) else (arguments,)))
-                    yield from filter(None, (given.get(position) for position in TEMPLATES[function]))
+        yield from _templates_in([file for file in files if str(file.relative_to(package)) not in NOT_SHOWN])
+
+
+def _templates_in(files: Sequence[Path]) -> Iterator[str]:
+    for file in files:
+        with file.open("rb") as source:
+            for _, function, arguments, _ in extract_python(source, list(TEMPLATES), [], {}):
+                given = dict(enumerate(arguments if isinstance(arguments, tuple) else (arguments,)))
+                yield from filter(None, (given.get(position) for position in TEMPLATES[function]))
 
 
 def _of_connectors() -> Iterator[str]:
@@ -139,8 +152,8 @@ def compiled(catalogue: Catalog) -> bytes:
     return out.getvalue()
 
 
-def path_of(language: str) -> Path:
-    return ROOT / "locale" / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+def path_of(language: str, domain: str = DOMAIN) -> Path:
+    return ROOTS[domain] / "locale" / language / "LC_MESSAGES" / f"{domain}.po"
 
 
 def forms(message: Message) -> tuple[str, ...]:
@@ -148,46 +161,52 @@ def forms(message: Message) -> tuple[str, ...]:
     return message.string if isinstance(message.string, tuple) else (message.string,)
 
 
-def read(language: str) -> Catalog:
+def read(language: str, domain: str = DOMAIN) -> Catalog:
     """The existing translations."""
-    path = path_of(language)
+    path = path_of(language, domain)
     if not path.exists():
-        return Catalog(locale=language, domain=DOMAIN)
+        return Catalog(locale=language, domain=domain)
     with path.open("rb") as file:
-        return read_po(file, locale=language, domain=DOMAIN)
+        return read_po(file, locale=language, domain=domain)
 
 
-def _empty(language: str) -> Catalog:
+def _empty(language: str, domain: str) -> Catalog:
     """An empty catalog. Babel's default header names people."""
-    catalogue = Catalog(locale=language, domain=DOMAIN, fuzzy=False, creation_date=_WHEN, revision_date=_WHEN)
+    catalogue = Catalog(locale=language, domain=domain, fuzzy=False, creation_date=_WHEN, revision_date=_WHEN)
     catalogue.project = "nicobar"
     catalogue.version = ""
     catalogue.last_translator = catalogue.language_team = catalogue.msgid_bugs_address = ""
-    catalogue.header_comment = f"# The dashboard's texts in {LANGUAGES[language]}, kept by `make messages`."
+    catalogue.header_comment = f"# {_OWNERS[domain]} texts in {LANGUAGES[language]}, kept by `make messages`."
     return catalogue
 
 
 def main() -> None:
-    template = gather()
     for language in LANGUAGES:
         folder = ROOT / "locale" / language
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_bytes(formats_file(language))
-        if language == DEFAULT:
-            continue
-        path = path_of(language)
-        path.parent.mkdir(exist_ok=True)
-        catalog = _empty(language)
-        for message in read(language):
-            if message.id:
-                catalog[message.id] = message
-        catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
-        catalog.obsolete.clear()
-        with path.open("wb") as out:
-            write_po(out, catalog, width=110, sort_output=True, no_location=True, omit_header=False)
-        path.with_suffix(".mo").write_bytes(compiled(catalog))
-        missing = [message.id for message in catalog if message.id and not all(forms(message))]
-        sys.stdout.write(f"{language}: {len(catalog)} texts, {len(missing)} untranslated\n")
+    for domain in ROOTS:
+        template = gather(domain)
+        for language in LANGUAGES:
+            if language != DEFAULT:
+                update(language, domain, template)
+
+
+def update(language: str, domain: str, template: Catalog) -> None:
+    """Writes and compiles a catalog with exactly the texts of the template."""
+    path = path_of(language, domain)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    catalog = _empty(language, domain)
+    for message in read(language, domain):
+        if message.id:
+            catalog[message.id] = message
+    catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
+    catalog.obsolete.clear()
+    with path.open("wb") as out:
+        write_po(out, catalog, width=110, sort_output=True, no_location=True, omit_header=False)
+    path.with_suffix(".mo").write_bytes(compiled(catalog))
+    missing = [message.id for message in catalog if message.id and not all(forms(message))]
+    sys.stdout.write(f"{language} {domain}: {len(catalog)} texts, {len(missing)} untranslated\n")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class About(Record):
         return (*self.keys, *own)
 
     def key_of(self, customer: Customer) -> str:
-        return fact_key(self.source_kind, FactKind.CUSTOMER, customer.key)
+        return customer_fact_key(self.source_kind, customer.key)
 
 
 class Stated(Record):

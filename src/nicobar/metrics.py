@@ -42,6 +42,11 @@ class Metrics:
             "Failing deliveries for which later ones of the same customer no longer wait.",
             "endpoint",
         )
+        self.identity_fallbacks = self._counter(
+            "nicobar_identity_fallbacks",
+            "Deliveries to people identified by email because their metadata has no id.",
+            "endpoint",
+        )
         self.requests = self._counter("nicobar_requests_sent", "Requests to destinations.", "endpoint", "status")
         self.sandbox_kills = self._counter("nicobar_sandbox_kills", "Sandbox processes that were killed.", "reason")
         self.backlog = self._gauge("nicobar_backlog_deliveries", "Pending deliveries.", "endpoint")

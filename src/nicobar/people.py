@@ -16,6 +16,8 @@ from nicobar.model import Customer, Json, Record, Setting
 from nicobar.reasons import Reason, reason
 
 NO_IDENTITY = "no_identity"
+# The code of the verdict that a customer without an id in the metadata was identified by email.
+FALLBACK_USED = "identity_fallback"
 # The settings of an endpoint that a rule consists of.
 RULE_SETTINGS = IDENTIFY_BY, IDENTIFY_FALLBACK = "identify_by", "identify_fallback"
 METADATA_PREFIX = "metadata."
@@ -106,7 +108,7 @@ def resolve(rule: IdentityRule, known: Customer | None) -> Person | NoIdentity:
         return NoIdentity(
             reason=reason(
                 NO_IDENTITY,
-                "No customer of this event is known, so nobody can be identified.",
+                "The event has no known customer, so no person can be identified.",
                 "It is sent once a later event says whose it is.",
             )
         )

@@ -262,7 +262,7 @@ async def _start_delivery(
     transport = await stack.enter_async_context(
         HttpTransport(allowed=runtime.settings.allowed, proxy=runtime.settings.proxy)
     )
-    replayer = Replayer(replays=store, clock=clock, on_moved=runtime.wake)
+    replayer = Replayer(replays=store, people=runtime.configuration, clock=clock, on_moved=runtime.wake)
     maintainer = Maintainer(store=store, clock=clock, retention_days=runtime.settings.retention_days)
 
     def may_send() -> bool:

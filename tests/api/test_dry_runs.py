@@ -102,6 +102,25 @@ async def test_both_spellings_keep_a_replay_from_running(api, endpoint_id, name,
     assert await everything(api) == before
 
 
+async def test_a_dry_run_shows_who_customers_would_be(api, endpoint_id):
+    await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test"), by_hand=True))
+    await post(api)
+    path = f"{api.app}/endpoint/{endpoint_id}/identity"
+    before = await everything(api)
+    wanted = {"identifyBy": "metadata.user_id", "identifyFallback": "email"}
+    answer = await api.ask("PUT", f"{path}?dryRun=true", wanted)
+    assert (answer.status, await everything(api)) == (200, before)
+    by_email = {"kind": "email", "value": ADA.email, "origin": "fallback", "reason": None}
+    customer = {"customer": ADA.key, "before": None, "after": by_email, "changes": True}
+    shown = {"before": None, "after": wanted, "waiting": 1, "customers": [customer], "metadataKeys": []}
+    assert answer.body == shown
+    assert (await api.ask("PUT", path, {"identifyBy": "email"})).status == 200
+    answer = await api.ask("PUT", f"{path}?dryRun=true", wanted | {"identifyFallback": "reject"})
+    (customer,) = answer.body["customers"]
+    assert customer["before"] == by_email | {"origin": "email"}
+    assert (customer["after"]["value"], customer["after"]["reason"] is None) == (None, False)
+
+
 async def test_spellings_that_differ_change_nothing(api, endpoint_id):
     await post(api)
     path = f"{api.app}/endpoint/{endpoint_id}/bulk-replay?dryRun=false&dry_run=true"

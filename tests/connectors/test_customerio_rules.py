@@ -78,7 +78,8 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     + [
         {"payload": {}, "path": f"/api/v1/customers/{who}", "method": "PUT"}
         for who in ("q?x=1", "a#b", "a b", "50%", "김", "a\nb", "a\\b", "a/b", "../b")
-    ],
+    ]
+    + [{"payload": {}, "path": path} for path in ("/api/v1/forms/a b/submit", "/unsubscribe/d#1")],
     "json": [
         {"payload": event(attributes={"a": 10**5000})},
         {"payload": {"a": 10**5000}, "path": "/api/v1/customers/u1", "method": "PUT"},
@@ -246,6 +247,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
             "Mon Sep 14 2026 08:12:24 GMT+0000 (Coordinated Universal Time)",
             ["2026-09-14"],
             {"next": [{"on": "2026-09-14T08:12:24Z"}]},
+            "20260914",
+            "20260914081224",
+            "Mon, 14 Sep 26 08:12:24 GMT",
         )
     ]
     + [{"payload": thing("identify", attributes={"renews_at": "2026-09-14"})}]
@@ -264,7 +268,11 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": identify(plan=value)}
         for value in ("undefined", "null", "NaN", "Invalid Date", "undefined undefined", "to [object Object]")
     ]
-    + [{"payload": person("identify", identifiers={"id": value})} for value in ("undefined", "null", "None")]
+    + [{"payload": person("identify", identifiers={"id": value})} for value in ("undefined", "null", "None", "${id}")]
+    + [
+        {"payload": {"plan": "pro"}, "path": f"/api/v1/customers/{who}", "method": "PUT"}
+        for who in (":id", "%7Bid%7D")
+    ]
     + [{"payload": {"plan": "pro"}, "path": "/api/v1/customers/undefined", "method": "PUT"}],
     "unknown_field": [
         {"payload": event(data={"amount": 5})},
@@ -274,6 +282,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": person("identify", traits={"plan": "pro"})},
         {"payload": person("identify", plan="pro")},
         {"payload": identify(attributes={"plan": "pro"})},
+        {"payload": event(attributes={"data": {"amount": 5}})},
+        {"payload": person("add_relationships", cio_relationships=[{**TO_OBJECT, "attributes": {"role": "owner"}}])},
+        v1_related(role="owner"),
         {"payload": thing("identify", properties={"plan": "pro"})},
         {"payload": person("add_device", device=DEVICE, attributes={"plan": "pro"})},
     ]
@@ -301,7 +312,6 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         for value in (
             "not an address",
             "lena(at)shop",
-            " ada@shop.example ",
             "ada@shop",
             "Ada <ada@shop.example>",
             "",
@@ -313,7 +323,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         )
     ]
     + [{"payload": person("identify", identifiers={"email": "lena(at)shop"})}]
-    + [{"payload": {"email": "lena"}, "path": "/api/v1/customers/u1", "method": "PUT"}],
+    + [{"payload": {"email": "lena"}, "path": "/api/v1/customers/u1", "method": "PUT"}]
+    + [{"payload": {"data": {"email": "lena"}}, "path": "/api/v1/forms/f1/submit"}]
+    + [{"payload": {"name": "invited", "id": ULID, "data": {"recipient": "lena"}}, "path": "/api/v1/events"}],
     "not_boolean": [{"payload": identify(unsubscribed=value)} for value in ("yes", "unsubscribed", 2, NOW_S, [])]
     + [{"payload": identify(cio_subscription_preferences={"topics": {"topic_1": "yes"}})}]
     + [{"payload": identify(**{"cio_subscription_preferences.topics.topic_1": 1})}],
@@ -331,10 +343,12 @@ BREAKS: dict[str, list[dict[str, object]]] = {
             ("payment_count", 1),
             ("customer_since", NOW_S),
             ("memberSince", NOW_S),
+            ("first_payment_at", NOW_S),
+            ("number_of_orders", 1),
+            ("avg_order_value", 29),
         )
     ],
     "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
-    "nobody": [{"payload": {"name": "seen", "id": ULID}, "path": "/api/v1/events"}],
     "segment_identifiers": [
         {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/{what}_customers"} for what in ("add", "remove")
     ],
@@ -345,7 +359,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
                 {
                     "type": "person",
                     "action": "merge",
-                    "primary": {"email": "ada@northpine.example"},
+                    "primary": {"email": "Ada@northpine.example"},
                     "secondary": {"id": "b"},
                 },
             ]
@@ -353,7 +367,14 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "money_as_text": [
         {"payload": event(attributes={name: value})}
-        for name, value in (("amount", "31.54"), ("totalSpent", "5"), ("cost", "USD 12"), ("offer", "€9,90"))
+        for name, value in (
+            ("amount", "31.54"),
+            ("totalSpent", "5"),
+            ("cost", "USD 12"),
+            ("offer", "€9,90"),
+            ("fee", "100 kr"),
+            ("income", "5 THB"),
+        )
     ],
     "wrong_decimals": [
         {"payload": event(attributes={"amount": 49.8}), "event": JPY},
@@ -395,6 +416,15 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         v1_related(identifiers={"object_type_id": 1, "object_id": 9}),
     ],
     "timestamp_corrected": [
+        {"payload": {**identify(plan="pro"), "timestamp": "1789000000"}, "settings": {}},
+        {
+            "payload": {"plan": "pro", "_timestamp": "2026-09-10T00:26:40Z"},
+            "path": "/api/v1/customers/u1",
+            "method": "PUT",
+            "settings": {},
+        },
+    ]
+    + [
         {"payload": event(timestamp=value), "settings": {}}
         for value in (
             "2026-09-10T00:26:40Z",
@@ -404,6 +434,11 @@ BREAKS: dict[str, list[dict[str, object]]] = {
             "1789000000123",
             "1789000000.5",
         )
+    ],
+    "email_trimmed": [
+        {"payload": identify(email=" a@b.example")},
+        {"payload": person("identify", identifiers={"email": "a@b.example\t"}, attributes={"plan": "pro"})},
+        {"payload": {"email": "a@b.example "}, "method": "PUT", "path": "/api/v1/customers/u1"},
     ],
     "event_id_added": [{"payload": event(id=None), "settings": {}}],
     "timestamp_added": [{"payload": event(timestamp=None), "settings": {}}],
@@ -417,8 +452,10 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
 }
-# The rules about people, in test_identification.py.
+# The rules about people, in test_identification.py and test_address_warnings.py.
 IDENTIFICATION = {
+    "shared_address",
+    "changed_address",
     "identifier_kept",
     "several_ids",
     "metadata_trusted",
@@ -568,6 +605,9 @@ NOT_MEANT_ELSEWHERE = {
     "total_amount": 29,
     "plan": "Nullable",
     "first_name": "Undine",
+    "number_of_seats": 5,
+    "reference": "20260914",
+    "days_since_signup": 3,
 }
 
 

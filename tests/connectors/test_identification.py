@@ -261,6 +261,12 @@ def test_person_by_email_gets_no_id():
     assert found(prepared, "id_dropped") == ["id_dropped"]
 
 
+def test_email_of_a_person_by_email_keeps_one_spelling():
+    assert attributes("email", {"email": " ADA@NorthPine.example"}) == {"email": "ada@northpine.example"}
+    assert attributes("email", {"email": "new@x.example"}) == {"email": "new@x.example"}
+    assert attributes("customer_id", {"email": " ADA@NorthPine.example"}) == {"email": " ADA@NorthPine.example"}
+
+
 def test_person_by_metadata_gets_billing_values_only():
     for who in (None, {"id": str(USER)}):
         assert attributes("metadata.user", GIVEN, who) == BILLING
@@ -288,9 +294,9 @@ def test_identify_calls_get_the_sender_s_customer_id(rule):
 
 
 PROFILES = {
-    "metadata.user": {"billing_email": ADA.email, "billing_name": "Ada", ATTRIBUTE: "cus_1"},
+    "metadata.user": {"billing_email": ADA.email.strip(), "billing_name": "Ada", ATTRIBUTE: "cus_1"},
     "email": {"name": "Ada", ATTRIBUTE: "cus_1"},
-    "customer_id": {"email": ADA.email, "name": "Ada", ATTRIBUTE: "cus_1"},
+    "customer_id": {"email": ADA.email.strip(), "name": "Ada", ATTRIBUTE: "cus_1"},
 }
 
 
@@ -300,6 +306,15 @@ def test_added_profile_says_what_the_rule_allows(rule):
     assert (profile["action"], profile["identifiers"]) == ("identify", PERSON[rule])
     assert profile["attributes"] == PROFILES[rule]
     assert event["identifiers"] == PERSON[rule]
+
+
+@every_rule
+def test_profile_of_calls_that_are_not_replaced_is_as_without_a_rule(rule):
+    plain = sent(prepare("", v2(person("event", name="a")), keep_profile=True))
+    off = {"keep_profile": True, "correct_identifier": False}
+    assert sent(prepare(rule, v2(person("event", name="a")), **off)) == plain
+    if rule != "customer_id":
+        assert len(sent(prepare(rule, v2(person("event", PERSON[rule], name="a")), **off))) == 1
 
 
 def test_added_profile_of_trusted_metadata_has_an_address():

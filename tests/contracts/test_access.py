@@ -63,7 +63,8 @@ OF = {
         v1.message-attempt.list-attempted-destinations v1.endpoint.get-stats v1.endpoint.get-attempt-stats
         v1.application.stats.attempts v1.stats.app-attempts nicobar.application.overview v1.background-task.get
         v1.ingest.log.list nicobar.customer.list nicobar.customer.timeline nicobar.failure-group.list
-        nicobar.failure-group.count""",
+        nicobar.failure-group.count nicobar.endpoint.merge.list nicobar.endpoint.merge.get
+        nicobar.endpoint.merge.people""",
     "run": "v1.endpoint.transformation.simulate",
     "try": "v1.connector.simulate",
     "write": """
@@ -72,6 +73,8 @@ OF = {
         nicobar.transformation.version.restore v1.endpoint.recover v1.endpoint.replay-missing v1.endpoint.bulk-replay
         nicobar.endpoint.identify nicobar.endpoint.pause nicobar.endpoint.resume nicobar.endpoint.cancel-pending
         nicobar.endpoint.check nicobar.endpoint.check-campaigns nicobar.message.failed-changes
+        nicobar.endpoint.advise-identity
+        nicobar.endpoint.merge nicobar.endpoint.merge.cancel
         v1.endpoint.send-example v1.ingest.source.upsert v1.ingest.source.patch v1.ingest.source.delete
         v1.ingest.source.rotate-token v1.message.expunge-content v1.message.bulk-expunge-content
         v1.message.expunge-all-contents v1.message-attempt.expunge-content v1.message-attempt.resend
@@ -127,6 +130,7 @@ BODIES: dict[str, object] = {
     "v1.message.search": {"limit": 1},
     "v1.message.bulk-expunge-content": {"ids": ["<msg_id>"]},
     "v1.statistics.aggregate-app-stats": {**SINCE, "until": "<until>"},
+    "nicobar.endpoint.merge": {},
     "nicobar.customer.expunge": {"key": "<key>"},
     "nicobar.failure-group.count": {"failure": "<failure>"},
     "nicobar.failure-group.replay": {"failure": "<failure>"},
@@ -143,6 +147,19 @@ async def new_endpoint(world: World) -> dict[str, str]:
 async def new_asking_endpoint(world: World) -> dict[str, str]:
     """Whose connector asks what identifies people."""
     return {"endpoint_id": await world.endpoint(world.app_id, fresh_name(), kind="customerio")}
+
+
+async def new_merging_endpoint(world: World) -> dict[str, str]:
+    endpoint_id = await world.endpoint(world.app_id, fresh_name(), kind="customerio", identify_by="email")
+    return {"endpoint_id": endpoint_id}
+
+
+async def new_merge(world: World) -> dict[str, str]:
+    """Of an endpoint to which nothing is sent, so that it stays."""
+    endpoint_id = await world.endpoint(
+        world.app_id, fresh_name(), kind="customerio", identify_by="email", disabled=True
+    )
+    return {"endpoint_id": endpoint_id, "merge_id": await world.merge(endpoint_id)}
 
 
 async def new_source(world: World) -> dict[str, str]:
@@ -189,6 +206,8 @@ USED_UP: dict[str, Callable[[World], Awaitable[dict[str, str]]]] = {
     "v1.endpoint.delete": new_endpoint,
     "v1.endpoint.rotate-secret": new_endpoint,
     "nicobar.endpoint.identify": new_asking_endpoint,
+    "nicobar.endpoint.merge": new_merging_endpoint,
+    "nicobar.endpoint.merge.cancel": new_merge,
     "v1.event-type.patch": new_event_type,
     "v1.event-type.delete": new_event_type,
     "v1.ingest.source.delete": new_source,

@@ -7,7 +7,12 @@ import pytest
 
 from contracts.test_stores import claim, done, endpoint
 from nicobar import facts
-from support.stated import body_of, rule, stated_message
+from nicobar.errors import LeaseLost
+from nicobar.model import DeliveryState
+from nicobar.reasons import reason
+from nicobar.store import NewTask, RemoveApplication, RemoveEndpoint, ReplayFilter, Resent, TaskKind
+from nicobar.store.facts import Identified
+from support.stated import SOURCE, body_of, rule, stated_message
 from support.store import run_sql
 
 CUSTOMER, PAYMENT = "dodo-payments//customer/cus_1", "dodo-payments//payment/pay_1"
@@ -136,3 +141,171 @@ async def test_an_erased_customer_leaves_no_fact(store, tmp_path):
     await store.expunge_customer("app", "cus_1", now_ms=NOW_MS, limit=10)
     kept = sorted(key for (key,) in run_sql(tmp_path, "SELECT key FROM facts"))
     assert kept == ["dodo-payments//customer/cus_2", "dodo-payments//payment/pay_2"]
+
+
+THIN = body_of("dunning.started", 2, customer_id="cus_1", subscription_id="sub_1")
+RECENT_MS = 60_000
+
+
+async def canceled(store, event_id="evt_thin", *, body=THIN, awaits=(CUSTOMER,), app_id="app"):
+    """A delivery that ended because nobody was identified."""
+    await store.append(stated_message(event_id, body, rules=BY_EMAIL, app_id=app_id))
+    (one,) = await claim(store, now_ms=NOW_MS)
+    why = reason("no_identity", "Nobody is known.")
+    ended = msgspec.structs.replace(done(one, DeliveryState.CANCELED, at_ms=NOW_MS), reason=why, awaits=awaits)
+    assert await store.record([ended]) == 1
+    return one.message
+
+
+async def counted(store):
+    (app,) = (await store.snapshot()).applications
+    return await store.count_unidentified(app.id)
+
+
+async def looked_at(store, *, now_ms=NOW_MS):
+    """What is to be looked at, which then nobody has identified."""
+    found = await store.unidentified(1, now_ms=now_ms, limit=100)
+    await store.settle_unidentified(1, term=0, now_ms=now_ms, identified=(), others=found)
+    return [item.message and item.message.id for item in found]
+
+
+async def identify(store, found, *, order_key="ada@b.example", term=0):
+    identified = [
+        Identified(message_seq=item.message_seq, order_key=order_key, customer_key="cus_1") for item in found
+    ]
+    return await store.settle_unidentified(1, term=term, now_ms=NOW_MS, identified=identified, others=())
+
+
+async def test_a_delivery_without_identity_is_looked_at_at_news_only(store):
+    await canceled(store)
+    assert await looked_at(store) == ["msg_evt_thin"]
+    assert await looked_at(store) == []
+    await store.append(payment("evt_1", customer_id="cus_2"))
+    assert await looked_at(store) == []
+    await store.append(payment("evt_2", email="ada@b.example"))
+    assert await looked_at(store) == ["msg_evt_thin"]
+    # A fact that was stated by a transaction which was open when the delivery ended tells nobody.
+    assert await looked_at(store, now_ms=NOW_MS + RECENT_MS) == ["msg_evt_thin"]
+    assert await looked_at(store, now_ms=NOW_MS + 2 * RECENT_MS) == []
+
+
+async def test_news_during_a_look_are_looked_at_next(store):
+    await canceled(store)
+    found = await store.unidentified(1, now_ms=NOW_MS, limit=100)
+    await store.append(payment("evt_2", email="ada@b.example", rules=BY_EMAIL))
+    await store.settle_unidentified(1, term=0, now_ms=NOW_MS, identified=(), others=found)
+    assert await looked_at(store) == ["msg_evt_thin"]
+
+
+async def test_an_identified_delivery_goes_out_in_its_persons_order(store):
+    first, second = await canceled(store), await canceled(store, "evt_thin_2")
+    await store.append(payment("evt_1", email="ada@b.example", rules=BY_EMAIL))
+    found = await store.unidentified(1, now_ms=NOW_MS, limit=100)
+    assert await identify(store, found) == 2
+    assert await counted(store) == {}
+    sent = []
+    for _ in range(3):
+        (one,) = await claim(store, now_ms=NOW_MS)
+        sent.append(one)
+        await store.record([done(one, attempt=f"atmpt_{len(sent)}")])
+    assert [item.message.id for item in sent] == ["msg_evt_1", first.id, second.id]
+    assert {item.order_key for item in sent} == {"ada@b.example"}
+    assert [(item.edition, item.replay_key, item.manual, item.attempts_used) for item in sent] == [
+        (0, "", False, 0)
+    ] * 3
+
+
+async def test_an_identified_delivery_after_a_later_event_sets_nothing_back(store):
+    await canceled(store)
+    await store.append(payment("evt_1", email="ada@b.example", rules=BY_EMAIL))
+    (later,) = await claim(store, now_ms=NOW_MS)
+    await store.record([done(later, attempt="atmpt_2")])
+    await identify(store, await store.unidentified(1, now_ms=NOW_MS, limit=100))
+    (one,) = await claim(store, now_ms=NOW_MS)
+    assert one.setbacks.overtaken_at_ms == NOW_MS
+
+
+async def test_a_worker_without_the_lease_identifies_nothing(store):
+    await canceled(store)
+    with pytest.raises(LeaseLost):
+        await identify(store, await store.unidentified(1, now_ms=NOW_MS, limit=100), term=7)
+    assert await counted(store) == {"ep_1": 1}
+
+
+async def test_a_delivery_that_a_user_sent_again_waits_no_longer(store):
+    (app,) = (await store.snapshot()).applications
+    await canceled(store, app_id=app.id)
+    assert await store.resend("msg_evt_thin", "ep_1", now_ms=NOW_MS, new_ids=False) is Resent.QUEUED
+    assert await identify(store, await store.unidentified(1, now_ms=NOW_MS, limit=100)) == 0
+    assert await counted(store) == {}
+    (one,) = await claim(store, now_ms=NOW_MS)
+    await store.record([done(one, attempt="atmpt_2")])
+    assert not await store.has_unidentified(1)
+
+
+async def test_deliveries_that_wait_for_nothing_are_counted_too(store):
+    (app,) = (await store.snapshot()).applications
+    await canceled(store, "evt_1", body=body_of("payout.success", 2), awaits=(), app_id=app.id)
+    await canceled(store, "evt_2", awaits=(CUSTOMER, PAYMENT), app_id=app.id)
+    assert await counted(store) == {"ep_1": 2}
+
+
+@pytest.mark.parametrize("how", ["erase", "retention", "endpoint", "application"])
+async def test_nothing_waits_for_an_identity_that_is_gone(store, how):
+    message = await canceled(store)
+    await store.append(payment("evt_other", customer_id="cus_9", endpoints=()))  # the newest message is kept
+    match how:
+        case "erase":
+            await store.expunge_message(message.id, now_ms=NOW_MS)
+        case "retention":
+            await store.forget_old(before_ms=NOW_MS, now_ms=NOW_MS, after_seq=0, limit=100)
+        case "endpoint":
+            await store.change([RemoveEndpoint(endpoint_id="ep_1")])
+            await store.forget_facts(limit=100)
+        case "application":
+            (app,) = (await store.snapshot()).applications
+            await store.put_facts(app.id, payment("evt_1").facts)
+            await store.change([RemoveApplication(app_id=app.id)])
+            await store.forget_facts(limit=100)
+            assert await store.facts(app.id, [CUSTOMER]) == {}
+    assert not await store.has_unidentified(1)
+
+
+class People:
+    """How people are identified at the first endpoint, since after its deliveries."""
+
+    def __init__(self, identify_by):
+        self._rule = rule(identify_by)
+
+    def identity_rule(self, endpoint_seq):
+        return self._rule if endpoint_seq == 1 else None
+
+    def about(self, message):
+        return facts.about(SOURCE.kind, SOURCE.read({}, message.body))
+
+
+@pytest.mark.parametrize(("identify_by", "key"), [("email", "ada@b.example"), ("metadata.user", "42")])
+async def test_what_is_sent_again_is_ordered_by_its_person(store, identify_by, key):
+    (app,) = (await store.snapshot()).applications
+    full = body_of(
+        "payment.succeeded", 1, customer={"customer_id": "cus_1", "email": "Ada@b.example"}, metadata={"user": 42}
+    )
+    for event_id, body in (("evt_1", full), ("evt_2", THIN)):
+        await store.append(stated_message(event_id, body, endpoints=(1, 2), app_id=app.id))
+    for number, endpoint_seq in enumerate((1, 1, 2, 2)):
+        (one,) = await claim(store, endpoint_seq=endpoint_seq, now_ms=NOW_MS)
+        await store.record([done(one, attempt=f"atmpt_{number}")])
+    people = People(identify_by)
+    for endpoint_id in ("ep_1", "ep_2"):
+        await store.resend("msg_evt_2", endpoint_id, now_ms=NOW_MS, new_ids=False, people=people)
+    which = ReplayFilter(states=(DeliveryState.SUCCESS,))
+    await store.add_task(
+        NewTask(id="task", app_id=app.id, endpoint_seq=1, kind=TaskKind.BULK_REPLAY, filter=which, created_at_ms=1)
+    )
+    await store.work_on_task("task", now_ms=NOW_MS, limit=10, people=people)
+    (first,) = await claim(store, now_ms=NOW_MS)
+    assert (first.message.id, first.order_key) == ("msg_evt_2", key)
+    await store.record([done(first, attempt="atmpt_9")])
+    (second,) = await claim(store, now_ms=NOW_MS)
+    assert (second.message.id, second.order_key) == ("msg_evt_1", key)
+    assert [item.order_key for item in await claim(store, endpoint_seq=2, now_ms=NOW_MS)] == ["cus_1"]

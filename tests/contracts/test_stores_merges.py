@@ -55,12 +55,12 @@ async def test_a_merge_is_stored_with_its_pairs_and_counted(store):
     why = reason("no", "Not %(name)s.", name="him")
     put = [
         msgspec.structs.replace(first, state=IDENTIFIED, since_ms=7),
-        msgspec.structs.replace(second, state=PairState.REFUSED, reason=why),
+        msgspec.structs.replace(second, state=PairState.REJECTED, reason=why),
     ]
     await store.put_pairs(merge.seq, put, now_ms=9)
     assert await store.merge_pairs(merge.seq, after=0, limit=5) == tuple(put)
     found = await store.merge("mrg_1")
-    assert (found.counts, found.done, found.updated_at_ms) == ({IDENTIFIED: 1, PairState.REFUSED: 1}, 1, 9)
+    assert (found.counts, found.done, found.updated_at_ms) == ({IDENTIFIED: 1, PairState.REJECTED: 1}, 1, 9)
     assert await store.pairs_to_do(merge.seq, IDENTIFIED, until_ms=6, limit=5) == ()
     assert await store.pairs_to_do(merge.seq, IDENTIFIED, until_ms=7, limit=5) == (put[0],)
     assert await store.merges(1, limit=5) == await store.open_merges() == (found,)

@@ -44,3 +44,17 @@ async def test_customers_are_found_by_key_too_each_once(store):
         "ada@b.example",
     ]
     assert await store.people("other", CUSTOMERS, ["ada@b.example"]) == []
+
+
+async def test_the_address_of_the_message_before_is_found(store):
+    for event_id, customer_id, email in (
+        ("evt_1", "cus_0", "a@b.example"),
+        ("evt_2", "cus_1", "c@d.example"),
+        ("evt_3", "cus_0", None),
+        ("evt_4", "cus_0", "e@f.example"),
+        ("evt_5", "cus_0", "e@f.example"),
+    ):
+        await store.append(payment(event_id, customer_id=customer_id, email=email))
+    seqs = [(await store.message(f"msg_evt_{number}")).seq for number in range(1, 6)]
+    before = await store.addresses_before(seqs)
+    assert [before.get(seq) for seq in seqs] == [None, None, "a@b.example", "a@b.example", "e@f.example"]

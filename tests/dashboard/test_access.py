@@ -60,6 +60,8 @@ OF = {
         GET /webhooks/{endpoint_id} · GET /webhooks/{endpoint_id}/first · GET /webhooks/{endpoint_id}/settings
         GET /webhooks/{endpoint_id}/transformation · GET /webhooks/{endpoint_id}/people
         GET /webhooks/{endpoint_id}/campaigns
+        GET /webhooks/{endpoint_id}/merges · GET /webhooks/{endpoint_id}/merges/count
+        GET /webhooks/{endpoint_id}/merges/{merge_id} · GET /webhooks/{endpoint_id}/merges/{merge_id}/progress
         GET /webhooks/{endpoint_id}/replays · GET /webhooks/{endpoint_id}/replays/count
         GET /webhooks/{endpoint_id}/replays/{task_id} · GET /webhooks/{endpoint_id}/replays/{task_id}/progress
         GET /webhooks/{endpoint_id}/attempts/{attempt_id} · GET /webhooks/{endpoint_id}/deliveries
@@ -85,6 +87,8 @@ OF = {
         GET /webhooks/drafts/{draft_id}/test/sent/{test_id} · POST /webhooks/{endpoint_id}/transformation/restore
         POST /webhooks/{endpoint_id}/replays · POST /webhooks/{endpoint_id}/replays/{task_id}/cancel
         POST /logs/{message_id}/reveal · POST /logs/{message_id}/failed-changes
+        POST /webhooks/{endpoint_id}/people/advice · POST /webhooks/drafts/{draft_id}/people/advice
+        POST /webhooks/{endpoint_id}/merges · POST /webhooks/{endpoint_id}/merges/{merge_id}/cancel
         POST /webhooks/{endpoint_id}/campaigns · POST /webhooks/drafts/{draft_id}/campaigns
         GET /logs/{message_id}/resend · POST /logs/{message_id}/resend · GET /logs/{message_id}/expunge
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
@@ -139,6 +143,7 @@ FORMS = {
     "POST /webhooks/{endpoint_id}/sample": SAMPLE,
     "POST /webhooks/{endpoint_id}/settings": HOOK,
     "POST /webhooks/{endpoint_id}/people": {"identify": "email"},
+    "POST /webhooks/{endpoint_id}/merges": {"expected": "0"},
     "POST /webhooks/drafts/{draft_id}/people": {"identify": "email"},
     "POST /webhooks/drafts/{draft_id}": HOOK,
     "POST /webhooks/drafts/{draft_id}/code": CODE,
@@ -212,6 +217,19 @@ async def new_draft(world: World) -> dict[str, str]:
     return {"draft_id": await world.draft(world.app_id)}
 
 
+async def new_merging_endpoint(world: World) -> dict[str, str]:
+    endpoint_id = await world.endpoint(world.app_id, fresh_name(), kind="customerio", identify_by="email")
+    return {"endpoint_id": endpoint_id}
+
+
+async def new_merge(world: World) -> dict[str, str]:
+    """Of an endpoint to which nothing is sent, so that it stays."""
+    endpoint_id = await world.endpoint(
+        world.app_id, fresh_name(), kind="customerio", identify_by="email", disabled=True
+    )
+    return {"endpoint_id": endpoint_id, "merge_id": await world.merge(endpoint_id)}
+
+
 async def new_asking_draft(world: World) -> dict[str, str]:
     return {"draft_id": await world.draft(world.app_id, kind="customerio")}
 
@@ -255,6 +273,9 @@ USED_UP: dict[str, Callable[[World], Awaitable[dict[str, str]]]] = {
     "GET /webhooks/{endpoint_id}/people/change": new_asking_endpoint,
     "POST /webhooks/{endpoint_id}/people": new_asking_endpoint,
     "GET /webhooks/drafts/{draft_id}/people": new_asking_draft,
+    "GET /webhooks/{endpoint_id}/merges/count": new_merging_endpoint,
+    "POST /webhooks/{endpoint_id}/merges": new_merging_endpoint,
+    "POST /webhooks/{endpoint_id}/merges/{merge_id}/cancel": new_merge,
     "POST /webhooks/drafts/{draft_id}/people": new_asking_draft,
     "POST /webhooks/{endpoint_id}/disable": new_endpoint,
     "POST /webhooks/{endpoint_id}/pause": new_endpoint,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nicobar.web.dashboard.language import DEFAULT, LANGUAGES, catalogue, choose
+from nicobar.emulator.language import DOMAIN as EMULATOR
+from nicobar.web.dashboard.language import DEFAULT, DOMAIN, LANGUAGES, catalogue, choose
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "messages.py"
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]
@@ -25,10 +26,11 @@ def messages():
         sys.path.remove(str(SCRIPT.parent))
 
 
+@pytest.mark.parametrize("domain", [DOMAIN, EMULATOR])
 @pytest.mark.parametrize("language", OTHERS)
-def test_exactly_the_texts_are_translated_with_their_placeholders(messages, language):
-    wanted = {(item.context, item.id) for item in messages.gather() if item.id}
-    catalog = messages.read(language)
+def test_exactly_the_texts_are_translated_with_their_placeholders(messages, language, domain):
+    wanted = {(item.context, item.id) for item in messages.gather(domain) if item.id}
+    catalog = messages.read(language, domain)
     translations = {(item.context, item.id): item for item in catalog if item.id}
     assert set(translations) == wanted, "make messages"
     for (_, text), message in translations.items():
@@ -63,9 +65,11 @@ def test_errors_and_verdicts_are_formal_in_korean(messages):
     assert not informal
 
 
+@pytest.mark.parametrize("domain", [DOMAIN, EMULATOR])
 @pytest.mark.parametrize("language", OTHERS)
-def test_compiled_catalogues_are_up_to_date(messages, language):
-    assert messages.path_of(language).with_suffix(".mo").read_bytes() == messages.compiled(messages.read(language))
+def test_compiled_catalogues_are_up_to_date(messages, language, domain):
+    compiled = messages.path_of(language, domain).with_suffix(".mo").read_bytes()
+    assert compiled == messages.compiled(messages.read(language, domain))
     assert catalogue(language).gettext("Webhooks") != "Webhooks"
 
 

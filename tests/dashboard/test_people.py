@@ -7,14 +7,15 @@ import re
 
 import msgspec
 import pytest
+from playwright.async_api import expect
 
 from nicobar.model import Customer
 from nicobar.people import IDENTIFY_BY
-from nicobar.sources.samples import fresh
 from nicobar.store.history import AuditFilter
-from support.installation import SECRET, furnish, installation
+from support.browser import browser
+from support.installation import SECRET, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
-from support.server import TYPES
+from support.server import DODO, TYPES
 
 TITLE = "How does your app identify people in Customer.io?"
 NOT_KNOWN = "What identifies people is not set yet."
@@ -40,8 +41,10 @@ def shown(text: str) -> str:
 
 def body(nicobar, customer: Customer, **metadata: object) -> bytes:
     """A payment of the customer, whose checkout passed this metadata."""
-    made = msgspec.json.decode(fresh(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms(), customer))
+    sample = DODO.sample(TYPES["payment.succeeded"], nicobar.runtime.clock.now_ms(), customer, event_id=customer.key)
+    made = msgspec.json.decode(sample)
     made["data"]["metadata"] = metadata
+    made["data"]["customer"]["metadata"] = {}
     return msgspec.json.encode(made)
 
 
@@ -113,11 +116,16 @@ async def test_an_answer_is_previewed_for_the_latest_customers(nicobar, visitor)
     await nicobar.send(address, body(nicobar, Customer(key="cus_1", email=" Ada@Shop.Example "), user_id=42), "e1")
     await nicobar.send(address, body(nicobar, Customer(key="cus_2", email="bo@shop.example"), paid=True), "e2")
     await nicobar.send(address, body(nicobar, Customer(key="cus_3", email="no address")), "e3")
+    later = {"type": "order.placed", "timestamp": "2026-11-27T10:00:00Z", "data": {"customer_id": "cus_2"}}
+    await nicobar.send(address, msgspec.json.encode(later), "e4")
     draft = await begin(visitor, nicobar)
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=metadata&key=user_id")
-    assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text)
+    assert "cus_1 id 42 " in shown(text)
+    assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text), "remembered"
     assert "cus_3 ◔ no identity People are identified by metadata.user_id, which is not known" in shown(text)
-    assert "without an ID in the metadata, 1 without an identity" in shown(text)
+    assert "3 customers: 2 identified, 1 without an ID in the metadata, 1 without an identity" in shown(text)
+    assert '<option value="user_id">' in text
+    assert "paid" not in text, "a boolean is no id"
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=email")
     assert "cus_1 email ada@shop.example" in shown(text)
 
@@ -133,6 +141,7 @@ async def test_a_change_shows_old_and_new_and_what_stays(nicobar, visitor):
     status, text, _ = await visitor.ask("GET", f"{path}/change?identify=metadata&key=")
     assert status == 422
     _, text, _ = await visitor.ask("GET", f"{path}/change?identify=metadata&key=user_id")
+    assert "cus_1 email ada@shop.example id u1" in shown(text)
     assert "cus_2 email bo@shop.example unchanged" in shown(text)
     assert "2 waiting deliveries keep their order and use the new identifier." in shown(text)
     assert "stay in Customer.io, with their attributes and their history" in shown(text)
@@ -170,3 +179,23 @@ async def test_pages_ask_until_the_question_is_answered(nicobar, visitor):
     await visitor.send(f"{path}/people", identify="email")
     for page in pages:
         assert NOT_KNOWN not in shown((await visitor.ask("GET", page))[1]), page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_the_preview_follows_the_answer_as_it_is_chosen(nicobar):
+    endpoint, address = await furnish(nicobar, None, identify_by="email")
+    await nicobar.send(address, body(nicobar, Customer(key="cus_1", email="ada@shop.example"), user_id="u1"), "e1")
+    async with browser() as it:
+        page, problems = await open_page(it, reduced_motion="reduce")
+        await set_password(page, nicobar)
+        await page.goto(f"{nicobar.url}/webhooks/{endpoint.id}/people")
+        row = page.locator("#preview tbody tr")
+        await expect(row).to_contain_text("ada@shop.example")
+        await page.get_by_label("Name in the metadata").fill("user_id")
+        await expect(row).to_contain_text("u1")
+        await expect(page.locator("[name=identify]:checked")).to_have_value("metadata")
+        assert page.url.endswith("/people?identify=metadata&key=user_id")
+        found = await examine(page, "endpoint-people")
+        assert not found, "\n".join(found)
+        assert not problems

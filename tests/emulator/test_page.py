@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import aiohttp
+import msgspec
 import pytest
 
 from nicobar.emulator import inbox
 from nicobar.emulator.app import create_app
-from nicobar.emulator.campaign import Campaign, Trigger
+from nicobar.emulator.campaign import Campaign, CampaignState, Exit, Frequency, Sending, Trigger
+from nicobar.emulator.conditions import Condition, Operator, Subject
+from nicobar.emulator.sentences import is_known
 from nicobar.emulator.state import State
 from nicobar.web.serving import Server
 from support.browser import browser, new_page, serious_findings
@@ -44,6 +47,10 @@ class Emulated:
         async with self._http.get(self.url + path, headers=headers) as answer:
             assert answer.status == status
             return await answer.text(), answer.headers
+
+    async def post(self, path: str, **form: str) -> int:
+        async with self._http.post(self.url + path, data=form, allow_redirects=False) as answer:
+            return answer.status
 
 
 @pytest.fixture
@@ -166,10 +173,103 @@ async def test_pages_escape_values_and_run_only_their_script(emulated):
 async def test_the_page_says_why_a_campaign_sent_nothing(emulated):
     it = await emulated(THANKS)
     html, _ = await it.read("/")
-    assert "Campaign “Thanks” waits for payment_completed, which was not received." in html
+    assert "Campaign “Thanks” waits for <code>payment_completed</code>, which was not received." in html
     it.send("event", name="Payment Completed", attributes={})
     html, _ = await it.read("/")
-    assert "Campaign “Thanks” waits for payment_completed; received: Payment Completed." in html
+    waits = "waits for <code>payment_completed</code>; received: <code>Payment Completed</code>."
+    assert f"Campaign “Thanks” {waits}" in html
+    html, _ = await it.read("/", "ko-KR,ko;q=0.9")
+    assert '<html lang="ko"' in html
+    assert "받은 이벤트 <code>Payment Completed</code>." in html
+
+
+async def test_a_duplicate_shows_its_event_and_why_it_was_not_sent(emulated):
+    it = await emulated(THANKS, nicobar_url="http://nicobar.example")
+    it.send("identify", attributes={"email": ADA})
+    it.pay(id=ULID)
+    it.pay(id=ULID)
+    html, _ = await it.read("/emails/2")
+    assert "<h2>Event <code>payment_completed</code></h2>" in html
+    assert f'href="http://nicobar.example/logs?q={ULID}&amp;customer=ada"' in html
+    assert "an event with this id was already accepted" in html
+
+
+async def test_waiting_emails_are_listed_until_the_clock_reaches_them(emulated):
+    it = await emulated(msgspec.structs.replace(THANKS, delay_s=86_400))
+    it.send("identify", attributes={"email": ADA})
+    it.pay()
+    html, _ = await it.read("/")
+    assert "1 email waits." in html
+    assert "Thank you, ada" not in html
+    assert await it.post("/workspace/clock", advance_s="86400") == 303
+    html, _ = await it.read("/")
+    assert "Thank you, ada@northpine.example" in html
+    assert "1 email waits." not in html
+    html, _ = await it.read("/workspace")
+    assert "1 day ahead" in html
+    assert await it.post("/workspace/clock", advance_s="-1") == 422
+
+
+async def test_the_workspace_form_changes_what_it_shows(emulated):
+    it = await emulated()
+    form = {"identifiers": "email only", "id_conflict": "replace", "out_of_order": "none", "mode": "observed"}
+    assert await it.post("/workspace", **form, settle_ms="0", automatic_merging="on") == 303
+    workspace = it.state.workspace
+    assert (workspace.identifiers, workspace.id_conflict) == ("email only", "replace")
+    assert (workspace.automatic_merging, workspace.email_updates_by_id) == (True, False)
+    html, _ = await it.read("/workspace")
+    assert '<option value="email only" selected>' in html
+    it.state.accept({"type": "person", "action": "identify", "identifiers": {"email": ADA}})
+    assert await it.post("/workspace", **form | {"identifiers": "id only"}) == 409
+    assert await it.post("/workspace", mode="moon") == 422
+    assert await it.post("/workspace/clear") == 303
+    assert not len(it.state.people)
+
+
+def test_each_sentence_of_the_state_can_be_translated():
+    state = State(now=lambda: 1_790_000_000)
+    app = create_app(state)
+    paid = {"trigger": Trigger.EVENT, "name": "paid", "subject": "{{customer.name}}"}
+    rich = Condition(on=Subject.EVENT, field="amount", operator=Operator.GREATER, value=5)
+    soon = Condition(on=Subject.PERSON, field="ends_at", operator=Operator.BEFORE, value="+7d")
+    inside = Condition(on=Subject.SEGMENT, field="3", operator=Operator.EXISTS)
+    app.put_campaigns(
+        [
+            Campaign(title="a", **paid, conditions=(rich,)),
+            Campaign(title="b", **paid, conditions=(soon,)),
+            Campaign(title="c", **paid, conditions=(inside,)),
+            Campaign(title="d", **paid, state=CampaignState.DRAFT),
+            Campaign(title="e", **paid, state=CampaignState.STOPPED),
+            Campaign(title="f", **paid, sending=Sending.AS_DRAFT),
+            Campaign(title="g", **paid, frequency=Frequency.ONCE),
+            Campaign(title="h", **paid, delay_s=60, exits=(Exit(event="left"),)),
+        ]
+    )
+    ada = {"type": "person", "identifiers": {"id": "ada"}}
+    bob = {"type": "person", "identifiers": {"id": "bob"}}
+    pay = {"action": "event", "name": "paid"}
+    for item in (
+        ada | pay,
+        ada | {"action": "identify", "attributes": {"email": ADA, "ends_at": "soon"}},
+        ada | pay,
+        ada | {"action": "identify", "attributes": {"name": "Ada", "id": "other"}},
+        ada | pay | {"id": ULID},
+        ada | pay | {"id": ULID},
+        ada | pay | {"timestamp": 1_700_000_000},
+        ada | {"action": "event", "name": "Paid"},
+        ada | {"action": "event", "name": "left"},
+        bob | {"action": "identify", "attributes": {"email": ADA}},
+        bob | {"action": "suppress"},
+        bob | pay,
+        ada | {"action": "identify", "attributes": {"unsubscribed": True}},
+        ada | pay,
+        {"type": "person", "identifiers": {"cio_id": "none"}} | pay,
+    ):
+        state.accept(item)
+    failed = [activity.data["why"] for activity in app.shown.failures()]
+    said = {item.why for item in app.campaigns.unsent} | set(failed)
+    assert len(said) >= 16
+    assert not [text for text in said if not is_known(text)]
 
 
 async def test_failed_attribute_updates_are_on_three_tabs(emulated):

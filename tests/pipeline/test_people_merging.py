@@ -151,7 +151,7 @@ async def test_refused_calls_are_told_by_customer_and_the_others_go_on(store):
     errors = [{"batch_index": 1, "reason": "invalid", "field": "identifiers", "message": "no"}]
     it.answers = [answer({"errors": errors}, 207)]
     await it.turn()
-    assert await states(store, merge) == [IDENTIFIED, PairState.REFUSED, IDENTIFIED]
+    assert await states(store, merge) == [IDENTIFIED, PairState.REJECTED, IDENTIFIED]
     refused = (await store.merge_pairs(merge.seq, after=1, limit=1))[0]
     assert "invalid identifiers no" in str(refused.reason)
 
@@ -162,7 +162,7 @@ async def test_a_batch_refused_as_a_whole_is_taken_apart(store):
     it.answers = [answer({"errors": []}, 400), answer({"errors": []}, 400), OK]
     for _ in range(3):
         await it.turn()
-    assert await states(store, merge) == [PairState.REFUSED, IDENTIFIED]
+    assert await states(store, merge) == [PairState.REJECTED, IDENTIFIED]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import msgspec
 import pytest
 
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.model import Customer, DeliveryState, Message
+from nicobar.connectors.customerio.recipes import RECIPES
+from nicobar.model import Customer, DeliveryState, Level, Message
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
-from nicobar.use_cases.dry_run import dry_target
+from nicobar.sources.dodo import DodoPayments
+from nicobar.use_cases.dry_run import dry_target, run_samples, samples_of
 from support.handlers import EARLIER_RECIPE, ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from support.worker import world
 
 ADA = Customer(key="cus_1", email="Ada@northpine.example", name="Ada", metadata={"user": "u-1"})
 PERSON = {
@@ -122,3 +125,23 @@ async def _run_with(sandbox, of: Subject, variables: dict[str, str], settings: d
     target = dry_target("customerio", EARLIER_RECIPE, variables, settings=settings)
     (result,) = await transform(sandbox, target, [of], 2)
     return result
+
+
+@pytest.mark.parametrize(("email", "count"), [("ada@northpine.example", b" 1.0"), ("", b"")])
+async def test_use_of_the_fallback_is_counted_once_it_is_delivered(tmp_path, email, count):
+    async with world(tmp_path) as it:
+        await it.change_endpoint(settings={"keep_profile": False, "identify_by": "metadata.user"})
+        await it.accept("paid", email=email)
+        ended = (await it.next_recorded()).attempt
+        assert ended.state is (DeliveryState.SUCCESS if email else DeliveryState.CANCELED)
+        counter = b'nicobar_identity_fallbacks_total{endpoint="customerio"}'
+        assert (counter + count in it.worker._metrics.render()) is bool(email)
+
+
+@every_rule
+async def test_samples_show_what_is_sent_under_each_rule(sandbox, rule):
+    settings = {"identify_by": rule, "identify_fallback": "reject"} if rule else {}
+    target = dry_target("customerio", RECIPES[0].code, settings=settings)
+    found = await run_samples(sandbox, target, samples_of(DodoPayments()), 1_789_000_000_000, lambda: 0)
+    assert len(found.coverage.sends) == 43
+    assert not [note for note in found.notes if note.level is Level.ERROR]

@@ -57,6 +57,13 @@ async def counted(store) -> int:
     return sum(tally.attempts for tally in tallies)
 
 
+class Nobody:
+    """No endpoint says what identifies people."""
+
+    def identity_rule(self, _endpoint_seq):
+        return None
+
+
 async def test_replay_proceeds_by_pages_and_wakes_its_endpoint(store):
     count = PAGE_DELIVERIES + 5
     for number in range(1, count + 1):
@@ -64,7 +71,7 @@ async def test_replay_proceeds_by_pages_and_wakes_its_endpoint(store):
     await finish(store, count=count)
     task = await start(store)
     clock, woken = MovingClock(), []
-    replayer = Replayer(replays=store, clock=clock, on_moved=woken.extend)
+    replayer = Replayer(replays=store, people=Nobody(), clock=clock, on_moved=woken.extend)
     async with running(replayer.run):
         await until_idle(clock, POLL_MS)
         assert (await store.task(task.id)).status is TaskStatus.FINISHED
@@ -81,7 +88,7 @@ async def test_database_failure_does_not_stop_replays(store):
     await finish(store)
     task = await start(store)
     clock = MovingClock()
-    async with running(Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None).run):
+    async with running(Replayer(replays=store, people=Nobody(), clock=clock, on_moved=lambda _seqs: None).run):
         with failing_store(store, "open_tasks"):
             await until_idle(clock, POLL_MS)
         clock.move(POLL_MS)
@@ -102,7 +109,7 @@ async def test_a_replay_that_fails_does_not_stop_the_others(store, monkeypatch):
 
     monkeypatch.setattr(store, "work_on_task", work_unless_failing)
     clock = MovingClock()
-    replayer = Replayer(replays=store, clock=clock, on_moved=lambda _seqs: None)
+    replayer = Replayer(replays=store, people=Nobody(), clock=clock, on_moved=lambda _seqs: None)
     while await replayer.turn():
         pass
     assert (await store.task(following.id)).status is TaskStatus.FINISHED

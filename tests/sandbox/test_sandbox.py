@@ -255,6 +255,7 @@ LOCAL = {
     "'I'.toLocaleLowerCase('tr')": 1,
     "(49.9).toLocaleString()": 0,
     "'a'.localeCompare('b')": 0,
+    "'z'.localeCompare('ä')": 1,
 }
 
 

@@ -16,12 +16,15 @@ import msgspec
 from nicobar.audit import AuditAction
 from nicobar.crypto import hash_password, hash_token, new_url_token
 from nicobar.model import AlertTarget, Application, Scope, TargetKind, User, UserRole
+from nicobar.people import Identifier
 from nicobar.pipeline.alert_targets import Address, seal_address
 from nicobar.store import (
     AddTransformation,
     Audited,
     Draft,
+    NewMerge,
     NewTask,
+    Pair,
     PutAlertTarget,
     PutApplication,
     PutLink,
@@ -108,16 +111,26 @@ class World:
         return app_id
 
     async def endpoint(
-        self, app_id: str, name: str, event_types: Sequence[str] = ("order.other",), *, kind: str = "http"
+        self,
+        app_id: str,
+        name: str,
+        event_types: Sequence[str] = ("order.other",),
+        *,
+        kind: str = "http",
+        disabled: bool = False,
+        **settings: str,
     ) -> str:
         runtime = self.nicobar.runtime
+        connection = self._connection(kind)
         made = make_endpoint(
             vault=runtime.vault,
             ids=runtime.ids,
             app_id=app_id,
             name=name,
             kind=kind,
-            **self._connection(kind),
+            settings=connection["settings"] | settings,
+            credentials=connection["credentials"],
+            disabled=disabled,
             retry_after_ms=(),
             event_types=tuple(event_types),
         )
@@ -179,6 +192,26 @@ class World:
             created_at_ms=self.now_ms(),
         )
         await self.store.add_task(made)
+        return made.id
+
+    async def merge(self, endpoint_id: str) -> str:
+        """A running merge of nobody's people."""
+        (endpoint,) = [item for item in (await self.store.snapshot()).endpoints if item.id == endpoint_id]
+        pair = Pair(
+            customer_key="cus_7",
+            secondary=Identifier(kind="id", value="cus_7"),
+            primary=Identifier(kind="id", value=MARK),
+        )
+        made = NewMerge(
+            id=self.nicobar.runtime.ids.new("mrg"),
+            app_id=endpoint.app_id,
+            endpoint_seq=endpoint.seq,
+            endpoint_id=endpoint.id,
+            rule="email email",
+            created_at_ms=self.now_ms(),
+            pairs=(pair,),
+        )
+        await self.store.add_merge(made)
         return made.id
 
     async def message(self, event_type: str, customer: str) -> tuple[str, str]:
@@ -295,6 +328,7 @@ async def furnished(directory: Path) -> AsyncIterator[World]:
             "draft_id": await world.draft(world.app_id),
             "task_id": await world.task(world.app_id, own["endpoint_id"]),
             "target_id": await world.target(),
+            "merge_id": await world.merge(own["endpoint_id"]),
             "token_id": (await world.store.tokens())[0].id,
             "user_id": (await world.user(UserRole.VIEWER))[0].id,
             "version": "1",

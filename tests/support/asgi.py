@@ -28,6 +28,7 @@ async def ask(app: Any, method: str, path: str, body: bytes = b"", **headers: st
         "scheme": "http",
         "client": ("127.0.0.1", 50_000),
         "path": path,
+        "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }

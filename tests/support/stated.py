@@ -33,15 +33,16 @@ def stated_message(
     rules: dict[int, IdentityRule] | None = None,
     source_id: str = "src",
     message_id: str | None = None,
+    app_id: str = "app",
     accepted_at_ms: int = ACCEPTED_MS,
 ) -> NewMessage:
-    """A message of the application `app` with all that its body states."""
+    """A message with all that its body states."""
     event = SOURCE.read({}, body)
     stated = state(SOURCE.kind, event, event_id=event_id, body=body, accepted_at_ms=accepted_at_ms)
     customer = event.customer
     return NewMessage(
         id=message_id or f"msg_{event_id}",
-        app_id="app",
+        app_id=app_id,
         source_id=source_id,
         event_id=event_id,
         event_type=event.event_type,

@@ -109,9 +109,9 @@ class World:
     snapshot: Snapshot
     count: int = 0
 
-    async def accept(self, name: str, customer: str | None = "cus_a", note: str = "") -> str:
+    async def accept(self, name: str, customer: str | None = "cus_a", note: str = "", email: str = "") -> str:
         self.count += 1
-        about = {"customer_id": customer} if customer else {}
+        about = {"customer_id": customer, "email": email} if customer else {}
         body = msgspec.json.encode({"type": "a.b", "data": {"name": name, "note": note, "customer": about}})
         endpoints = tuple(endpoint.seq for endpoint in self.snapshot.endpoints)
         appended = await self.store.append(

@@ -44,7 +44,7 @@ async def test_the_metadata_that_equals_their_ids_is_recommended():
     rule, found = await advised(people, *customers)
     assert (rule, found.asked, found.found, found.with_id) == ("metadata.user_id", 20, 18, 18)
     assert str(found.reason) == (
-        "17 of 20 customers are there under their email address and have an id that equals metadata.user_id. "
+        "17 of 20 customers have a profile with their email address and an ID that equals metadata.user_id. "
         "Use metadata.user_id."
     )
 

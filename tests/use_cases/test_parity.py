@@ -82,6 +82,11 @@ TESTED_IN: dict[str, set[AuditAction]] = {
     "api/test_endpoints.py": {AuditAction.ENDPOINT_CANCEL_PENDING},
     "api/test_history.py": {AuditAction.ATTEMPT_EXPUNGE, AuditAction.APPLICATION_PURGE},
     "dashboard/test_failures.py": {AuditAction.ENDPOINT_REPLAY_FAILURES},
+    "dashboard/test_people_merges.py": {
+        AuditAction.ENDPOINT_INSPECT,
+        AuditAction.ENDPOINT_MERGE,
+        AuditAction.MERGE_CANCEL,
+    },
     "dashboard/test_personal_data.py": {AuditAction.MESSAGE_REVEAL},
     "dashboard/test_portal.py": {
         AuditAction.PORTAL_CREATE,

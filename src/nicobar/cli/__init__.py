@@ -25,6 +25,7 @@ MODULES = {
     "resume": "endpoints",
     "enable": "endpoints",
     "identify": "identity",
+    "merge": "merges",
     "replay": "replay",
     "expunge": "replay",
     "doctor": "doctor",

@@ -233,7 +233,7 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
         EndpointSpec(
             connector="customerio",
             name="customerio",
-            settings={"base_url": emulator_url},
+            settings={"base_url": emulator_url, "identify_by": "email"},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
         ),
         vault=services.vault,

@@ -25,12 +25,13 @@ from nicobar.cli.options import (
 )
 from nicobar.cli.trigger import without_secret
 from nicobar.clock import SystemClock
-from nicobar.connectors import NoResponse, Request, Response
+from nicobar.connectors import NoResponse, Request, Response, Transport
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
 from nicobar.crypto import Vault
 from nicobar.errors import NicobarError
 from nicobar.model import AlertTarget, Endpoint, Source, TargetKind
+from nicobar.model import Level as FindingLevel
 from nicobar.pipeline.alert_targets import open_address, shown_address
 from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Sandbox
@@ -40,6 +41,7 @@ from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 from nicobar.use_cases.identity import unanswered
+from nicobar.use_cases.inspection import SpacedTransport, check_campaigns, sent_names
 from nicobar.use_cases.key_rotation import key_uses
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
@@ -71,16 +73,21 @@ class _Watch:
 
 
 @click.command()
+@click.option(
+    "--ask-destinations",
+    is_flag=True,
+    help="Also compare event names with campaigns, where an endpoint has an App API key.",
+)
 @setting_options("data_dir", "database_url", "allowed_addresses")
-def doctor(**flags: Any) -> None:
+def doctor(*, ask_destinations: bool, **flags: Any) -> None:
     """Check the installation: database and its server, sandbox, secrets, clock. For each endpoint, check address,
     credentials and handler. For each alert target, check address.
     """
-    if not run_loop(_examine(settings_of(flags))):
+    if not run_loop(_examine(settings_of(flags), ask_destinations=ask_destinations)):
         raise SystemExit(1)
 
 
-async def _examine(settings: Settings) -> bool:
+async def _examine(settings: Settings, *, ask_destinations: bool) -> bool:
     good = True
 
     async def look(what: str, check: Callable[[], Awaitable[str]]) -> None:
@@ -105,6 +112,10 @@ async def _examine(settings: Settings) -> bool:
                 HttpTransport(allowed=settings.allowed, proxy=settings.proxy) as transport,
             ):
                 await _examine_installation(look, settings, it, _Watch(transport), sandbox)
+                if ask_destinations:
+                    asking = SpacedTransport(transport, it.clock)
+                    for endpoint in it.snapshot.endpoints:
+                        good = await _ask(it, endpoint, asking, sandbox) and good
         except NicobarError as error:
             click.echo(f"▲ {'key' if error.code.startswith('key_') else 'database'}: {error}")
             return False
@@ -233,6 +244,29 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     if found.coverage.is_silent:
         raise NicobarError("handler_silent", found.coverage.summary, found.coverage.warning)
     return f"{checkup.reason} {found.coverage.summary}"
+
+
+async def _ask(it: CommandServices, endpoint: Endpoint, asking: Transport, sandbox: Sandbox) -> bool:
+    """Compares event names with campaigns. Names that look alike, and no answer, are bad."""
+    try:
+        opened = open_endpoint(it.vault, endpoint)
+        if endpoint.disabled or opened.destination.inspection is None:
+            return True
+        samples = application_samples(it.snapshot, endpoint.app_id)
+        sent = await sent_names(sandbox, opened, samples, it.clock)
+        found = await check_campaigns(asking, opened.destination.inspection, sent)
+    except NicobarError as error:
+        click.echo(f"▲ campaigns of {endpoint.name}: {error}")
+        return False
+    if found.unanswered is not None:
+        click.echo(f"▲ campaigns of {endpoint.name}: {found.unanswered}")
+        return False
+    for finding in found.findings:
+        mark = "▲" if finding.level is FindingLevel.WARNING else "○"
+        click.echo(f"{mark} campaigns of {endpoint.name}: {finding.reason}")
+    if not found.findings:
+        click.echo(f"● campaigns of {endpoint.name}: every event name is used, and every campaign gets its event.")
+    return all(finding.level is not FindingLevel.WARNING for finding in found.findings)
 
 
 def _enable(endpoint: Endpoint) -> str:

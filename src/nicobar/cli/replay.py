@@ -181,7 +181,9 @@ def resend(*, message: str, endpoint: str, new_ids: bool, **flags: Any) -> None:
             found = await it.store.message(message)
             if found is None:
                 raise UserError("message_unknown", f"Message {message} not found.", "Check the id.")
-            return await send_again(it, COMMAND_LINE, found, to, new_ids=new_ids)
+            people = Configuration(it.store, it.vault, it.clock)
+            await people.refresh()
+            return await send_again(it, COMMAND_LINE, found, to, people=people, new_ids=new_ids)
 
     click.echo(run_loop(run()))
 

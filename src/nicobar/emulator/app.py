@@ -81,7 +81,8 @@ class Emulator:
             faults=self.track.faults,
             settings=lambda: msgspec.to_builtins(self.settings()),
             put_campaigns=self.put_campaigns,
-            change_settings=lambda given: self.set(msgspec.convert(given, EmulatorSettings, strict=False)),
+            change_settings=self.change_settings,
+            move_clock=self.move_clock,
             clear=self.reset,
         )
         rows = [*_shown(self), *_switches(self), *_workspace(self), *operations(desk)]
@@ -123,6 +124,14 @@ class Emulator:
         self.track.mode = wanted.mode or self.track.mode
         self.state.settle_ms = self.state.settle_ms if wanted.settle_ms is None else wanted.settle_ms
         self.state.version += 1
+
+    def change_settings(self, given: Mapping[str, Json]) -> None:
+        """Changes what is given of the settings and the workspace. Raises ValidationError or UserError."""
+        settings = msgspec.convert(_only(EmulatorSettings, given), EmulatorSettings, strict=False)
+        current = msgspec.to_builtins(self.state.workspace)
+        workspace = msgspec.convert({**current, **_only(Workspace, given)}, Workspace, strict=False)
+        self.state.put_workspace(workspace)
+        self.set(settings)
 
     def put_campaigns(self, campaigns: Sequence[Campaign]) -> None:
         self.campaigns.put(campaigns)
@@ -186,7 +195,7 @@ def _error(desk: Desk, scope: Message, error: NicobarError) -> Response[Any]:
     """A page for browsers, JSON for everything else."""
     status = error.status if isinstance(error, Refusal) else 500
     if "text/html" in headers_of(scope).get("accept", ""):
-        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, detail=str(error))
+        return desk.page(_language(scope), "error.html", "", status=status, error_status=status, why=error.reason)
     return Response({"code": error.code, "detail": str(error)}, status=status)
 
 
@@ -314,10 +323,15 @@ def _put(body: bytes, kind: type[T], use: Callable[[T], None]) -> Response[bytes
     return _reply(200, {})
 
 
+def _only(kind: type[Record], given: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+
+
 def _person(person: Person) -> dict[str, Json]:
     segments: list[Json] = [*sorted(person.segments)]
     identifiers: dict[str, Json] = {"id": person.id, "email": person.email, "phone": person.phone}
     attributes: dict[str, Json] = dict(person.attributes)
+    segments: list[Json] = [*sorted(person.segments)]
     return {
         **identifiers,
         "cio_id": person.cio_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -10,21 +9,21 @@ from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from nicobar.emulator.activities import Activity
-from nicobar.emulator.campaign import Campaign, Email, Trigger
-from nicobar.emulator.campaign import Silence as Unsent
-from nicobar.emulator.campaigns import Campaigns
+from nicobar.emulator.campaign import Campaign, CampaignState, Email, Outcome, Silence, Trigger, Unsent
+from nicobar.emulator.campaigns import Campaigns, plain
 from nicobar.emulator.people import IDENTIFIERS, Person
+from nicobar.emulator.sentences import as_reason
 from nicobar.emulator.state import State
 from nicobar.model import Record
-from nicobar.reasons import Reason, plain, reason
+from nicobar.reasons import Reason, reason
+from nicobar.web.language import noop
 
 PER_PAGE = 50
 MAX_PAGE = 10_000
-# How far back failures and the names of events are looked for.
+# How far back failures, the names of events and the reasons of unsent emails are looked for.
 MAX_LOOKED_AT = 10_000
-MAX_NAMES = 5
+MAX_WAITING_SHOWN = 20
 FAILURE = "attribute_update_failure"
-_APART = re.compile(r"[\W_]+")
 T = TypeVar("T")
 
 
@@ -37,19 +36,20 @@ class Listed(Record, Generic[T]):
     older: str
 
 
-class Failure(Record):
-    """An attribute update that failed, and the person it was for; None if the person no longer exists."""
+class Cause(Record):
+    """The event of an email. `activity` is None if the call had no effect."""
 
-    activity: Activity
-    person: Person | None
+    name: str
+    id: str | None
+    activity: Activity | None
 
 
-class Silence(Record):
-    """Why a campaign has sent nothing. `close` is for one that its event or person reached."""
+class SilentCampaign(Record):
+    """A campaign that has sent nothing. `near` is for one that an event or a person reached."""
 
-    campaign: str
+    title: str
     why: Reason
-    close: bool = False
+    near: bool = False
 
 
 class Shown:
@@ -60,92 +60,133 @@ class Shown:
         self.campaigns = campaigns
         self.nicobar_url = nicobar_url.rstrip("/")
 
+    # --- emails ---
+
     def email(self, number: int) -> Email | None:
         return next((email for email in reversed(self.campaigns.emails) if email.number == number), None)
 
     def emails(self, *, sent: bool | None = None) -> list[Email]:
         """Newest first: all, those that were sent, or those that were not."""
-        return [email for email in reversed(self.campaigns.emails) if sent is None or (email.why_not is None) is sent]
+        emails = reversed(self.campaigns.emails)
+        return [email for email in emails if sent is None or (email.outcome is Outcome.SENT) is sent]
 
     def emails_of(self, person: Person) -> list[Email]:
         return [email for email in reversed(self.campaigns.emails) if email.cio_id == person.cio_id]
 
-    def emails_by_event(self, activities: Iterable[Activity]) -> dict[int, list[Email]]:
-        """The emails that each activity triggered, by its place."""
-        places = {_event_key(activity): place for place, activity in enumerate(activities)}
+    def emails_by_activity(self, activities: Iterable[Activity]) -> dict[int, list[Email]]:
+        """The emails that each activity triggered, by its number."""
+        numbers = {activity.number for activity in activities}
         found: dict[int, list[Email]] = {}
         for email in self.campaigns.emails:
-            place = None if email.cause is None else places.get(_event_key(email.cause))
-            if place is not None:
-                found.setdefault(place, []).append(email)
+            if email.cause is not None and email.cause.number in numbers:
+                found.setdefault(email.cause.number, []).append(email)
         return found
 
-    def failures(self) -> list[Failure]:
+    def cause(self, email: Email) -> Cause | None:
+        """None for an email of a segment."""
+        if email.cause is not None:
+            return Cause(name=email.cause.name, id=email.cause.id, activity=email.cause)
+        unsent = next((item for item in reversed(self.campaigns.unsent) if item.email == email.number), None)
+        if unsent is None or not unsent.event:
+            return None
+        return Cause(name=unsent.event, id=unsent.event_id, activity=None)
+
+    # --- people and failures ---
+
+    def failures(self) -> list[Activity]:
         """The latest attribute updates that failed."""
         latest = islice(reversed(self.state.activities), MAX_LOOKED_AT)
-        return [self.failure(activity) for activity in latest if activity.type == FAILURE]
+        return [activity for activity in latest if activity.type == FAILURE]
 
-    def failure(self, activity: Activity) -> Failure:
-        return Failure(activity=activity, person=self.person_of(activity))
-
-    def person_of(self, activity: Activity) -> Person | None:
-        return self.person_named(activity.person)
+    def owner(self, activity: Activity) -> Person | None:
+        owner = self.state.activities.owner(activity.number)
+        return self.state.find("cio_id", owner) if owner is not None else None
 
     def person_named(self, key: str) -> Person | None:
         """By the identifier that is displayed."""
         found = (self.state.find(kind, key) for kind in IDENTIFIERS)
         return next(filter(None, found), self.state.find("cio_id", key.removeprefix("cio_")))
 
-    def message_url(self, activity: Activity) -> str:
-        """Where Nicobar shows the message that sent an event; "" for one without an id, or if Nicobar's URL is not
-        known.
-        """
-        if not self.nicobar_url or activity.id is None:
-            return ""
-        person = self.person_of(activity)
-        customer = _customer(person) if person else ""
-        return (
-            f"{self.nicobar_url}/logs?{urlencode({'q': activity.id} | ({'customer': customer} if customer else {}))}"
-        )
+    def segments_of(self, person: Person) -> list[str]:
+        """The names of defined segments, and the numbers of manual ones."""
+        now = self.state.now()
+        defined = {str(item.id): item.name for item in self.campaigns.segments}
+        inside = [
+            name for number, name in defined.items() if self.campaigns.is_in(number, person, person.attributes, now)
+        ]
+        return inside + sorted(person.segments - set(defined))
 
-    def customer_url(self, person: Person) -> str:
+    # --- links to Nicobar ---
+
+    def message_url(self, event_id: str | None, person: Person | None) -> str:
+        """Where Nicobar shows the message that sent an event; "" for an event without an id, or if Nicobar's URL is
+        not known.
+        """
+        if not self.nicobar_url or event_id is None:
+            return ""
+        customer = _customer(person) if person else ""
+        query = {"q": event_id} | ({"customer": customer} if customer else {})
+        return f"{self.nicobar_url}/logs?{urlencode(query)}"
+
+    def customer_url(self, person: Person | None) -> str:
         """Where Nicobar shows the customer; "" if not known."""
-        customer = _customer(person)
+        customer = _customer(person) if person else ""
         known = self.nicobar_url and customer
         return f"{self.nicobar_url}/customers/timeline?{urlencode({'key': customer})}" if known else ""
 
-    def silences(self) -> list[Silence]:
-        """The campaigns that have sent nothing, each with the reason; those with a mistake to find first."""
-        sending = {email.campaign for email in self.campaigns.emails if email.why_not is None}
-        names = self.received()
-        found = [self._silence(item, names) for item in self.campaigns.campaigns if item.title not in sending]
-        return sorted(found, key=lambda silence: not silence.close)
+    # --- silence ---
 
-    def received(self) -> list[str]:
-        """The names of received events, the most frequent first."""
-        activities = islice(reversed(self.state.activities), MAX_LOOKED_AT)
-        counted = Counter(activity.name for activity in activities if activity.type == "event")
-        return [name for name, _ in counted.most_common()]
-
-    def _silence(self, campaign: Campaign, names: Sequence[str]) -> Silence:
-        refused = [
-            email.why_not
-            for email in self.campaigns.emails
-            if email.campaign == campaign.title and email.reason is not Unsent.NAME_DIFFERS
+    def silent_campaigns(self) -> list[SilentCampaign]:
+        """The campaigns that have sent nothing, each with the latest reason; those that were reached first."""
+        sending = {email.campaign for email in self.campaigns.emails if email.outcome is Outcome.SENT}
+        waiting = {item.campaign for item in self.campaigns.waiting(MAX_LOOKED_AT)}
+        latest = {item.campaign: item for item in self._unsent() if item.campaign}
+        found = [
+            self._silent(campaign, latest.get(campaign.title))
+            for campaign in self.campaigns.campaigns
+            if campaign.title not in sending | waiting
         ]
-        if refused:
-            return Silence(campaign=campaign.title, why=plain(str(refused[-1])), close=True)
-        if campaign.trigger is Trigger.SEGMENT:
-            name = f"{campaign.name} = {campaign.value}" if campaign.value else campaign.name
-            why = reason("no_attribute", "waits for the attribute %(name)s; nobody has got it", name=name)
-            return Silence(campaign=campaign.title, why=why)
-        alike = [name for name in names if simplified(name) == simplified(campaign.name)]
-        if alike:
-            waits = "waits for %(name)s; received: %(received)s"
-            why = reason("other_name", waits, name=campaign.name, received=", ".join(alike))
+        return sorted(found, key=lambda item: not item.near)
+
+    def events_without_campaign(self) -> list[str]:
+        """The names of received events that no campaign waits for, the most frequent first."""
+        counted = Counter(item.event for item in self._unsent() if item.reason is Silence.NO_CAMPAIGN)
+        waited_for = {plain(item.name) for item in self.campaigns.campaigns if item.trigger is Trigger.EVENT}
+        return [name for name, _ in counted.most_common() if plain(name) not in waited_for]
+
+    def _unsent(self) -> Iterable[Unsent]:
+        unsent = self.campaigns.unsent
+        return islice(unsent, max(0, len(unsent) - MAX_LOOKED_AT), None)
+
+    def _silent(self, campaign: Campaign, unsent: Unsent | None) -> SilentCampaign:
+        title, name = campaign.title, campaign.name
+        # Those of another name may have been received before the campaign was added.
+        alike = [other for other in self._names() if plain(other) == plain(name) and other != name]
+        waits_for_event = campaign.trigger is Trigger.EVENT
+        if waits_for_event and alike and (unsent is None or unsent.reason is Silence.NAME_DIFFERS):
+            text = noop("Campaign “%(title)s” waits for `%(name)s`; received: `%(received)s`.")
+            why = reason("", text, title=title, name=name, received=alike[0])
+        elif unsent is not None:
+            why = reason("", "Campaign “%(title)s”: %(why)s.", title=title, why=as_reason(unsent.why))
+        elif campaign.state is CampaignState.DRAFT:
+            why = reason("", "Campaign “%(title)s” is a draft.", title=title)
+        elif campaign.state is CampaignState.STOPPED:
+            why = reason("", "Campaign “%(title)s” is stopped.", title=title)
+        elif waits_for_event:
+            why = reason(
+                "", "Campaign “%(title)s” waits for `%(name)s`, which was not received.", title=title, name=name
+            )
+        elif campaign.trigger is Trigger.SEGMENT:
+            text = noop("Campaign “%(title)s” waits for the attribute `%(name)s`, which nobody got.")
+            wanted = f"{name} = {campaign.value}" if campaign.value else name
+            why = reason("", text, title=title, name=wanted)
         else:
-            why = reason("no_event", "waits for %(name)s, which was not received", name=campaign.name)
-        return Silence(campaign=campaign.title, why=why, close=bool(alike))
+            text = noop("Campaign “%(title)s” waits for people in segment %(number)s. Nobody entered it.")
+            why = reason("", text, title=title, number=name)
+        return SilentCampaign(title=title, why=why, near=unsent is not None or bool(alike))
+
+    def _names(self) -> Sequence[str]:
+        return list({item.event: None for item in self._unsent() if item.event})
 
 
 def listed(rows: Iterable[T], page: int, path: str, **query: str) -> Listed[T]:
@@ -160,18 +201,9 @@ def listed(rows: Iterable[T], page: int, path: str, **query: str) -> Listed[T]:
     )
 
 
-def simplified(name: str) -> str:
-    """An event's name without what people confuse: case, spaces, underscores and other signs."""
-    return _APART.sub("", name).casefold()
-
-
 def _address(path: str, page: int, query: dict[str, str]) -> str:
     given = {**{name: value for name, value in query.items() if value}, **({"page": str(page)} if page > 1 else {})}
     return f"{path}?{urlencode(given)}" if given else path
-
-
-def _event_key(activity: Activity) -> tuple[str, str, int]:
-    return (activity.id or "", activity.name, activity.timestamp)
 
 
 def _customer(person: Person) -> str:

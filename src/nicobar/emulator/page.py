@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from urllib.parse import quote
@@ -11,8 +11,9 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from nicobar.emulator.language import catalogue
+from nicobar.emulator.sentences import as_reason
 from nicobar.model import Json
-from nicobar.reasons import Reason
+from nicobar.reasons import Reason, Translate
 from nicobar.web.operations import Response
 
 HTML = "text/html; charset=utf-8"
@@ -57,11 +58,17 @@ def _environment(language: str) -> Environment:
         "json": _json,
         "utc": _utc,
         "iso": _iso,
+        "duration": partial(_duration, ngettext=translations.ngettext),
         "segment": partial(quote, safe=""),
-        "render": partial(Reason.text, translate=translations.gettext),
+        "sentence": partial(_sentence, translate=translations.gettext),
         "paragraphs": _paragraphs,
     }
     return made
+
+
+def _sentence(said: Reason | str, translate: Translate) -> str:
+    """A reason, or a sentence of the state, in the page's language."""
+    return (as_reason(said) if isinstance(said, str) else said).text(translate)
 
 
 def _json(value: Json) -> str:
@@ -75,6 +82,18 @@ def _utc(seconds: float) -> str:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _duration(seconds: float, ngettext: Callable[[str, str, int], str]) -> str:
+    """In the largest unit that gives a whole number."""
+    whole = int(seconds)
+    if whole and whole % 86_400 == 0:
+        return ngettext("%(num)s day", "%(num)s days", whole // 86_400) % {"num": whole // 86_400}
+    if whole and whole % 3_600 == 0:
+        return ngettext("%(num)s hour", "%(num)s hours", whole // 3_600) % {"num": whole // 3_600}
+    if whole and whole % 60 == 0:
+        return ngettext("%(num)s minute", "%(num)s minutes", whole // 60) % {"num": whole // 60}
+    return ngettext("%(num)s second", "%(num)s seconds", whole) % {"num": whole}
 
 
 def _paragraphs(text: str) -> list[list[str]]:

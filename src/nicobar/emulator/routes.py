@@ -12,18 +12,23 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Meta
 
-from nicobar.emulator.campaign import Campaign
+from nicobar.emulator.campaign import Campaign, Outcome
 from nicobar.emulator.campaigns import MAX_CAMPAIGNS
+from nicobar.emulator.clock import Move
 from nicobar.emulator.faults import Faults
-from nicobar.emulator.inbox import FAILURE, MAX_PAGE, PER_PAGE, Shown, listed
+from nicobar.emulator.inbox import FAILURE, MAX_PAGE, MAX_WAITING_SHOWN, PER_PAGE, Shown, listed
 from nicobar.emulator.page import frame, page
 from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
-from nicobar.errors import Refusal
+from nicobar.errors import Refusal, UserError
 from nicobar.model import Json
+from nicobar.web.language import noop
 from nicobar.web.operations import Operation, Response, get, post
 from nicobar.web.parameters import Name
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE), Name("page")]
+_GONE = noop("It was deleted, or dropped as one of the oldest. Go back to the inbox.")
+_CORRECT = noop("Go back and correct the form.")
+_SWITCHES = ("email_updates_by_id", "automatic_merging")
 _STATIC = {"emulator.css": "text/css; charset=utf-8", "emulator.js": "text/javascript; charset=utf-8"}
 
 
@@ -50,7 +55,8 @@ class Desk:
     faults: Faults
     settings: Callable[[], Mapping[str, Json]]
     put_campaigns: Callable[[Sequence[Campaign]], None]
-    change_settings: Callable[[Mapping[str, str]], None]
+    change_settings: Callable[[Mapping[str, Json]], None]
+    move_clock: Callable[[Move], None]
     clear: Callable[[], None]
 
     def page(self, language: str, template: str, tab: str, *, status: int = 200, **values: object) -> Response[bytes]:
@@ -69,6 +75,9 @@ class Desk:
             "forgotten": sorted(state.forgotten.items()),
             "faults": self.faults.coming,
             "settings": self.settings(),
+            "workspace": state.workspace,
+            "ahead_s": state.clock.ahead_s,
+            "now": state.now(),
             "shown": self.shown,
             "tab": tab,
         }
@@ -94,7 +103,7 @@ def _inbox(desk: Desk) -> list[Operation]:
         newest = emails.rows[0] if emails.rows else None
         email = newest if number is None else shown.email(number)
         if number is not None and email is None:
-            raise _missing("email", number)
+            raise _no_email(number)
         return desk.page(
             language,
             "inbox.html",
@@ -103,11 +112,15 @@ def _inbox(desk: Desk) -> list[Operation]:
             email=email,
             chosen=number is not None,
             show=show,
+            has_sent=any(item.outcome is Outcome.SENT for item in shown.campaigns.emails),
             failures=shown.failures(),
-            silences=shown.silences(),
-            received=shown.received(),
+            waiting=shown.campaigns.waiting(MAX_WAITING_SHOWN),
+            waiting_count=shown.campaigns.waiting_count,
+            silences=shown.silent_campaigns(),
+            unheard=shown.events_without_campaign(),
             recipes=NAMES,
             person=None if email is None else shown.state.find("cio_id", email.cio_id),
+            cause=None if email is None else shown.cause(email),
         )
 
     @get("/")
@@ -122,7 +135,7 @@ def _inbox(desk: Desk) -> list[Operation]:
     async def show_body(language: str, number: int) -> Response[bytes]:
         email = shown.email(number)
         if email is None:
-            raise _missing("email", number)
+            raise _no_email(number)
         return frame(language, "body.html", {"email": email})
 
     return [show_inbox, show_email, show_body]
@@ -143,7 +156,7 @@ def _people(desk: Desk) -> list[Operation]:
             "people",
             people=listed(reversed(shown.state.people), at, "/people"),
             failures=failures,
-            failed_ids={failure.person.cio_id for failure in failures if failure.person},
+            failed_ids={shown.state.activities.owner(failure.number) for failure in failures},
             suppressed=suppressed[:PER_PAGE],
         )
 
@@ -151,7 +164,8 @@ def _people(desk: Desk) -> list[Operation]:
     async def show_person(language: str, cio_id: str, at: Page = 1) -> Response[bytes]:
         person = shown.state.find("cio_id", cio_id)
         if person is None:
-            raise _missing("person", cio_id)
+            detail = noop("The emulator has no person %(id)s.")
+            raise Refusal(404, "not_found", detail, _GONE, id=cio_id)
         activities = [activity for _, activity in reversed(shown.state.activities.of(cio_id))]
         rows = listed(activities, at, f"/people/{cio_id}")
         return desk.page(
@@ -160,10 +174,10 @@ def _people(desk: Desk) -> list[Operation]:
             "people",
             person=person,
             activities=rows,
-            triggered=shown.emails_by_event(rows.rows),
+            triggered=shown.emails_by_activity(rows.rows),
             emails=shown.emails_of(person)[:PER_PAGE],
-            failures=[shown.failure(activity) for activity in activities if activity.type == FAILURE],
-            segments=sorted(person.segments),
+            failures=[activity for activity in activities if activity.type == FAILURE],
+            segments=shown.segments_of(person),
         )
 
     return [show_people, show_person]
@@ -175,9 +189,7 @@ def _others(desk: Desk) -> list[Operation]:
     @get("/events")
     async def show_events(language: str, show: Kind = Kind.ALL, at: Page = 1) -> Response[bytes]:
         failures = shown.failures()
-        every = (
-            (failure.activity for failure in failures) if show is Kind.FAILURES else reversed(shown.state.activities)
-        )
+        every = failures if show is Kind.FAILURES else reversed(shown.state.activities)
         rows = listed(every, at, "/events", show=_query(show))
         return desk.page(
             language,
@@ -185,7 +197,7 @@ def _others(desk: Desk) -> list[Operation]:
             "events",
             show=show,
             activities=rows,
-            triggered=shown.emails_by_event(rows.rows),
+            triggered=shown.emails_by_activity(rows.rows),
             failures=failures,
         )
 
@@ -205,7 +217,7 @@ def _campaigns(desk: Desk) -> list[Operation]:
             "campaigns.html",
             "campaigns",
             campaigns=desk.shown.campaigns.campaigns,
-            silences={silence.campaign: silence.why for silence in desk.shown.silences()},
+            silences={item.title: item.why for item in desk.shown.silent_campaigns()},
             recipes=NAMES,
         )
 
@@ -221,8 +233,9 @@ def _campaigns(desk: Desk) -> list[Operation]:
             titles = {item.title for item in new}
             wanted = [*(item for item in campaigns if item.title not in titles), *new]
         if len(wanted) > MAX_CAMPAIGNS:
-            detail = f"A workspace has at most {MAX_CAMPAIGNS} campaigns."
-            raise Refusal(422, "too_many_campaigns", detail, "Go back and remove some first.")
+            detail = noop("A workspace has at most %(count)s campaigns.")
+            fix = noop("Go back and remove some first.")
+            raise Refusal(422, "too_many_campaigns", detail, fix, count=MAX_CAMPAIGNS)
         desk.put_campaigns(wanted)
         return _redirect("/campaigns")
 
@@ -236,11 +249,25 @@ def _workspace(desk: Desk) -> list[Operation]:
 
     @post("/workspace")
     async def change_workspace(body: bytes) -> Response[bytes]:
+        given: dict[str, Json] = dict(_form(body))
         try:
-            desk.change_settings(_form(body))
+            # A form omits a box that is not checked.
+            desk.change_settings(given | {name: name in given for name in _SWITCHES})
         except msgspec.ValidationError as error:
-            detail = f"The settings are invalid: {error}."
-            raise Refusal(422, "settings_invalid", detail, "Go back and correct the form.") from error
+            detail = noop("The settings are invalid: %(reason)s.")
+            raise Refusal(422, "settings_invalid", detail, _CORRECT, reason=str(error)) from error
+        except UserError as error:
+            detail = noop("The identifiers cannot change while the workspace has people.")
+            raise Refusal(409, error.code, detail, "Go back and delete the data first.") from error
+        return _redirect("/workspace")
+
+    @post("/workspace/clock")
+    async def move_clock(body: bytes) -> Response[bytes]:
+        try:
+            desk.move_clock(msgspec.convert(_form(body), Move, strict=False))
+        except ValueError as error:
+            detail = noop("The clock was not moved: %(reason)s.")
+            raise Refusal(422, "clock_invalid", detail, _CORRECT, reason=str(error)) from error
         return _redirect("/workspace")
 
     @post("/workspace/clear")
@@ -248,7 +275,7 @@ def _workspace(desk: Desk) -> list[Operation]:
         desk.clear()
         return _redirect("/")
 
-    return [show_workspace, change_workspace, clear]
+    return [show_workspace, change_workspace, move_clock, clear]
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -261,11 +288,10 @@ def _redirect(location: str) -> Response[bytes]:
 
 def _campaign(given: Mapping[str, str]) -> Campaign:
     try:
-        return msgspec.convert(given, Campaign)
+        return msgspec.convert({name: value for name, value in given.items() if value}, Campaign, strict=False)
     except msgspec.ValidationError as error:
-        raise Refusal(
-            422, "campaign_invalid", f"The campaign is invalid: {error}.", "Go back and correct the form."
-        ) from error
+        detail = noop("The campaign is invalid: %(reason)s.")
+        raise Refusal(422, "campaign_invalid", detail, _CORRECT, reason=str(error)) from error
 
 
 def _static(name: str) -> Operation:
@@ -283,6 +309,5 @@ def _query(chosen: StrEnum) -> str:
     return "" if chosen.value == "all" else chosen.value
 
 
-def _missing(what: str, which: object) -> Refusal:
-    detail = f"The emulator has no {what} {which}."
-    return Refusal(404, "not_found", detail, "It was deleted, or dropped as one of the oldest. Go back to the inbox.")
+def _no_email(number: int) -> Refusal:
+    return Refusal(404, "not_found", "The emulator has no email %(number)s.", _GONE, number=number)

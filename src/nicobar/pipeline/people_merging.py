@@ -114,7 +114,7 @@ class PeopleMerger:
         if merging is None:
             raise AssertionError(merge.id)
         calls = [(pair, merging.identify_call(pair.primary)) for pair in pairs]
-        done = [_refused(pair, call) for pair, call in calls if isinstance(call, Reason)]
+        done = [_rejected(pair, call) for pair, call in calls if isinstance(call, Reason)]
         ready = [(pair, call) for pair, call in calls if not isinstance(call, Reason)]
         await self._send(merge, destination, ready, done, PairState.IDENTIFIED)
 
@@ -142,7 +142,7 @@ class PeopleMerger:
                     continue
             call = merging.merge_call(pair.primary, pair.secondary)
             if isinstance(call, Reason):
-                done.append(_refused(pair, call))
+                done.append(_rejected(pair, call))
             else:
                 ready.append((pair, call))
         await self._send(merge, destination, ready, done, PairState.MERGED)
@@ -177,7 +177,7 @@ class PeopleMerger:
                             msgspec.structs.replace(pair, state=state, since_ms=self._clock.now_ms(), reason=None)
                         )
                     case Refused(reason=why):
-                        done.append(_refused(pair, why))
+                        done.append(_rejected(pair, why))
                     case Deferred(alone=True):
                         self._alone.add(merge.seq)
                     case Deferred(reason=why, retry_after_ms=retry_after_ms):
@@ -237,12 +237,12 @@ def why_not_merged(pair: Pair, people: Sequence[Profile]) -> Reason | None:
     if len(people) > 1:
         return reason("merge_ambiguous", "Several people at the destination have the email address.")
     if not people:
-        return reason("merge_nobody", "Nobody at the destination has the email address.")
+        return reason("merge_nobody", "No person at the destination has the email address.")
     return None
 
 
-def _refused(pair: Pair, why: Reason) -> Pair:
-    return msgspec.structs.replace(pair, state=PairState.REFUSED, reason=why)
+def _rejected(pair: Pair, why: Reason) -> Pair:
+    return msgspec.structs.replace(pair, state=PairState.REJECTED, reason=why)
 
 
 def _skipped(pair: Pair, why: Reason) -> Pair:

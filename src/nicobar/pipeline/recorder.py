@@ -14,6 +14,7 @@ from nicobar.ids import IdFactory
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import Attempt, DeliveryState, Endpoint, Message
+from nicobar.people import FALLBACK_USED
 from nicobar.pipeline import already_sent, half_sent
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
@@ -157,6 +158,8 @@ class Recorder:
         match result.state:
             case DeliveryState.SUCCESS:
                 self._metrics.delivered.labels(name).inc()
+                if any(verdict.rule == FALLBACK_USED for verdict in attempt.verdicts):
+                    self._metrics.identity_fallbacks.labels(name).inc()
                 self._metrics.latency_seconds.labels(name).observe(max(0, now_ms - message.accepted_at_ms) / 1000)
                 log.info("delivered", **about)
             case DeliveryState.FAILED:

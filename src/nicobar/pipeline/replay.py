@@ -11,6 +11,7 @@ from nicobar.clock import Clock
 from nicobar.errors import NicobarError, StoreError
 from nicobar.logs import log
 from nicobar.store import Replays, Task, TaskStatus
+from nicobar.store.facts import People
 
 PAGE_DELIVERIES = 200
 # Other writers get their turn between two pages; another process may have created a task between two polls.
@@ -25,10 +26,12 @@ class Replayer:
         self,
         *,
         replays: Replays,
+        people: People,
         clock: Clock,
         on_moved: Callable[[Sequence[int]], None],
     ) -> None:
         self._replays = replays
+        self._people = people
         self._clock = clock
         self._on_moved = on_moved
 
@@ -53,7 +56,9 @@ class Replayer:
         ran = False
         for task in tasks:
             try:
-                done = await self._replays.work_on_task(task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES)
+                done = await self._replays.work_on_task(
+                    task.id, now_ms=self._clock.now_ms(), limit=PAGE_DELIVERIES, people=self._people
+                )
             except NicobarError as error:
                 log.error("replay processing failed", task_id=task.id, code=error.code, detail=error.detail)
                 continue

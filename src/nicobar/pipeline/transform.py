@@ -357,8 +357,7 @@ def _ready(
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
     prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
-    stop = _why_stopped(prepared)
-    if stop is None and prepared.no_identity is not None:
+    if prepared.no_identity is not None:
         return Stopped(
             state=DeliveryState.CANCELED,
             code=prepared.no_identity.code,
@@ -369,6 +368,7 @@ def _ready(
             duration_us=result.duration_us,
             awaits=_awaited(subject),
         )
+    stop = _why_stopped(prepared)
     if stop is None:
         return Ready(
             requested=requested,

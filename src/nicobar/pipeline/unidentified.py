@@ -1,4 +1,6 @@
-"""Sends deliveries for which nobody was identified, once a later event says who the customer is."""
+"""Sends deliveries for which nobody was identified, once a later event, or another setting of the endpoint, says who
+the customer is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import asyncio
 from nicobar.clock import Clock
 from nicobar.facts import complete
 from nicobar.logs import log
-from nicobar.people import Person, order_key, resolve
+from nicobar.people import IdentityRule, Person, order_key, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.store import Facts
 from nicobar.store.facts import Identified, Unidentified
@@ -32,6 +34,9 @@ class Identifying:
         # When to look, by the steady clock; None while nothing waits. What an earlier process has left is looked at
         # first.
         self._look_at_ms: int | None = clock.steady_ms()
+        # By what people were identified when all that waits was looked at, in a tuple; an earlier process may have
+        # used another rule.
+        self._looked_by: tuple[IdentityRule | None] | None = None
 
     def begin(self) -> None:
         """A delivery waits for an identity now."""
@@ -43,7 +48,8 @@ class Identifying:
         StoreError.
         """
         now_ms = self._clock.steady_ms()
-        if self._look_at_ms is not None and self._look_at_ms <= now_ms:
+        is_changed = self._looked_by != (target.destination.identity_rule,)
+        if self._look_at_ms is not None and (is_changed or self._look_at_ms <= now_ms):
             self._look_at_ms = now_ms + LOOK_AGAIN_MS
             if not await self._facts.has_unidentified(target.endpoint.seq):
                 self._look_at_ms = None
@@ -54,8 +60,11 @@ class Identifying:
 
     async def _look(self, target: OpenEndpoint) -> bool:
         """Whether there may be more to look at now."""
-        endpoint = target.endpoint
+        endpoint, rule = target.endpoint, target.destination.identity_rule
         now_ms = self._clock.now_ms()
+        if self._looked_by != (rule,):
+            await self._facts.recheck_unidentified(endpoint.seq, term=self._term)
+            self._looked_by = (rule,)
         found = await self._facts.unidentified(endpoint.seq, now_ms=now_ms, limit=STEP_FACTS)
         if not found:
             return False

@@ -139,7 +139,9 @@
     for (const name of names) {
       const original = owner[name];
       const method = { [name](...args) {
-        if (args.length > own) warn("locale_ignored", name);
+        // Without a language, texts are compared by their characters' codes: "ä" comes after "z".
+        const isForeign = own && test(/[^ -~]/, `${this}${args[0]}`) !== null;
+        if (args.length > own || isForeign) warn("locale_ignored", name);
         return apply(original, this, args);
       } }[name];
       defineProperty(owner, name, { value: method, writable: true, enumerable: false, configurable: true });

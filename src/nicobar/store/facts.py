@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from nicobar.facts import KnownFact, StatedFact
+from nicobar.facts import About, KnownFact, StatedFact
 from nicobar.model import Message, Record
+from nicobar.people import IdentityRule
 
 # A delivery without an identity is looked at once more after this, since a fact may have been stated by a transaction
 # that was open when it ended. Transactions are cut long before.
@@ -37,6 +38,18 @@ class Identified(Record):
 MAX_SHARING = 500
 # Messages of a customer among which the one before with an address is found.
 MAX_BEFORE = 100
+
+
+class People(Protocol):
+    """How deliveries of stored messages are ordered by people; the configuration knows."""
+
+    def identity_rule(self, endpoint_seq: int) -> IdentityRule | None:
+        """What identifies people at an endpoint; None if nothing says."""
+        ...
+
+    def about(self, message: Message) -> About:
+        """What a message is about, read from its body."""
+        ...
 
 
 class Facts(Protocol):
@@ -72,6 +85,10 @@ class Facts(Protocol):
         """Those of them to look at: at most `limit` facts were stated since, or it is their time. In order of their
         messages.
         """
+        ...
+
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        """All of them are to be looked at again: what identifies people has changed."""
         ...
 
     async def settle_unidentified(

@@ -16,7 +16,7 @@ MAX_MERGES = 100
 
 
 class MergeStatus(StrEnum):
-    """STOPPED: what it was asked for no longer holds, `reason` says why."""
+    """STOPPED: the reason for it no longer holds; `reason` says why."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -26,13 +26,13 @@ class MergeStatus(StrEnum):
 
 class PairState(StrEnum):
     """`waiting → identified → merged`: the primary was identified, then the merge was accepted; or else the
-    destination refused it, there was nothing to merge, or the merge ended before.
+    destination rejected it, there was nothing to merge, or the merge ended before.
     """
 
     WAITING = "waiting"
     IDENTIFIED = "identified"
     MERGED = "merged"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     SKIPPED = "skipped"
     CANCELED = "canceled"
 
@@ -53,7 +53,7 @@ class Pair(Record):
 
 
 class NewMerge(Record):
-    """A merge of these pairs. `rule` is what identified people when it was asked for, as text."""
+    """A merge of these pairs. `rule` is what identified people when it began, as text."""
 
     id: str
     app_id: str

@@ -9,6 +9,7 @@ from typing import Protocol
 from nicobar.model import DeliveryState, Json, Message, Record
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
+from nicobar.store.facts import People
 
 # A replay moves all matching deliveries of a customer in one transaction, so that nothing newer gets in between. Of
 # the customers of one page it moves at most this many; the rest follow with a later page, still in order.
@@ -141,10 +142,18 @@ class Replays(Protocol):
     """
 
     async def resend(
-        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
+        self,
+        message_id: str,
+        endpoint_id: str,
+        *,
+        now_ms: int,
+        new_ids: bool,
+        people: People | None = None,
+        audit_line: Audited | None = None,
     ) -> Resent:
         """Queues a finished or missing delivery again. One that waits for its next attempt becomes due at once; one
-        that is queued after another, or is being sent, is not changed.
+        that is queued after another, or is being sent, is not changed. Without `people` it is ordered by the sender's
+        customer id.
         """
         ...
 
@@ -176,7 +185,9 @@ class Replays(Protocol):
         """A page of tasks: newest first before `before_seq`, or oldest first after `after_seq`."""
         ...
 
-    async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
+    async def work_on_task(
+        self, task_id: str, *, now_ms: int, limit: int, people: People | None = None
+    ) -> Task | None:
         """Moves the next deliveries in one transaction, whole customers until there are `limit`. A canceled task
         restores up to `limit` deliveries that were not sent since, as they were: finished, or missing. Deliveries
         that are being sent are restored if they return without an attempt. Deliveries that may have been sent,

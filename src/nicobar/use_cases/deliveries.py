@@ -7,6 +7,7 @@ from nicobar.errors import Refusal
 from nicobar.model import DeliveryState, Endpoint, Message
 from nicobar.reasons import reason
 from nicobar.store import History, Resent, Store
+from nicobar.store.facts import People
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
 from nicobar.use_cases.endpoints import check_enabled
 
@@ -53,6 +54,7 @@ async def resend(
     message: Message,
     endpoint: Endpoint,
     *,
+    people: People,
     new_ids: bool,
     dry_run: bool = False,
 ) -> str:
@@ -67,7 +69,14 @@ async def resend(
     detail = f"to {endpoint.id}{', under new ids' if new_ids else ''}"
     action = AuditAction.MESSAGE_RESEND
     line = audit_line(services, caller, action, message.id, app_id=message.app_id, detail=detail)
-    resent = await services.store.resend(message.id, endpoint.id, now_ms=now_ms, new_ids=new_ids, audit_line=line)
+    resent = await services.store.resend(
+        message.id,
+        endpoint.id,
+        now_ms=now_ms,
+        new_ids=new_ids,
+        people=people,
+        audit_line=line,
+    )
     done = _resent(resent, message.id, endpoint.name)
     services.wake([endpoint.seq])
     stop = stop_note(endpoint)

@@ -31,6 +31,7 @@ from nicobar.model import (
     Transformation,
     Verdict,
 )
+from nicobar.people import IdentityRule
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
@@ -45,6 +46,8 @@ TURN_EVENTS = 12
 MAX_RUN_MS = 5_000
 # The most event types that a sentence names.
 MAX_NAMED = 5
+# Who the customer of a sample is where people are identified by metadata.
+SAMPLE_ID = "sample"
 # No example is from the future.
 _LATEST_MS = 2**47
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
@@ -308,7 +311,8 @@ async def run_samples(
     sandbox: Sandbox, at: OpenEndpoint, samples: Samples, now_ms: int, steady_ms: Callable[[], int]
 ) -> Findings:
     """Runs the handler on a sample of each event type, for at most MAX_RUN_MS. Raises SandboxError."""
-    subjects = [sample(samples, name, now_ms) for name in samples.types]
+    rule = at.destination.identity_rule
+    subjects = [_identifiable(sample(samples, name, now_ms), rule) for name in samples.types]
     until_ms = steady_ms() + MAX_RUN_MS
     dry_runs: list[DryRun] = []
     events = 1  # a handler that uses up its limit on every event is stopped after few of them
@@ -326,6 +330,16 @@ async def run_samples(
         stopped=len(dry_runs) < len(subjects),
         coverage=coverage(dry_runs, at.endpoint.event_types),
     )
+
+
+def _identifiable(subject: Subject, rule: IdentityRule | None) -> Subject:
+    """A sample whose checkout has passed what identifies people: whose samples have it, is not known."""
+    about = subject.about
+    if rule is None or not rule.key or about is None or about.customer is None:
+        return subject
+    metadata = {rule.key: SAMPLE_ID, **about.customer.metadata}
+    customer = msgspec.structs.replace(about.customer, metadata=metadata)
+    return msgspec.structs.replace(subject, about=msgspec.structs.replace(about, customer=customer))
 
 
 def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Coverage:

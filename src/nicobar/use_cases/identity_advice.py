@@ -10,6 +10,8 @@ from nicobar.connectors.inspection import Inspection, Profile, Unanswered
 from nicobar.model import Customer, Record
 from nicobar.people import Fallback, IdentifyBy, IdentityRule, email_identifier, metadata_identifier
 from nicobar.reasons import Reason, reason
+from nicobar.use_cases.edit import Actor
+from nicobar.use_cases.inspection import Asked, InspectionServices, inspection_of, note
 
 MAX_CUSTOMERS = 20
 
@@ -29,6 +31,17 @@ class IdentityAdvice(Record):
 
 
 Looked = tuple[Customer, tuple[Profile, ...]]
+
+
+async def advise_identity(
+    services: InspectionServices, actor: Actor, asked: Asked, customers: Sequence[Customer]
+) -> IdentityAdvice:
+    """Looks up the latest customers at the destination."""
+    inspection = inspection_of(asked.opened)
+    if isinstance(inspection, Unanswered):
+        return advice((), inspection.reason)
+    await note(services, actor, asked, "people")
+    return await advise(services.asking, inspection, customers)
 
 
 async def advise(transport: Transport, asked: Inspection, customers: Sequence[Customer]) -> IdentityAdvice:
@@ -76,14 +89,15 @@ def _recommended(  # noqa: PLR0917 - the counts
     if not found:
         return None, reason(
             "advice_nobody",
-            "%(found)s of %(asked)s customers are there under their email address, so nothing can be recommended.",
+            "%(found)s of %(asked)s customers have a profile with their email address, so there is no "
+            "recommendation.",
             **numbers,
         )
     if matches * 2 > with_id:
         rule = IdentityRule(by=IdentifyBy.METADATA, key=name, fallback=Fallback.EMAIL)
         return rule, reason(
             "advice_metadata",
-            "%(matches)s of %(asked)s customers are there under their email address and have an id that equals "
+            "%(matches)s of %(asked)s customers have a profile with their email address and an ID that equals "
             "%(name)s.",
             "Use %(name)s.",
             name=str(rule),
@@ -92,21 +106,21 @@ def _recommended(  # noqa: PLR0917 - the counts
     if with_id:
         return IdentityRule(by=IdentifyBy.EMAIL), reason(
             "advice_other_ids",
-            "%(found)s of %(asked)s customers are there under their email address, %(with_id)s of them with an id "
-            "that is not in their metadata.",
+            "%(found)s of %(asked)s customers have a profile with their email address. The ID of %(with_id)s of them "
+            "is not in their metadata.",
             "Use email if it identifies people in the workspace. Better: pass that id in your checkout's metadata.",
             **numbers,
         )
     if only_senders == found:
         return None, reason(
             "advice_sender_ids",
-            "%(found)s of %(asked)s customers are there under their email address, with the sender's customer id. "
-            "Nicobar may have added them, so nothing can be recommended.",
+            "%(found)s of %(asked)s customers have a profile with their email address and the sender's customer ID. "
+            "Nicobar may have added it, so there is no recommendation.",
             **numbers,
         )
     return IdentityRule(by=IdentifyBy.EMAIL), reason(
         "advice_email",
-        "%(found)s of %(asked)s customers are there under their email address, without an id of your own.",
+        "%(found)s of %(asked)s customers have a profile with their email address, without an ID of your app.",
         "Use email.",
         **numbers,
     )

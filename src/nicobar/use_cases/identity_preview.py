@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Protocol
 
 import msgspec
 
+from nicobar.facts import About, about, complete
 from nicobar.model import Customer, Record
 from nicobar.people import IdentityRule, NoIdentity, Person, PersonOrigin, metadata_identifier, resolve
 from nicobar.redaction import Redaction, Redactor
+from nicobar.sources import SourceKind
 from nicobar.sources.registry import application_kind, source_kind
-from nicobar.store import Snapshot
+from nicobar.store import Facts, Snapshot
 from nicobar.store.history import History, MessageFilter
 
 MAX_CUSTOMERS = 20
@@ -25,13 +28,25 @@ Resolved = Person | NoIdentity
 
 
 class KnownCustomer(Record):
-    """A customer as their latest messages describe them, and what masks the personal data of these messages."""
+    """A customer as far as is known, and what masks their personal data."""
 
     customer: Customer
     masks: tuple[Redactor, ...] = ()
 
     def mask(self, text: str) -> str:
         return reduce(lambda shown, redactor: redactor.text(shown), self.masks, text)
+
+
+class LatestCustomers(History, Facts, Protocol):
+    """What is read of the store."""
+
+
+class _Latest(Record):
+    """A customer's latest message."""
+
+    kind: SourceKind
+    body: bytes
+    about: About
 
 
 class PreviewedCustomer(Record):
@@ -98,43 +113,45 @@ def metadata_keys(customers: Sequence[Customer]) -> tuple[str, ...]:
 
 
 async def latest_customers(
-    history: History, snapshot: Snapshot, app_id: str, redaction: Redaction
+    store: LatestCustomers, snapshot: Snapshot, app_id: str, redaction: Redaction
 ) -> list[KnownCustomer]:
-    """The application's latest customers, newest first, each completed by what older messages say."""
+    """The application's latest customers, newest first, completed by what is remembered of them."""
+    latest = await _latest(store, snapshot, app_id)
+    known = await store.facts(app_id, list(dict.fromkeys(key for item in latest for key in item.about.wanted)))
+    return [
+        KnownCustomer(customer=customer, masks=_masks(redaction, item, customer))
+        for item in latest
+        if (customer := complete(item.about, known).customer) is not None
+    ]
+
+
+async def _latest(store: LatestCustomers, snapshot: Snapshot, app_id: str) -> list[_Latest]:
     kinds = {source.id: source_kind(source.kind) for source in snapshot.sources if source.app_id == app_id}
     usual = application_kind(snapshot.sources, app_id)
-    found: dict[str, KnownCustomer] = {}
-    before, read = None, 0
-    while read < MAX_MESSAGES and len(found) < MAX_CUSTOMERS:
-        page = await history.messages(app_id, MessageFilter(), before=before, limit=MESSAGES_AT_ONCE, with_body=True)
+    found: dict[str, _Latest] = {}
+    before = None
+    for _ in range(MAX_MESSAGES // MESSAGES_AT_ONCE):
+        page = await store.messages(app_id, MessageFilter(), before=before, limit=MESSAGES_AT_ONCE, with_body=True)
         for message in page.items:
-            kind = kinds.get(message.source_id, usual)
-            customer = kind.read_body(message.event_type, message.body).customer
-            if customer is None or message.expunged_at_ms is not None:
-                continue
-            there = found.get(customer.key)
-            if there is None and len(found) == MAX_CUSTOMERS:
-                continue
-            known = KnownCustomer(
-                customer=customer, masks=(redaction.of(kind.personal_fields).redactor(message.body),)
-            )
-            found[customer.key] = known if there is None else _completed(there, known)
-        before, read = page.next, read + MESSAGES_AT_ONCE
-        if before is None:
+            key = message.customer_key
+            if key is not None and key not in found and len(found) < MAX_CUSTOMERS:
+                kind = kinds.get(message.source_id, usual)
+                read = about(kind.kind, kind.read_body(message.event_type, message.body))
+                # An event without a customer object is known by its payment or subscription.
+                item = read if read.customer else msgspec.structs.replace(read, customer=Customer(key=key))
+                found[key] = _Latest(kind=kind, body=message.body, about=item)
+        before = page.next
+        if before is None or len(found) == MAX_CUSTOMERS:
             break
     return list(found.values())
 
 
-def _completed(newer: KnownCustomer, older: KnownCustomer) -> KnownCustomer:
-    """The customer as a newer message describes them, with what only an older one says."""
-    customer = msgspec.structs.replace(
-        newer.customer,
-        email=newer.customer.email or older.customer.email,
-        metadata={**older.customer.metadata, **newer.customer.metadata},
-    )
-    if customer == newer.customer:
-        return newer
-    return KnownCustomer(customer=customer, masks=(*newer.masks, *older.masks))
+def _masks(redaction: Redaction, latest: _Latest, customer: Customer) -> tuple[Redactor, ...]:
+    """What masks the latest event's values, and those that other events said, as if this event had said them."""
+    said = {"email": customer.email, "name": customer.name, "metadata": customer.metadata}
+    event = msgspec.json.encode({"data": {"customer": said, "metadata": customer.metadata}})
+    rules = redaction.of(latest.kind.personal_fields)
+    return rules.redactor(latest.body), rules.redactor(event)
 
 
 def _masked(resolved: Resolved | None, mask: Callable[[str], str]) -> Resolved | None:

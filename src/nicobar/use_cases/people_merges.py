@@ -10,8 +10,8 @@ import msgspec
 
 from nicobar.audit import AuditAction
 from nicobar.errors import Refusal
-from nicobar.facts import About, KnownFact, complete, customer_fact_key
-from nicobar.model import Customer, Endpoint, Record
+from nicobar.facts import About, KnownFact, complete, fact_key
+from nicobar.model import Customer, Endpoint, FactKind, Record
 from nicobar.people import (
     Identifier,
     IdentifyBy,
@@ -60,7 +60,8 @@ async def plan_merge(services: OperationServices, endpoint: Endpoint, customer_k
         raise Refusal(
             409,
             "merge_unsupported",
-            "Endpoint %(name)s identifies people by the sender's customer ID, so there is nobody to merge them into.",
+            "Endpoint %(name)s identifies people by the sender's customer ID, so there are no people to merge them "
+            "into.",
             "First set what identifies people in the endpoint's settings.",
             name=endpoint.name,
         )
@@ -118,14 +119,14 @@ async def known_customers(
     store: Store, app_id: str, kinds: Sequence[str], customer_keys: Sequence[str]
 ) -> dict[str, Customer]:
     """What is remembered of these customers; where several kinds of source know one, the first does."""
-    wanted = [customer_fact_key(kind, key) for key in customer_keys for kind in kinds]
+    wanted = [fact_key(kind, FactKind.CUSTOMER, key) for key in customer_keys for kind in kinds]
     facts = await store.facts(app_id, wanted) if wanted else {}
     return {key: _known_customer(facts, kinds, key) for key in customer_keys}
 
 
 def _known_customer(facts: Mapping[str, KnownFact], kinds: Sequence[str], key: str) -> Customer:
     own = Customer(key=key)
-    kind = next((kind for kind in kinds if customer_fact_key(kind, key) in facts), None)
+    kind = next((kind for kind in kinds if fact_key(kind, FactKind.CUSTOMER, key) in facts), None)
     if kind is None:
         return own
     return complete(About(source_kind=kind, customer=own), facts).customer or own

@@ -111,6 +111,15 @@ class AppApi:
 
     def _refused(self, answer: Response) -> Reason:
         code = f"app_api_{status_code(answer)}"
+        if answer.status == 400:  # noqa: PLR2004 - an identifier that the workspace does not use
+            return reason(
+                code,
+                "%(base)s responded with %(answer)s. People can be looked up by email only where the workspace "
+                "identifies them by it.",
+                "Check the workspace settings in Customer.io.",
+                base=self._base,
+                answer=summary_of(answer),
+            )
         if answer.status in {401, 403}:
             return reason(
                 code,
@@ -128,7 +137,7 @@ class AppApi:
             )
         return reason(
             code,
-            "%(base)s responded with %(answer)s, which is no answer of the App API.",
+            "%(base)s responded with %(answer)s, which is not a response of the App API.",
             "Check the region and base_url.",
             base=self._base,
             answer=summary_of(answer),

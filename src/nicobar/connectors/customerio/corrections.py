@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import find_action, shown
-from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted, of_path
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import PersonOrigin
@@ -77,13 +77,6 @@ def _of_path(value: str, origin: Origin) -> tuple[str, str]:
     return of_path(value)
 
 
-def of_path(value: str) -> tuple[str, str]:
-    """The kind of an identifier in a v1 path, by its form, and the identifier."""
-    if value.startswith("cio_"):
-        return "cio_id", value.removeprefix("cio_")
-    return "email" if "@" in value else "id", value
-
-
 class Corrector:
     """Corrects the objects of one message and adds the corrections to `verdicts`."""
 
@@ -108,8 +101,9 @@ class Corrector:
             # An identify gets no timestamp. Customer.io responds with 200 and drops an identify that is older than
             # the profile's latest edit (https://github.com/PostHog/posthog/issues/55330). That edit may come from the
             # merchant's own app: with the event's time, the attributes would be lost each time. Without a timestamp,
-            # a late webhook may reset an attribute until the next event corrects it.
-            return _without_own_fields(item)
+            # a late webhook may reset an attribute until the next event corrects it. The handler may set one.
+            item = _without_own_fields(item)
+            return self.with_seconds(path, item, "timestamp") if item.get("action") == "identify" else item
         return self.correct_event(path, item, Occurrence(who=item.get("identifiers"), kind=action.action))
 
     def correct_event(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
@@ -216,19 +210,24 @@ class Corrector:
                 )
             )
             return {**item, "timestamp": max(0, self._origin.occurred_at_ms // 1000)}
-        seconds = _seconds(given)
+        return self.with_seconds(path, item, "timestamp")
+
+    def with_seconds(self, path: str, item: dict[str, Json], field: str) -> dict[str, Json]:
+        """The object with a time that the handler set, in Unix seconds."""
+        given = item.get(field)
+        seconds = _seconds(given) if self._wanted.timestamp and given is not None else None
         if seconds is None or seconds == given:
             return item
         self._verdicts.append(
             rules.TIMESTAMP_CORRECTED.at(
-                f"{path}.timestamp",
+                f"{path}.{field}",
                 "The timestamp %(given)s is not in Unix seconds. Nicobar sends %(seconds)s.",
                 "Use nicobar.unix(isoText), or omit `timestamp`.",
                 given=shown(given),
                 seconds=seconds,
             )
         )
-        return {**item, "timestamp": seconds}
+        return {**item, field: seconds}
 
 
 def _without_own_fields(item: dict[str, Json]) -> dict[str, Json]:
@@ -328,7 +327,10 @@ def profile(
         for item in items
         if item.get("type") == "person"
         and identifiers
-        and (item.get("identifiers") == identifiers or identification.is_person(item.get("identifiers")))
+        and (
+            item.get("identifiers") == identifiers
+            or (identification.replaced is not None and identification.is_person(item.get("identifiers")))
+        )
     ]
     if not any(item.get("action") in track_api.EVENT_TYPES for item in about):
         return None
@@ -344,11 +346,11 @@ def _profile_attributes(origin: Origin, identification: Identification) -> dict[
     """What the customer's profile needs: an address where the person is not identified by it, a name, and the
     sender's customer id where the endpoint's rule identifies people.
     """
-    customer, person = origin.customer, identification.person
+    customer, person = origin.customer, identification.replaced
     if customer is None:
         return {}
     attributes: dict[str, Json] = {}
-    names = BILLING_NAMES if identification.protects else {"email": "email", "name": "name"}
+    names = BILLING_NAMES if person is not None and identification.protects else {"email": "email", "name": "name"}
     if customer.email and (person is None or person.kind != "email"):
         attributes[names["email"]] = customer.email.strip()
     if customer.name:
@@ -391,5 +393,5 @@ def profile_verdicts(item: dict[str, Json], identification: Identification) -> I
         'To send them yourself, turn off "Keep profiles up to date" (`keep_profile`) in the endpoint\'s settings.',
         names=", ".join(names),
     )
-    if identification.trusts_buyer:
+    if identification.replaced is not None and identification.trusts_buyer:
         yield from metadata_trusted("[0].payload", names)

@@ -56,11 +56,18 @@ class Identification:
         self._found = resolve(rule, origin.customer) if rule is not None else None
         self._is_told = False
         self.no_identity: Reason | None = None
+        # The customer at the destination; None without a rule, and if nobody is identified.
+        self.person = self._found if isinstance(self._found, Person) else None
+        self._is_buyer = self.person is not None and self.person.origin is PersonOrigin.METADATA
+        # Whether the customer is identified by what buyers may set: then they get no email, id or name, or do
+        # nevertheless.
+        self.protects = self._is_buyer and not wanted.trust_metadata
+        self.trusts_buyer = self._is_buyer and wanted.trust_metadata
 
     @property
-    def person(self) -> Person | None:
-        """The customer at the destination; None without a rule, and if nobody is identified."""
-        return self._found if isinstance(self._found, Person) else None
+    def replaced(self) -> Person | None:
+        """The person that calls about the customer are sent for; None where they stay as the handler writes them."""
+        return self.person if self._wanted.identifier else None
 
     @property
     def customer_identifiers(self) -> dict[str, Json]:
@@ -76,20 +83,6 @@ class Identification:
         customer = self._origin.customer
         return customer is not None and bool((customer.email or "").strip()) and not email_identifier(customer.email)
 
-    @property
-    def protects(self) -> bool:
-        """Whether the customer is identified by what buyers may set, and therefore gets no email, id or name."""
-        return self._is_buyer and not self._wanted.trust_metadata
-
-    @property
-    def trusts_buyer(self) -> bool:
-        """Whether the customer is identified by what buyers may set, and gets an email, id and name nevertheless."""
-        return self._is_buyer and self._wanted.trust_metadata
-
-    @property
-    def _is_buyer(self) -> bool:
-        return self.person is not None and self.person.origin is PersonOrigin.METADATA
-
     def is_person(self, identifiers: Json) -> bool:
         """Whether these are the identifiers of the customer at the destination."""
         person = self.person
@@ -98,7 +91,7 @@ class Identification:
         given = identifiers[person.kind]
         if person.kind == "email":
             return isinstance(given, str) and email_identifier(given) == person.value
-        return _text(given) == person.value
+        return given == person.value
 
     def of_object(self, path: str, item: dict[str, Json]) -> dict[str, Json]:
         """The v2 object to send."""
@@ -141,12 +134,11 @@ class Identification:
         return url_path, payload
 
     def _of_path(self, value: str) -> dict[str, Json]:
-        """The identifier in a v1 path, whose form tells its kind."""
+        """The identifier in a v1 path."""
         if self._origin.customer is not None and value == self._origin.customer.key:
             return {"id": value}
-        if value.startswith("cio_"):
-            return {"cio_id": value.removeprefix("cio_")}
-        return {"email": value} if "@" in value else {"id": value}
+        kind, value = of_path(value)
+        return {kind: value}
 
     def _names_customer(self, identifiers: Json) -> bool:
         customer = self._origin.customer
@@ -154,7 +146,7 @@ class Identification:
             return True
         if customer is None or not isinstance(identifiers, dict) or identifiers.keys() != {"id"}:
             return False
-        return _text(identifiers["id"]) == customer.key
+        return identifiers["id"] == customer.key
 
     def _identified(self, path: str, identifiers: Json) -> Json:
         """The identifiers to send for these."""
@@ -229,7 +221,7 @@ class Identification:
             rules.IDENTIFIER_KEPT.at(
                 path,
                 "The call %(action)s names the sender's customer ID, but the endpoint identifies people by "
-                "%(identify_by)s, so it may be about nobody. Nicobar does not change whom such calls are about.",
+                "%(identify_by)s, so it may not reach the customer. Nicobar does not change such calls.",
                 "Use the identifier of your workspace in the handler.",
                 action=action,
                 identify_by=str(self._rule),
@@ -238,9 +230,9 @@ class Identification:
 
     def _attributes(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
         """The attributes that an identify call sets for the customer: the same object if they are unchanged."""
-        kept = attributes
+        kept = self._in_one_spelling(path, attributes)
         if self.person is not None and self.person.kind == "email" and "id" in attributes:
-            kept = {name: value for name, value in attributes.items() if name != "id"}
+            kept = {name: value for name, value in kept.items() if name != "id"}
             self._verdicts.append(
                 rules.ID_DROPPED.at(
                     f"{path}.id",
@@ -264,6 +256,24 @@ class Identification:
                 )
             )
         return kept
+
+    def _in_one_spelling(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
+        """The attributes with the email as in the identifier: another spelling might count as a change of it."""
+        email = attributes.get("email")
+        person = self.person
+        if person is None or person.kind != "email" or not isinstance(email, str) or email == person.value:
+            return attributes
+        if email_identifier(email) != person.value:
+            return attributes
+        self._verdicts.append(
+            rules.IDENTIFIER_REPLACED.at(
+                f"{path}.email",
+                "The attribute `email` is the person's identifier in another spelling. Nicobar sends it trimmed and "
+                "in lower case.",
+                "Nothing to do.",
+            )
+        )
+        return {**attributes, "email": person.value}
 
     def _of_buyer(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
         """The attributes of a person identified by metadata."""
@@ -322,10 +332,11 @@ class Identification:
             )
 
 
-def _text(identifier: Json) -> Json:
-    """Numbers are sent as text."""
-    is_number = isinstance(identifier, int) and not isinstance(identifier, bool)
-    return metadata_identifier(identifier) if is_number else identifier
+def of_path(value: str) -> tuple[str, str]:
+    """The kind of an identifier in a v1 path, by its form, and the identifier."""
+    if value.startswith("cio_"):
+        return "cio_id", value.removeprefix("cio_")
+    return "email" if "@" in value else "id", value
 
 
 def metadata_trusted(path: str, names: Sequence[str]) -> Iterator[Verdict]:
@@ -334,8 +345,8 @@ def metadata_trusted(path: str, names: Sequence[str]) -> Iterator[Verdict]:
     if given:
         yield rules.METADATA_TRUSTED.at(
             path,
-            "The person is identified by metadata, which buyers may set, and gets: %(names)s. A buyer who sets the "
-            "id of another person changes that person's address.",
+            "The person is identified by metadata, which buyers may set, and gets: %(names)s. With the id of "
+            "another person in the metadata, that person's address changes.",
             'Unless only your server sets the metadata, turn off "Trust the metadata" (`trust_metadata`) in the '
             "endpoint's settings.",
             names=", ".join(given),

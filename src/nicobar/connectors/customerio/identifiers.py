@@ -11,6 +11,7 @@ from nicobar.connectors.customerio.error_checks import as_identifier, shown
 from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.model import Json, Verdict
 
+EMAIL = "email"
 _PEOPLE = ("identifiers", "primary", "secondary")
 
 
@@ -39,6 +40,33 @@ def with_texts_v1(path: str, call: V1Call, payload: Json, verdicts: list[Verdict
     change = _V1_BODIES.get(call.body)
     changed = change(path, payload, verdicts) if change else {}
     return {**payload, **changed} if changed else payload
+
+
+def with_addresses(path: str, item: dict[str, Json], verdicts: list[Verdict]) -> dict[str, Json]:
+    """An object of v2 whose person has an email address without spaces around it: they would make it another one."""
+    if item.get("type") != "person":
+        return item
+    changed: dict[str, Json] = {}
+    for field in ("identifiers", *(("attributes",) if item.get("action") == "identify" else ())):
+        given = item.get(field)
+        if isinstance(given, dict) and (trimmed := with_address(f"{path}.{field}", given, verdicts)) is not given:
+            changed[field] = trimmed
+    return {**item, **changed} if changed else item
+
+
+def with_address(path: str, values: dict[str, Json], verdicts: list[Verdict]) -> dict[str, Json]:
+    """The same for identifiers or attributes; the same object if nothing needs to be changed."""
+    given = values.get(EMAIL)
+    if not isinstance(given, str) or (trimmed := given.strip()) == given or not trimmed:
+        return values
+    verdicts.append(
+        rules.EMAIL_TRIMMED.at(
+            f"{path}.{EMAIL}",
+            "Nicobar removes the spaces around the email address: with them, it would be another address.",
+            "Nothing to do. To remove them yourself, use trim().",
+        )
+    )
+    return {**values, EMAIL: trimmed}
 
 
 def _identify(path: str, payload: dict[str, Json], verdicts: list[Verdict]) -> dict[str, Json]:

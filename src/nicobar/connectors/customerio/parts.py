@@ -11,8 +11,8 @@ from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification
-from nicobar.connectors.customerio.identifiers import with_texts, with_texts_v1
+from nicobar.connectors.customerio.identification import Identification, of_path
+from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded
@@ -93,10 +93,12 @@ def corrected(
     """The part to send. Events get their ids first: these depend on the person that the handler wrote."""
     if isinstance(part, ObjectPart):
         item = corrector.correct(part.path, with_texts(part.path, part.item, verdicts))
-        item = identification.of_object(part.path, item)
+        item = identification.of_object(part.path, with_addresses(part.path, item, verdicts))
         return ObjectPart(path=part.path, item=item, body=encoded(item), written=part.item)
     payload = with_texts_v1(part.path, part.call, part.payload, verdicts)
     payload = _corrected_payload(corrector, msgspec.structs.replace(part, payload=payload))
+    if part.call.body == "identify" and isinstance(payload, dict):
+        payload = with_address(part.path, payload, verdicts)
     url_path, payload = identification.of_request(part.path, part.call, part.url_path, payload)
     body = encoded(payload)
     return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=body, written=part.payload)
@@ -112,6 +114,8 @@ def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
             recipient=data.get("recipient") if isinstance(data, dict) else None,
         )
         return corrector.correct_event(part.path, part.payload, event)
+    if part.call.body == "identify" and isinstance(part.payload, dict):
+        return corrector.with_seconds(part.path, part.payload, "_timestamp")
     return part.payload
 
 
@@ -161,13 +165,21 @@ def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdic
     """
     for part in parts:
         primary = _merged(part)
-        if primary is not None and any(_identified(other) == primary for other in parts):
+        if primary is not None and any(_same_person(_identified(other), primary) for other in parts):
             yield rules.MERGE_RACE.at(
                 f"{part.path}.primary",
                 "This message also identifies the person. Customer.io may merge before it has the person, and then "
                 "does nothing.",
                 "Send the merge with a later event.",
             )
+
+
+def _same_person(one: Json, other: Json) -> bool:
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    return {name: str(value).casefold() if name == "email" else value for name, value in one.items()} == {
+        name: str(value).casefold() if name == "email" else value for name, value in other.items()
+    }
 
 
 def _merged(part: ObjectPart | SinglePart) -> Json:
@@ -183,5 +195,5 @@ def _identified(part: ObjectPart | SinglePart) -> Json:
         return part.item.get("identifiers") if is_identify else None
     if part.call.body != "identify":
         return None
-    kind, value = corrections.of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
+    kind, value = of_path(unquote(part.url_path.partition("?")[0].split("/")[4]))
     return {kind: value}

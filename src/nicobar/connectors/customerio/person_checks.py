@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from zoneinfo import available_timezones
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
@@ -26,6 +26,7 @@ _ADDRESS = re.compile(
 _UNSUBSCRIBED = frozenset({"true", "1"})
 _SUBSCRIBED = frozenset({"false", "0", "", "no", "n", "off", "f", "subscribed", "none"})
 # What programs write for an identifier that is missing.
+_TEMPLATE = re.compile(r"\$?\{{1,2}[^{}]{0,80}\}{1,2}|:[A-Za-z_]{1,40}|<[A-Za-z_ -]{1,40}>")
 _NO_IDENTIFIER = frozenset({"undefined", "null", "NaN", "None", "nil", "[object Object]", "(null)", "<nil>"})
 
 
@@ -74,30 +75,40 @@ def check_identifiers(path: str, identifiers: Json) -> list[Verdict]:
     """Warnings about identifiers without errors."""
     found: list[Verdict] = []
     for name, value in identifiers.items() if isinstance(identifiers, dict) else ():
-        if value in _NO_IDENTIFIER if isinstance(value, str) else False:
-            found.append(placeholder(f"{path}.{name}", str(value)))
+        if isinstance(value, str) and (value in _NO_IDENTIFIER or _TEMPLATE.fullmatch(value)):
+            found.append(_placeholder(f"{path}.{name}", value))
         elif name == "email":
-            found.extend(_email(f"{path}.{name}", value))
+            found.extend(check_email(f"{path}.{name}", value))
     return found
 
 
-def placeholder(path: str, value: str) -> Verdict:
+def check_v1_id(path: str, text: str) -> Iterator[Verdict]:
+    """Warnings about the id in a v1 URL, once it was decoded."""
+    if text in _NO_IDENTIFIER or _TEMPLATE.fullmatch(text):
+        yield _placeholder(path, text)
+
+
+def _placeholder(path: str, value: str) -> Verdict:
+    given = value[:MAX_SHOWN_CHARS]
+    if value not in _NO_IDENTIFIER:
+        return rules.PLACEHOLDER.at(
+            path,
+            'The identifier is "%(given)s", a placeholder without a value.',
+            "Fill it in: in JavaScript, text with ${…} needs backticks.",
+            given=given,
+        )
     return rules.PLACEHOLDER.at(
         path,
         'The value is the text "%(given)s", which JavaScript writes for a value that is missing or an object.',
         "Check the field that the handler reads, and send null or omit it if it is missing.",
-        given=value[:MAX_SHOWN_CHARS],
+        given=given,
     )
-
-
-def is_placeholder_id(text: str) -> bool:
-    return text in _NO_IDENTIFIER
 
 
 # --- attributes that Customer.io reads ---
 
 
-def _email(path: str, value: Json) -> Iterator[Verdict]:
+def check_email(path: str, value: Json) -> Iterator[Verdict]:
     if value is None:  # removes the address
         return
     if not isinstance(value, str) or len(value) > MAX_ADDRESS_CHARS or _ADDRESS.fullmatch(value) is None:
@@ -138,8 +149,9 @@ def _preferences(path: str, value: Json) -> Iterator[Verdict]:
 
 
 def _time_zone(path: str, value: Json) -> Iterator[Verdict]:
-    zones = _time_zones()
-    if value is not None and value != "" and zones and not (isinstance(value, str) and value in zones):
+    if value is None or value == "" or not _is_time_zone("Europe/Paris"):  # nothing can be said without the database
+        return
+    if not isinstance(value, str) or len(value) > MAX_SHOWN_CHARS or not _is_time_zone(value):
         yield rules.TIME_ZONE.at(
             path,
             "Customer.io has no time zone %(given)s.",
@@ -148,10 +160,14 @@ def _time_zone(path: str, value: Json) -> Iterator[Verdict]:
         )
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    """The names of the IANA's database; empty on a machine without it, where nothing can be said."""
-    return frozenset(available_timezones())
+@lru_cache(maxsize=1_000)
+def _is_time_zone(name: str) -> bool:
+    """Whether the machine's copy of IANA's database has the name."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _generated(path: str, _value: Json) -> Iterator[Verdict]:
@@ -164,7 +180,7 @@ def _generated(path: str, _value: Json) -> Iterator[Verdict]:
 
 
 _READ: dict[str, Callable[[str, Json], Iterator[Verdict]]] = {
-    "email": _email,
+    "email": check_email,
     "unsubscribed": _unsubscribed,
     "timezone": _time_zone,
     "cio_subscription_preferences": _preferences,

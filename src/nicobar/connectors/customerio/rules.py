@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicobar.connectors.customerio import track_api
 from nicobar.model import Level, Record, Verdict
+from nicobar.people import FALLBACK_USED
 from nicobar.reasons import Reason, reason
 
 
@@ -119,9 +120,6 @@ ANONYMOUS_PERSON = _warning(
     "An event of v2 has an `anonymous_id`, which is documented for v1 only.",
     track_api.ANONYMOUS_CALL,
 )
-NOBODY = _warning(
-    "nobody", "An anonymous event has neither `anonymous_id` nor `recipient`.", track_api.ANONYMOUS_CALL
-)
 SEGMENT_IDENTIFIERS = _warning(
     "segment_identifiers",
     "Manual segments cannot be changed in workspaces that use both email and id.",
@@ -179,8 +177,9 @@ IDENTIFIER_REPLACED = _correction(
     "identifier_replaced", "The sender's customer ID is replaced by what the endpoint identifies people by."
 )
 IDENTITY_FALLBACK = _correction(
-    "identity_fallback", "A customer whose metadata has no ID is identified by email (`identify_fallback`)."
+    FALLBACK_USED, "A customer whose metadata has no ID is identified by email (`identify_fallback`)."
 )
+EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of a person are removed.")
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",

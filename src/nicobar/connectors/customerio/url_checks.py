@@ -13,6 +13,7 @@ from nicobar.connectors.customerio.track_api import ENTITY, V1Call
 from nicobar.model import Call, Verdict
 
 _PEOPLE = "/api/v1/customers/"
+_OTHERS = ("/api/v1/", "/unsubscribe/")
 # What ends an id, or servers read in different ways. Others, such as the | of some ids, arrive unchanged.
 _NOT_ENCODED = re.compile(r"[^!-~]|[?#\\]|%(?![0-9A-Fa-f]{2})")
 _WHAT_FOLLOWS_A_PERSON = frozenset({"events", "suppress", "unsuppress", "devices"})
@@ -26,8 +27,10 @@ def is_cut(call: V1Call, url: str) -> bool:
 def wrong_url(index: int, call: Call, path: str | None, bases: Sequence[str]) -> Verdict:
     """`path` is the path below one of `bases`, None if there is none that is safe."""
     below = next((call.url.removeprefix(base) for base in bases if call.url.startswith(f"{base}/")), None)
-    if below is not None and below.startswith(_PEOPLE):
-        found = _NOT_ENCODED.search(below)
+    if below is not None and below.startswith(_OTHERS):
+        is_person = below.startswith(_PEOPLE)
+        # Other calls may have a query.
+        found = _NOT_ENCODED.search(below if is_person else below.partition("?")[0])
         if found is not None:
             return rules.PATH.at(
                 f"[{index}].url",
@@ -35,7 +38,7 @@ def wrong_url(index: int, call: Call, path: str | None, bases: Sequence[str]) ->
                 "Encode the id: encodeURIComponent(id).",
                 character=found[0],
             )
-        if _has_slash(below.removeprefix(_PEOPLE)):
+        if is_person and _has_slash(below.removeprefix(_PEOPLE)):
             return rules.PATH.at(
                 f"[{index}].url",
                 "The Track API has no %(method)s %(value)s. An id with a slash or dots must be encoded.",

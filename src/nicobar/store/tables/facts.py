@@ -9,12 +9,15 @@ import msgspec
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
 from nicobar.model import Customer
 from nicobar.people import order_key
-from nicobar.store.facts import LATE_MS, MAX_BEFORE, MAX_COUNTED, MAX_SHARING, Identified, Unidentified
+from nicobar.store.facts import LATE_MS, MAX_BEFORE, MAX_COUNTED, MAX_SHARING, Identified, People, Unidentified
 from nicobar.store.queue import Finished, NewMessage
 from nicobar.store.session import Row, Session
-from nicobar.store.tables.base import Tables, existing
+from nicobar.store.tables.base import Tables, json_text
 from nicobar.store.tables.queue import check_lease
 from nicobar.store.tables.rows import message
+
+# Bodies that are read together.
+_BODIES_AT_ONCE = 200
 
 
 class FactTables(Tables):
@@ -56,6 +59,17 @@ class FactTables(Tables):
 
         return await self._database.read(work)
 
+    async def recheck_unidentified(self, endpoint_seq: int, *, term: int) -> None:
+        def work(session: Session) -> bool:
+            if not session.lock(endpoint_seq, order_all=True):
+                return False  # the next transaction continues
+            check_lease(session, endpoint_seq, term)
+            session.run("recheck_unidentified", {"endpoint_seq": endpoint_seq})
+            return True
+
+        while not await self._database.write(work):
+            pass
+
     async def settle_unidentified(
         self,
         endpoint_seq: int,
@@ -90,8 +104,7 @@ class FactTables(Tables):
 def _requeue(session: Session, endpoint_seq: int, identified: Sequence[Identified], now_ms: int) -> int:
     if not identified:
         return 0
-    (app_id,) = existing(session.row("application_of_endpoint", {"endpoint_seq": endpoint_seq}))
-    of = {"app_id": app_id, "endpoint_seq": endpoint_seq, "now_ms": now_ms}
+    of = {"endpoint_seq": endpoint_seq, "now_ms": now_ms}
     queued = session.run("requeue_identified", [of | msgspec.structs.asdict(item) for item in identified])
     seqs = [item.message_seq for item in identified]
     session.run("remove_unidentified", {"endpoint_seq": endpoint_seq, "message_seqs": seqs})
@@ -110,6 +123,34 @@ def _check(session: Session, endpoint_seq: int, looked_at: Sequence[Unidentified
     gone = [item.message_seq for item in looked_at if item.message is None]
     if gone:
         session.run("remove_ended_unidentified", {"endpoint_seq": endpoint_seq, "message_seqs": gone})
+
+
+def order_keys(session: Session, people: People | None, endpoint_seq: int, message_seqs: Sequence[int]) -> str:
+    """The order keys of deliveries that are made of stored messages, as JSON by message; without those that are
+    ordered by the sender's customer id.
+    """
+    rule = None if people is None else people.identity_rule(endpoint_seq)
+    if people is None or rule is None or not message_seqs:
+        return "{}"
+    keys: dict[str, str] = {}
+    unknown: list[int] = []
+    for seq, customer_key, email in session.rows("messages_to_order", {"seqs": list(message_seqs)}):
+        own = None if customer_key is None else Customer(key=customer_key, email=email or None)
+        if own is None or needs_facts(rule, own):
+            unknown.append(seq)
+        elif key := order_key(rule, own):
+            keys[str(seq)] = key
+    for start in range(0, len(unknown), _BODIES_AT_ONCE):
+        of = {"seqs": unknown[start : start + _BODIES_AT_ONCE]}
+        read = [(item, people.about(item)) for item in map(message, session.rows("bodies_to_order", of))]
+        wanted: dict[str, dict[str, None]] = {}
+        for item, about in read:
+            wanted.setdefault(item.app_id, {}).update(dict.fromkeys(about.wanted))
+        known = {app_id: known_facts(facts_near(session, app_id, list(of_app))) for app_id, of_app in wanted.items()}
+        for item, about in read:
+            if key := order_key(rule, complete(about, known[item.app_id]).customer):
+                keys[str(item.seq)] = key
+    return json_text(keys)
 
 
 def add_unidentified(session: Session, finished: Iterable[Finished]) -> None:

@@ -12,10 +12,12 @@ from nicobar.model import DeliveryState, Message
 from nicobar.reasons import Reason
 from nicobar.store import replays
 from nicobar.store.catalogue import Audited
+from nicobar.store.facts import People
 from nicobar.store.replays import FailureGroup, NewTask, ReplayCount, ReplayFilter, Resent, Task, TaskKind, TaskStatus
 from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import read_reason, reason_column
 from nicobar.store.tables.base import Tables, complete_seq, existing, json_text, searchable_json, write_audit_line
+from nicobar.store.tables.facts import order_keys
 from nicobar.store.tables.queue import free_next, give_back
 from nicobar.store.tables.retention import expunge
 from nicobar.store.tables.rows import message
@@ -37,7 +39,14 @@ class ReplayTables(Tables):
     """`Replays` over a database."""
 
     async def resend(
-        self, message_id: str, endpoint_id: str, *, now_ms: int, new_ids: bool, audit_line: Audited | None = None
+        self,
+        message_id: str,
+        endpoint_id: str,
+        *,
+        now_ms: int,
+        new_ids: bool,
+        people: People | None = None,
+        audit_line: Audited | None = None,
     ) -> Resent:
         of = {"message_id": message_id, "endpoint_id": endpoint_id}
 
@@ -45,7 +54,7 @@ class ReplayTables(Tables):
             found = session.row("delivery_to_resend", of)
             if found is not None and not session.lock(found[1], order_all=True):
                 return None  # the next transaction continues
-            resent = _resend(session, of, now_ms, new_ids=new_ids)
+            resent = _resend(session, of, now_ms, people, new_ids=new_ids)
             if resent in {Resent.QUEUED, Resent.HASTENED}:
                 write_audit_line(session, audit_line)
             return resent
@@ -106,8 +115,10 @@ class ReplayTables(Tables):
         values = {"app_ids": app_ids, "above": above, "below": below or _ABOVE_ALL, "limit": limit}
         return [_task(row) for row in await self._rows(name, values)]
 
-    async def work_on_task(self, task_id: str, *, now_ms: int, limit: int) -> Task | None:
-        return await self._database.write(lambda session: _work(session, task_id, now_ms, limit))
+    async def work_on_task(
+        self, task_id: str, *, now_ms: int, limit: int, people: People | None = None
+    ) -> Task | None:
+        return await self._database.write(lambda session: _work(session, task_id, now_ms, limit, people))
 
     async def cancel_task(self, task_id: str, *, now_ms: int, audit_line: Audited | None = None) -> Task | None:
         def work(session: Session) -> Task | None:
@@ -172,7 +183,7 @@ def _task(row: Row) -> Task:
     )
 
 
-def _resend(session: Session, of: Values, now_ms: int, *, new_ids: bool) -> Resent:
+def _resend(session: Session, of: Values, now_ms: int, people: People | None, *, new_ids: bool) -> Resent:
     """For a delivery whose queue is locked and in order."""
     found = session.row("delivery_to_resend", of)
     if found is None:
@@ -191,6 +202,7 @@ def _resend(session: Session, of: Values, now_ms: int, *, new_ids: bool) -> Rese
     # Random, not counted: a counter repeats itself after a restore, and at a recreated endpoint.
     replay_key = f"resend_{secrets.token_hex(16)}" if new_ids else ""
     values = {"message_seqs": [message_seq], "new_ids": new_ids, "edition": int(new_ids), "replay_key": replay_key}
+    values |= {"order_keys": order_keys(session, people, endpoint_seq, [message_seq])}
     # Nothing is queued where the message was emptied, or deleted after that.
     return Resent.QUEUED if session.run("replay_deliveries", key | values | {"task_seq": None}) else Resent.EXPUNGED
 
@@ -259,7 +271,7 @@ def _count(session: Session, endpoint_seq: int, which: ReplayFilter) -> ReplayCo
     )
 
 
-def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | None:
+def _work(session: Session, task_id: str, now_ms: int, limit: int, people: People | None) -> Task | None:
     found = session.row("task_to_move", {"id": task_id})
     task = None if found is None else _task(found)
     if task is None or task.status not in {TaskStatus.RUNNING, TaskStatus.CANCELING}:
@@ -281,7 +293,7 @@ def _work(session: Session, task_id: str, now_ms: int, limit: int) -> Task | Non
     together, left_seq = _with_customers(session, complete, page, limit)
     if left_seq is not None:
         seen_seq = left_seq - 1
-    moved = _replay(session, task, together, now_ms)
+    moved = _replay(session, task, together, now_ms, people)
     status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
     return _moved(session, task, status, seen_seq, task.moved + moved, now_ms)
 
@@ -342,9 +354,11 @@ def _readable(session: Session, task: Task, firsts: list[_Found]) -> tuple[list[
     return firsts, []
 
 
-def _replay(session: Session, task: Task, found: Iterable[_Found], now_ms: int) -> int:
+def _replay(session: Session, task: Task, found: Iterable[_Found], now_ms: int, people: People | None) -> int:
+    seqs = [item.message_seq for item in found]
     values = {
-        "message_seqs": [item.message_seq for item in found],
+        "message_seqs": seqs,
+        "order_keys": order_keys(session, people, task.endpoint_seq, seqs),
         "endpoint_seq": task.endpoint_seq,
         "now_ms": now_ms,
         "new_ids": task.new_ids,

@@ -274,7 +274,8 @@ async def resend_message(
     waiting for a retry is attempted immediately.
     """
     message = await message_of(services, application, msg_id)
-    await resend(services, caller, message, endpoint, new_ids=new_ids, dry_run=dry_run)
+    people = services.configuration
+    await resend(services, caller, message, endpoint, people=people, new_ids=new_ids, dry_run=dry_run)
     answer = effect(deliveries=1) if dry_run else EmptyResponse()
     return Response(answer, status=200 if dry_run else 202)
 

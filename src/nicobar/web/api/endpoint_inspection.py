@@ -11,6 +11,8 @@ from nicobar.model import Application, Endpoint, Level
 from nicobar.store import Snapshot
 from nicobar.use_cases import inspection
 from nicobar.use_cases.dry_run import application_samples
+from nicobar.use_cases.identity_advice import advise_identity
+from nicobar.use_cases.identity_preview import latest_customers
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.endpoints import ONE, TAGS
@@ -43,12 +45,27 @@ class NameFindingOut(Shape):
 
 class CampaignCheckOut(Shape):
     """The names of the events that the endpoint sends for samples, and the destination's campaigns. `unanswered` says
-    why the destination did not tell them, null if it did.
+    why the destination did not report them, null if it did.
     """
 
     sent: list[str]
     campaigns: list[CampaignOut]
     findings: list[NameFindingOut]
+    unanswered: str | None
+
+
+class IdentityAdviceOut(Shape):
+    """What the destination's people say about how to identify people. Of `asked` customers with an email address,
+    `found` have a profile with it, `withId` of them with an id of the shop's own. `identifyBy` is the recommended
+    setting, null without one; `detail` says why. `unanswered` says why the destination stopped answering, null if it
+    did not.
+    """
+
+    asked: int
+    found: int
+    with_id: int
+    identify_by: str | None
+    detail: str
     unanswered: str | None
 
 
@@ -62,7 +79,7 @@ class FailedChangeOut(Shape):
 
 
 class FailedChangesOut(Shape):
-    """Failed changes around a delivery, latest first. `unanswered` says why the destination did not tell them."""
+    """Failed changes around a delivery, latest first. `unanswered` says why the destination did not report them."""
 
     data: list[FailedChangeOut]
     unanswered: str | None
@@ -91,6 +108,31 @@ async def check_campaigns(
             for campaign in found.campaigns
         ],
         findings=[_finding(finding) for finding in found.findings],
+        unanswered=text_of_reason(found.unanswered),
+    )
+
+
+@post(
+    f"{ONE}/identity-advice",
+    id="nicobar.endpoint.advise-identity",
+    tags=TAGS,
+    summary="Recommend what identifies people",
+    status=200,
+)
+async def advise(*, endpoint: Endpoint, snapshot: Snapshot, services: Services, caller: Caller) -> IdentityAdviceOut:
+    """Looks up the latest 20 customers by email at the destination and recommends what identifies people. Needs the
+    endpoint's credential `app_api_key`. Changes nothing; recorded in the audit log.
+    """
+    redaction = services.settings.redaction
+    known = await latest_customers(services.store, snapshot, endpoint.app_id, redaction)
+    asked = inspection.of_endpoint(services, endpoint)
+    found = await advise_identity(services, caller, asked, [item.customer for item in known])
+    return IdentityAdviceOut(
+        asked=found.asked,
+        found=found.found,
+        with_id=found.with_id,
+        identify_by=None if found.rule is None else str(found.rule),
+        detail=found.reason.text(),
         unanswered=text_of_reason(found.unanswered),
     )
 
@@ -146,4 +188,4 @@ def _change(change: FailedChange, text: Callable[[str], str]) -> FailedChangeOut
     )
 
 
-OPERATIONS = (check_campaigns, look_up_failed_changes)
+OPERATIONS = (check_campaigns, advise, look_up_failed_changes)

@@ -31,7 +31,7 @@ class IdentifierOut(Shape):
 
 
 class MergePairOut(Shape):
-    """Two people who are one customer: the secondary is merged into the primary and ceases to exist. `merged` means
+    """Two people of one customer: the secondary is merged into the primary and ceases to exist. `merged` means
     that the destination accepted the merge.
     """
 
@@ -53,7 +53,7 @@ class MergeIn(Shape):
 
 class MergePlanOut(Shape):
     """Preview of a merge. `people` would be merged, the first of them are `pairs`. Of the others, `unidentified` have
-    no new identifier, `same` kept the one that they had, and `withoutLook` can be merged with an App API key only.
+    no new identifier, `same` kept their identifier, and `withoutLook` can be merged with an App API key only.
     `more`: there may be others for another merge.
     """
 
@@ -142,7 +142,7 @@ async def list_people(
     merge_id: MergeKey,
     after: Annotated[int, Meta(ge=0, description="Where the page starts: `next` of the previous page.")] = 0,
 ) -> MergePairListOut:
-    """Lists what came of each person of a merge."""
+    """Lists the result for each person of a merge."""
     merge = await merge_of(services, endpoint, merge_id)
     found = await services.store.merge_pairs(merge.seq, after=after, limit=MAX_LISTED_PAIRS)
     following = found[-1].number if len(found) == MAX_LISTED_PAIRS else None
@@ -163,7 +163,7 @@ async def list_people(
 async def cancel(
     *, endpoint: Endpoint, services: Services, caller: Caller, merge_id: MergeKey, dry_run: DryRun = False
 ) -> Response[MergeOut]:
-    """Cancels a merge of people before its next step. People who are merged stay merged. Returns 409 if it has
+    """Cancels a merge of people before its next step. Merged people stay merged. Returns 409 if it has
     ended.
     """
     merge = await merge_of(services, endpoint, merge_id)

@@ -19,6 +19,7 @@ from nicobar.use_cases.identity import RESENT_SPAN_MS, IdentityChange, examine, 
 from nicobar.use_cases.identity_preview import latest_customers, preview
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, find_draft, find_endpoint, not_found
+from nicobar.web.dashboard.endpoint_inspection import can_be_asked, draft_can_be_asked
 from nicobar.web.dashboard.endpoint_new import keep
 from nicobar.web.dashboard.filters import address
 from nicobar.web.dashboard.pages import iso, page, redirect
@@ -91,6 +92,7 @@ async def _step(
         form=_shown(form),
         change=IdentityChange(before=None, after=_rule(form), preview=preview(known, None, _rule(form)), waiting=0),
         is_new=True,
+        can_ask=await draft_can_be_asked(context, draft.id),
         problem=problem,
     )
 
@@ -179,6 +181,7 @@ async def _change_page(
         form=_shown(form),
         change=await examine(context.services, snapshot, endpoint, _rule(form, rule_of(endpoint.settings))),
         is_new=False,
+        can_ask=can_be_asked(context, endpoint),
         changed=changed,
         resend_link=address(replays, kind="bulk", status="success", since=since, new_ids="1"),
         back=address(f"/webhooks/{endpoint.id}/people", **_shown(form)),

@@ -85,7 +85,8 @@ async def resent(message_id: str, context: Context, visitor: Visitor) -> Respons
     message = await _message(context, visitor, message_id)
     endpoint = find_endpoint(await context.snapshot(), visitor.form.get("to", ""))
     try:
-        await resend(context.services, visitor, message, endpoint, new_ids="new_ids" in visitor.form)
+        people, new_ids = context.services.configuration, "new_ids" in visitor.form
+        await resend(context.services, visitor, message, endpoint, people=people, new_ids=new_ids)
     except Refusal as problem:
         return await _page(context, visitor, message, problem)
     return redirect(f"/logs/{message.id}#{endpoint.id}")

@@ -34,7 +34,7 @@ STATE_NAMES = {
     PairState.WAITING: noop("waiting"),
     PairState.IDENTIFIED: noop("identified"),
     PairState.MERGED: noop("merged"),
-    PairState.REFUSED: noop("rejected"),
+    PairState.REJECTED: noop("rejected"),
     PairState.SKIPPED: noop("skipped"),
     PairState.CANCELED: noop("canceled"),
 }
@@ -60,10 +60,9 @@ async def start(endpoint_id: str, context: Context, visitor: Visitor) -> Respons
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     typed, customer = visitor.form.get("expected", "").strip(), visitor.form.get("customer", "")[:MAX_CHARS]
     try:
-        if not (typed.isascii() and typed.isdigit() and len(typed) <= MAX_TYPED_CHARS):
-            raise UserError("merge_unconfirmed", "The number of people was not entered.", "Enter it to confirm.")
+        expected = _confirmed(typed)
         merge = await start_merge(
-            context.services, visitor, endpoint, expected=int(typed), customer_key=customer or None
+            context.services, visitor, endpoint, expected=expected, customer_key=customer or None
         )
     except (Refusal, UserError) as problem:
         return await _preview(context, visitor, endpoint, customer, problem)
@@ -92,6 +91,13 @@ async def cancel(endpoint_id: str, merge_id: str, context: Context, visitor: Vis
     if merge.status is MergeStatus.RUNNING:
         await cancel_merge(context.services, visitor, merge)
     return redirect(f"/webhooks/{endpoint.id}/merges/{merge.id}")
+
+
+def _confirmed(typed: str) -> int:
+    """Raises UserError."""
+    if not (typed.isascii() and typed.isdigit() and len(typed) <= MAX_TYPED_CHARS):
+        raise UserError("merge_unconfirmed", "The number of people was not entered.", "Enter it to confirm.")
+    return int(typed)
 
 
 async def _list(

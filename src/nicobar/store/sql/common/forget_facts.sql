@@ -6,5 +6,5 @@ WITH RECURSIVE found (app_id) AS (
 )
 DELETE FROM facts WHERE (app_id, key) IN (
     SELECT f.app_id, f.key FROM facts AS f
-    WHERE f.app_id IN (SELECT app_id FROM found WHERE app_id NOT IN (SELECT id FROM applications)) LIMIT :limit
+    WHERE f.app_id IN (SELECT app_id FROM found WHERE app_id NOT IN (SELECT id FROM applications WHERE NOT removed)) LIMIT :limit
 )

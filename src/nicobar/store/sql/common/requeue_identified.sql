@@ -6,7 +6,8 @@ UPDATE deliveries AS d SET state = 'pending', tries = 0, lease = d.lease + 1, cu
     failed_at_ms = NULL, back_at_ms = NULL, throttled_since_ms = NULL, throttling_shown_at_ms = NULL,
     overtaken_at_ms = CASE WHEN EXISTS (
         SELECT 1 FROM messages AS m {then_join} deliveries AS o ON o.message_seq = m.seq AND o.endpoint_seq = :endpoint_seq
-        WHERE m.app_id = :app_id AND m.customer_key = :customer_key AND m.seq > :message_seq AND o.state = 'success'
+        WHERE m.app_id = (SELECT app_id FROM messages WHERE seq = :message_seq) AND m.customer_key = :customer_key
+            AND m.seq > :message_seq AND o.state = 'success'
     ) THEN CAST(:now_ms AS BIGINT) END,
     due_at_ms = CASE WHEN NOT EXISTS (
         SELECT 1 FROM deliveries AS o
