@@ -32,7 +32,7 @@ from nicobar.emulator.people import Person
 
 MAX_CAMPAIGNS = 100
 MAX_SEGMENTS = 100
-# Beyond it, the email that is due next is sent early; for one person, the one that has waited longest.
+# Beyond it, the email that is due next is sent early; for one person, the email that waits longest.
 MAX_WAITING = 100_000
 MAX_WAITING_OF_PERSON = 100
 # How many recipients of campaigns are remembered.

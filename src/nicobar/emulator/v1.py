@@ -102,7 +102,7 @@ def _identify(who: str, body: Json, mode: Mode) -> V1:
         found += time_problems("_timestamp", attributes["_timestamp"], mode)
     named = attributes.get("id")
     if mode is Mode.OBSERVED and named is not None and _identifiers(who) == {"id": who} and kept(named) != who:
-        # The specification does not say so, but other senders recorded this answer.
+        # The specification has no such rule, but other senders recorded this answer.
         text = "id attribute and identifier are not the same value"
         found.append(invalid("id", text, v1=text))
     timestamp = attributes.pop("_timestamp", None)
