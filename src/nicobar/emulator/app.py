@@ -328,7 +328,6 @@ def _only(kind: type[Record], given: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _person(person: Person) -> dict[str, Json]:
-    segments: list[Json] = [*sorted(person.segments)]
     identifiers: dict[str, Json] = {"id": person.id, "email": person.email, "phone": person.phone}
     attributes: dict[str, Json] = dict(person.attributes)
     segments: list[Json] = [*sorted(person.segments)]
