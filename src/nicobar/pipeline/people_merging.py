@@ -85,7 +85,7 @@ class PeopleMerger:
             # The configuration of this process may be a moment old.
             known = (await self._store.snapshot()).endpoints
             if all(endpoint.seq != merge.endpoint_seq for endpoint in known):
-                await self._end(merge, MergeStatus.STOPPED, reason("endpoint_removed", "The endpoint was deleted."))
+                await self._end(merge, MergeStatus.STOPPED, reason("endpoint_removed", "The endpoint of this merge was deleted."))
             return
         if opened.endpoint.disabled or opened.endpoint.paused_reason is not None:
             return
