@@ -251,6 +251,20 @@ async def test_event_names_are_compared_with_running_campaigns_on_request(shop):
     )
 
 
+async def test_doctor_asks_destinations_only_on_request(shop, tmp_path):
+    await shop.set(app_api_key="demo-app-key", identify_by="email")
+    await put_campaigns(shop, Campaign(title="Thanks", trigger="event", name="order_paid"))
+
+    async def doctor(*arguments):
+        command = ["doctor", *arguments, "--data-dir", str(tmp_path), "--allowed-addresses", "127.0.0.0/8"]
+        run = await asyncio.to_thread(CliRunner().invoke, group, command)
+        return [line for line in run.output.splitlines() if "campaigns of" in line]
+
+    assert await doctor() == []
+    (line,) = await doctor("--ask-destinations")
+    assert line.startswith("▲ campaigns of customerio: No running campaign uses Order Paid, which is sent.")
+
+
 async def put_campaigns(shop, *campaigns):
     body = [{"title": item.title, "trigger": item.trigger, "name": item.name} for item in campaigns]
     async with shop.api.nicobar.http.put(f"{shop.api.nicobar.emulator.url}/emulator/campaigns", json=body) as answer:
