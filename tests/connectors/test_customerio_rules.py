@@ -247,6 +247,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
             "Mon Sep 14 2026 08:12:24 GMT+0000 (Coordinated Universal Time)",
             ["2026-09-14"],
             {"next": [{"on": "2026-09-14T08:12:24Z"}]},
+            "20260914",
+            "20260914081224",
+            "Mon, 14 Sep 26 08:12:24 GMT",
         )
     ]
     + [{"payload": thing("identify", attributes={"renews_at": "2026-09-14"})}]
@@ -265,7 +268,11 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": identify(plan=value)}
         for value in ("undefined", "null", "NaN", "Invalid Date", "undefined undefined", "to [object Object]")
     ]
-    + [{"payload": person("identify", identifiers={"id": value})} for value in ("undefined", "null", "None")]
+    + [{"payload": person("identify", identifiers={"id": value})} for value in ("undefined", "null", "None", "${id}")]
+    + [
+        {"payload": {"plan": "pro"}, "path": f"/api/v1/customers/{who}", "method": "PUT"}
+        for who in (":id", "%7Bid%7D")
+    ]
     + [{"payload": {"plan": "pro"}, "path": "/api/v1/customers/undefined", "method": "PUT"}],
     "unknown_field": [
         {"payload": event(data={"amount": 5})},
@@ -275,6 +282,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         {"payload": person("identify", traits={"plan": "pro"})},
         {"payload": person("identify", plan="pro")},
         {"payload": identify(attributes={"plan": "pro"})},
+        {"payload": event(attributes={"data": {"amount": 5}})},
+        {"payload": person("add_relationships", cio_relationships=[{**TO_OBJECT, "attributes": {"role": "owner"}}])},
+        v1_related(role="owner"),
         {"payload": thing("identify", properties={"plan": "pro"})},
         {"payload": person("add_device", device=DEVICE, attributes={"plan": "pro"})},
     ]
@@ -313,7 +323,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         )
     ]
     + [{"payload": person("identify", identifiers={"email": "lena(at)shop"})}]
-    + [{"payload": {"email": "lena"}, "path": "/api/v1/customers/u1", "method": "PUT"}],
+    + [{"payload": {"email": "lena"}, "path": "/api/v1/customers/u1", "method": "PUT"}]
+    + [{"payload": {"data": {"email": "lena"}}, "path": "/api/v1/forms/f1/submit"}]
+    + [{"payload": {"name": "invited", "id": ULID, "data": {"recipient": "lena"}}, "path": "/api/v1/events"}],
     "not_boolean": [{"payload": identify(unsubscribed=value)} for value in ("yes", "unsubscribed", 2, NOW_S, [])]
     + [{"payload": identify(cio_subscription_preferences={"topics": {"topic_1": "yes"}})}]
     + [{"payload": identify(**{"cio_subscription_preferences.topics.topic_1": 1})}],
@@ -331,6 +343,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
             ("payment_count", 1),
             ("customer_since", NOW_S),
             ("memberSince", NOW_S),
+            ("first_payment_at", NOW_S),
+            ("number_of_orders", 1),
+            ("avg_order_value", 29),
         )
     ],
     "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
@@ -344,7 +359,7 @@ BREAKS: dict[str, list[dict[str, object]]] = {
                 {
                     "type": "person",
                     "action": "merge",
-                    "primary": {"email": "ada@northpine.example"},
+                    "primary": {"email": "Ada@northpine.example"},
                     "secondary": {"id": "b"},
                 },
             ]
@@ -352,7 +367,14 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "money_as_text": [
         {"payload": event(attributes={name: value})}
-        for name, value in (("amount", "31.54"), ("totalSpent", "5"), ("cost", "USD 12"), ("offer", "€9,90"))
+        for name, value in (
+            ("amount", "31.54"),
+            ("totalSpent", "5"),
+            ("cost", "USD 12"),
+            ("offer", "€9,90"),
+            ("fee", "100 kr"),
+            ("income", "5 THB"),
+        )
     ],
     "wrong_decimals": [
         {"payload": event(attributes={"amount": 49.8}), "event": JPY},
@@ -583,6 +605,9 @@ NOT_MEANT_ELSEWHERE = {
     "total_amount": 29,
     "plan": "Nullable",
     "first_name": "Undine",
+    "number_of_seats": 5,
+    "reference": "20260914",
+    "days_since_signup": 3,
 }
 
 

@@ -308,6 +308,15 @@ def test_added_profile_says_what_the_rule_allows(rule):
     assert event["identifiers"] == PERSON[rule]
 
 
+@every_rule
+def test_profile_of_calls_that_are_not_replaced_is_as_without_a_rule(rule):
+    plain = sent(prepare("", v2(person("event", name="a")), keep_profile=True))
+    off = {"keep_profile": True, "correct_identifier": False}
+    assert sent(prepare(rule, v2(person("event", name="a")), **off)) == plain
+    if rule != "customer_id":
+        assert len(sent(prepare(rule, v2(person("event", PERSON[rule], name="a")), **off))) == 1
+
+
 def test_added_profile_of_trusted_metadata_has_an_address():
     prepared = prepare("metadata.user", v2(person("event", name="a")), keep_profile=True, trust_metadata=True)
     assert sent(prepared)[0]["attributes"] == PROFILES["customer_id"]

@@ -1,4 +1,4 @@
-"""Calls with the verdict that follows from Customer.io's texts and its other senders, one a line of
+"""Calls with the verdict that follows from Customer.io's texts and its other senders, one per line of
 `judged_calls.jsonl`: method and path, payload, the rules besides additions (`error` for any error), and the event if
 it matters.
 """

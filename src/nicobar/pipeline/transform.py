@@ -35,8 +35,8 @@ class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
     the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute`,
     `other_metadata`, `shares_address`, `changed_address` and `has_known_address` as in `Origin`. `unreadable` says
-    why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about` and
-    `known` are what the customer is completed from where the endpoint says what identifies people (see `identified`).
+    why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about`
+    and `known` are what the customer is completed from where the endpoint says what identifies people (`identified`).
     """
 
     message: Message

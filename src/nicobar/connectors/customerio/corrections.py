@@ -327,7 +327,10 @@ def profile(
         for item in items
         if item.get("type") == "person"
         and identifiers
-        and (item.get("identifiers") == identifiers or identification.is_person(item.get("identifiers")))
+        and (
+            item.get("identifiers") == identifiers
+            or (identification.replaced is not None and identification.is_person(item.get("identifiers")))
+        )
     ]
     if not any(item.get("action") in track_api.EVENT_TYPES for item in about):
         return None
@@ -343,11 +346,11 @@ def _profile_attributes(origin: Origin, identification: Identification) -> dict[
     """What the customer's profile needs: an address where the person is not identified by it, a name, and the
     sender's customer id where the endpoint's rule identifies people.
     """
-    customer, person = origin.customer, identification.person
+    customer, person = origin.customer, identification.replaced
     if customer is None:
         return {}
     attributes: dict[str, Json] = {}
-    names = BILLING_NAMES if identification.protects else {"email": "email", "name": "name"}
+    names = BILLING_NAMES if person is not None and identification.protects else {"email": "email", "name": "name"}
     if customer.email and (person is None or person.kind != "email"):
         attributes[names["email"]] = customer.email.strip()
     if customer.name:
@@ -390,5 +393,5 @@ def profile_verdicts(item: dict[str, Json], identification: Identification) -> I
         'To send them yourself, turn off "Keep profiles up to date" (`keep_profile`) in the endpoint\'s settings.',
         names=", ".join(names),
     )
-    if identification.trusts_buyer:
+    if identification.replaced is not None and identification.trusts_buyer:
         yield from metadata_trusted("[0].payload", names)

@@ -26,6 +26,8 @@ _IDENTIFIES = frozenset({"identify", "identify_anonymous"})
 _V1_EVENT_FIELDS = frozenset({"name", "id", "type", "timestamp", "data", "anonymous_id"})
 # Other senders' words for a field.
 _BAGS = frozenset({"data", "properties", "traits", "payload", "props", "params", "metadata", "fields"})
+_WRAPPERS = frozenset({"attributes", "data", "properties", "traits"})
+_RELATIONSHIP_FIELDS = frozenset({"identifiers", "relationship_attributes"})
 _MEANT = {
     **dict.fromkeys(("event", "event_name", "eventName"), "name"),
     **dict.fromkeys(("event_id", "eventId", "messageId", "message_id", "uuid", "dedup_id"), "id"),
@@ -43,15 +45,22 @@ def check_fields(path: str, item: Mapping[str, Json]) -> Iterable[Verdict]:
     known = _V2_FIELDS.get((item["type"], item["action"]))
     if known is None:
         return ()
-    attributes = item.get("attributes")
-    is_nested = isinstance(attributes, dict) and "attributes" in attributes
-    return () if item.keys() <= known and not is_nested else _wrong_fields(path, item, known)
+    wrapped = _wrapped_in(item.get("attributes"))
+    return () if item.keys() <= known and not wrapped else _wrong_fields(path, item, known, wrapped)
 
 
-def _wrong_fields(path: str, item: Mapping[str, Json], known: frozenset[str]) -> Iterator[Verdict]:
-    attributes = item.get("attributes")
-    if isinstance(attributes, dict) and isinstance(inner := attributes.get("attributes"), dict) and inner:
-        yield _nested(f"{path}.attributes.attributes")
+def _wrapped_in(bag: Json) -> str:
+    """The one name below which all attributes or properties are, by mistake; empty if there is none."""
+    if not isinstance(bag, dict):
+        return ""
+    name = "attributes" if "attributes" in bag else next(iter(bag)) if len(bag) == 1 else ""
+    inner = bag.get(name)
+    return name if name in _WRAPPERS and isinstance(inner, dict) and inner else ""
+
+
+def _wrong_fields(path: str, item: Mapping[str, Json], known: frozenset[str], wrapped: str) -> Iterator[Verdict]:
+    if wrapped:
+        yield _nested(f"{path}.attributes.{wrapped}", wrapped)
     is_identify = item["action"] in _IDENTIFIES
     unknown = [name for name, value in item.items() if name not in known and value is not None]
     for name in unknown[:MAX_WARNINGS]:
@@ -70,6 +79,8 @@ def _meant(name: str, known: frozenset[str], item: Mapping[str, Json]) -> str | 
 
 def check_fields_v1(path: str, body: str, payload: Mapping[str, Json]) -> Iterator[Verdict]:
     """Warnings about the fields of a body of v1 without errors."""
+    if body == "event" and (wrapped := _wrapped_in(payload.get("data"))):
+        yield _nested(f"{path}.data.{wrapped}", wrapped)
     if body == "event" and not payload.keys() <= _V1_EVENT_FIELDS:
         unknown = [name for name, value in payload.items() if name not in _V1_EVENT_FIELDS and value is not None]
         for name in unknown[:MAX_WARNINGS]:
@@ -155,9 +166,22 @@ def _unknown(path: str, name: str, meant: str | None, bag: str) -> Verdict:
     )
 
 
-def _nested(path: str) -> Verdict:
+def _nested(path: str, field: str) -> Verdict:
     return rules.UNKNOWN_FIELD.at(
         path,
-        "The attributes contain `attributes`, so Customer.io stores one attribute with this name.",
-        "Move the attributes out of it.",
+        "All values are inside another `%(field)s`, so Customer.io stores one value with this name.",
+        "Move the values out of it.",
+        field=field,
     )
+
+
+def check_relationship_fields(path: str, entry: Mapping[str, Json]) -> Iterable[Verdict]:
+    """Warnings about the fields of one relationship."""
+    if entry.keys() <= _RELATIONSHIP_FIELDS:
+        return ()
+    unknown = [name for name, value in entry.items() if name not in _RELATIONSHIP_FIELDS and value is not None]
+    meant = None if "relationship_attributes" in entry else "relationship_attributes"
+    return [
+        _unknown(path, name, meant if name == "attributes" or name in _BAGS else None, "relationship_attributes")
+        for name in unknown[:MAX_WARNINGS]
+    ]

@@ -56,11 +56,18 @@ class Identification:
         self._found = resolve(rule, origin.customer) if rule is not None else None
         self._is_told = False
         self.no_identity: Reason | None = None
+        # The customer at the destination; None without a rule, and if nobody is identified.
+        self.person = self._found if isinstance(self._found, Person) else None
+        self._is_buyer = self.person is not None and self.person.origin is PersonOrigin.METADATA
+        # Whether the customer is identified by what buyers may set: then they get no email, id or name, or do
+        # nevertheless.
+        self.protects = self._is_buyer and not wanted.trust_metadata
+        self.trusts_buyer = self._is_buyer and wanted.trust_metadata
 
     @property
-    def person(self) -> Person | None:
-        """The customer at the destination; None without a rule, and if nobody is identified."""
-        return self._found if isinstance(self._found, Person) else None
+    def replaced(self) -> Person | None:
+        """The person that calls about the customer are sent for; None where they stay as the handler writes them."""
+        return self.person if self._wanted.identifier else None
 
     @property
     def customer_identifiers(self) -> dict[str, Json]:
@@ -83,20 +90,6 @@ class Identification:
         is_by_sender = self._rule is None or (self.person and self.person.origin is PersonOrigin.CUSTOMER_ID)
         is_known = self._wanted.profile and self._origin.has_known_address
         return bool(is_by_sender) and is_known and self._names_customer(identifiers)
-
-    @property
-    def protects(self) -> bool:
-        """Whether the customer is identified by what buyers may set, and therefore gets no email, id or name."""
-        return self._is_buyer and not self._wanted.trust_metadata
-
-    @property
-    def trusts_buyer(self) -> bool:
-        """Whether the customer is identified by what buyers may set, and gets an email, id and name nevertheless."""
-        return self._is_buyer and self._wanted.trust_metadata
-
-    @property
-    def _is_buyer(self) -> bool:
-        return self.person is not None and self.person.origin is PersonOrigin.METADATA
 
     def is_person(self, identifiers: Json) -> bool:
         """Whether these are the identifiers of the customer at the destination."""

@@ -20,10 +20,11 @@ def _words(text: str) -> frozenset[str]:
 _MONEY = _words(
     "amount amounts total totals price prices revenue spent spend paid cost costs fee fees mrr arr ltv clv "
     "balance discount discounts tax taxes vat refund refunded refunds charge charges charged subtotal gross "
-    "gmv payout deposit salary budget"
+    "gmv payout deposit salary budget earnings income profit commission msrp arpu owed donation donated expense "
+    "expenses"
 )
 # Amounts only if they are written with decimals.
-_MAYBE_MONEY = _words("value payment sum tip shipping net")
+_MAYBE_MONEY = _words("value payment sum tip shipping net due outstanding sales credit")
 # The value is a number of something else, or no number at all.
 _NOT_MONEY = _words(
     "type kind status currency count counts quantity qty items item orders users seats days day weeks months "
@@ -46,13 +47,16 @@ _CLEARLY_TIME = _words(
     "updated birthday"
 )
 _TIME = _CLEARLY_TIME | _words("ts expire renews renewal ends starts started ended last next when due")
-_TOTAL_FIRST = frozenset({"total", "lifetime", "cumulative"})
+_TOTAL_FIRST = frozenset({"total", "lifetime", "cumulative", "average", "avg"})
+# What happens more than once, so that the first of it is known to all events together.
+_REPEATED = _words("payment purchase order charge invoice transaction subscription paid purchased ordered")
+_PREFIXES_OF_COUNTS = ("num_", "number_of_", "count_of_", "numberOf", "sum_of_")
 _TOTAL = frozenset({"ltv", "clv"})
 # What one event knows in full: the seats of a subscription, and the start of a state.
 _COUNTED = _words(
     "seat seats license licenses user users member members unit units item items product products device "
-    "devices quantity addon addons employee employees retry attempt point points credit credits token tokens "
-    "score scores"
+    "devices quantity addon addons employee employees retry retries attempt attempts point points credit credits "
+    "token tokens score scores"
 )
 _STATES = (
     "due",
@@ -117,12 +121,16 @@ def _special(name: str, words: list[str]) -> Special:
     if name.lower() in track_api.CASED_ATTRIBUTES:
         return Special.CASED
     known = frozenset(words)
+    if name.startswith(_PREFIXES_OF_COUNTS):
+        return Special.PLAIN if known & _COUNTED else Special.TOTAL
     return Special.TOTAL if not known & _IDENTITY and _is_total(words, known) else Special.PLAIN
 
 
 def _is_total(words: list[str], known: frozenset[str]) -> bool:
     if len(words) > 1 and words[-1] == "since":
         return not any(word.startswith(_STATES) for word in words)
-    sums = bool(known & _TOTAL) or words[:1] == ["lifetime"] or words[:2] == ["all", "time"]
+    if words[:1] == ["first"]:
+        return bool(known & _REPEATED)
+    sums = bool(known & _TOTAL) or words[:1] == ["lifetime"] or words[:2] in (["all", "time"], ["running", "total"])
     is_total = sums or (len(words) > 1 and (words[0] in _TOTAL_FIRST or words[-1] == "count"))
     return is_total and not known & _COUNTED

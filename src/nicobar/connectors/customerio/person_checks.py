@@ -26,6 +26,7 @@ _ADDRESS = re.compile(
 _UNSUBSCRIBED = frozenset({"true", "1"})
 _SUBSCRIBED = frozenset({"false", "0", "", "no", "n", "off", "f", "subscribed", "none"})
 # What programs write for an identifier that is missing.
+_TEMPLATE = re.compile(r"\$?\{{1,2}[^{}]{0,80}\}{1,2}|:[A-Za-z_]{1,40}|<[A-Za-z_ -]{1,40}>")
 _NO_IDENTIFIER = frozenset({"undefined", "null", "NaN", "None", "nil", "[object Object]", "(null)", "<nil>"})
 
 
@@ -74,30 +75,40 @@ def check_identifiers(path: str, identifiers: Json) -> list[Verdict]:
     """Warnings about identifiers without errors."""
     found: list[Verdict] = []
     for name, value in identifiers.items() if isinstance(identifiers, dict) else ():
-        if value in _NO_IDENTIFIER if isinstance(value, str) else False:
-            found.append(placeholder(f"{path}.{name}", str(value)))
+        if isinstance(value, str) and (value in _NO_IDENTIFIER or _TEMPLATE.fullmatch(value)):
+            found.append(_placeholder(f"{path}.{name}", value))
         elif name == "email":
-            found.extend(_email(f"{path}.{name}", value))
+            found.extend(check_email(f"{path}.{name}", value))
     return found
 
 
-def placeholder(path: str, value: str) -> Verdict:
+def check_v1_id(path: str, text: str) -> Iterator[Verdict]:
+    """Warnings about the id in a v1 URL, once it was decoded."""
+    if text in _NO_IDENTIFIER or _TEMPLATE.fullmatch(text):
+        yield _placeholder(path, text)
+
+
+def _placeholder(path: str, value: str) -> Verdict:
+    given = value[:MAX_SHOWN_CHARS]
+    if value not in _NO_IDENTIFIER:
+        return rules.PLACEHOLDER.at(
+            path,
+            'The identifier is "%(given)s", a placeholder without a value.',
+            "Fill it in: in JavaScript, text with ${…} needs backticks.",
+            given=given,
+        )
     return rules.PLACEHOLDER.at(
         path,
         'The value is the text "%(given)s", which JavaScript writes for a value that is missing or an object.',
         "Check the field that the handler reads, and send null or omit it if it is missing.",
-        given=value[:MAX_SHOWN_CHARS],
+        given=given,
     )
-
-
-def is_placeholder_id(text: str) -> bool:
-    return text in _NO_IDENTIFIER
 
 
 # --- attributes that Customer.io reads ---
 
 
-def _email(path: str, value: Json) -> Iterator[Verdict]:
+def check_email(path: str, value: Json) -> Iterator[Verdict]:
     if value is None:  # removes the address
         return
     if not isinstance(value, str) or len(value) > MAX_ADDRESS_CHARS or _ADDRESS.fullmatch(value) is None:
@@ -169,7 +180,7 @@ def _generated(path: str, _value: Json) -> Iterator[Verdict]:
 
 
 _READ: dict[str, Callable[[str, Json], Iterator[Verdict]]] = {
-    "email": _email,
+    "email": check_email,
     "unsubscribed": _unsubscribed,
     "timezone": _time_zone,
     "cio_subscription_preferences": _preferences,

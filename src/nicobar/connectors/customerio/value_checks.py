@@ -33,7 +33,7 @@ _DATE = re.compile(
     r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:?\d{2}.{0,40})?"
     r"|\d{8}T\d{4}(?:\d{2})?(?:[.,]\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?"
     # RFC 2822.
-    rf"|(?:{_DAY}, ?)?\d{{1,2}} {_MONTH} \d{{4}} \d{{2}}:\d{{2}}.{{0,40}}"
+    rf"|(?:{_DAY}, ?)?\d{{1,2}} {_MONTH} (?:\d{{2}}){{1,2}} \d{{2}}:\d{{2}}.{{0,40}}"
     # JavaScript's String(new Date()), and C's asctime.
     rf"|{_DAY} {_MONTH} {{1,2}}\d{{1,2}} (?:\d{{4}} )?\d{{2}}:\d{{2}}.{{0,60}}"
     # RFC 850.
@@ -41,18 +41,27 @@ _DATE = re.compile(
     re.ASCII,
 )
 _DIGIT = re.compile(r"\d", re.ASCII)
+# Digits alone are a date only with the name of a time.
+_DATE_DIGITS = re.compile(
+    r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])?(?:[0-5]\d){0,2}", re.ASCII
+)
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?", re.ASCII)
 _AMOUNT = r"-?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})(?:[.,]\d{1,6})?"
 _AMOUNT_TEXT = re.compile(_AMOUNT, re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})[.,]\d{2}", re.ASCII)
-_UNIT = r"(?:USD|EUR|GBP|CHF|JPY|KRW|CNY|INR|CAD|AUD|BRL|MXN|SEK|NOK|DKK|PLN|(?:US|CA|AU|A|C|R|HK|S)?\$|[€£¥₩₹])"
+_UNIT = (
+    r"(?:USD|EUR|GBP|CHF|JPY|KRW|CNY|INR|CAD|AUD|BRL|MXN|SEK|NOK|DKK|PLN"
+    r"|(?:US|CA|AU|A|C|R|HK|S)?\$|[€£¥₩₹₽₺₫₱₪฿₴₦₡]|kr|zł|Rs\.?)"
+)
 _PRICE = re.compile(rf"-?{_UNIT} ?-?\d[\d.,' ]{{0,23}}|-?\d[\d.,' ]{{0,23}} ?{_UNIT}")
 _CODED_PRICE = re.compile(rf"([A-Za-z]{{3}}) ?{_AMOUNT}|{_AMOUNT} ?([A-Za-z]{{3}})", re.ASCII)
 # Words that JavaScript makes of missing values.
 _PLACEHOLDER = re.compile(r"(?:undefined|null|NaN|Invalid Date)(?: (?:undefined|null|NaN))*")
 _OBJECT = "[object Object]"
 # The first characters of dates and amounts besides capital letters.
-_FIRST = frozenset("0123456789-$€£¥₩₹")
+_FIRST = frozenset("0123456789-$€£¥₩₹₽₺₫₱₪฿₴₦₡kz")
+# A day, with or without minutes and seconds.
+_DATE_DIGIT_COUNTS = frozenset({8, 12, 14})
 
 
 def check_values(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
@@ -121,6 +130,8 @@ def _about_number_text(meaning: Meaning, text: str) -> Rule | None:
     if _DATE.fullmatch(text):
         return rules.ISO_DATE
     if meaning.is_time:
+        if _DATE_DIGITS.fullmatch(text) and len(text) in _DATE_DIGIT_COUNTS:
+            return rules.ISO_DATE
         return rules.MILLISECONDS if _MILLISECOND_TEXT.fullmatch(text) else None
     return rules.MONEY_AS_TEXT if _is_money(meaning, text) else None
 

@@ -8,13 +8,13 @@ from urllib.parse import unquote
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.amounts import EventAmounts
 from nicobar.connectors.customerio.error_checks import shown
-from nicobar.connectors.customerio.field_checks import check_fields, check_fields_v1, check_properties
-from nicobar.connectors.customerio.person_checks import (
-    check_identifiers,
-    check_person,
-    is_placeholder_id,
-    placeholder,
+from nicobar.connectors.customerio.field_checks import (
+    check_fields,
+    check_fields_v1,
+    check_properties,
+    check_relationship_fields,
 )
+from nicobar.connectors.customerio.person_checks import check_email, check_identifiers, check_person, check_v1_id
 from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.connectors.customerio.value_checks import check_values
 from nicobar.model import Json, Record, Verdict
@@ -73,9 +73,8 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
     path: str, call: V1Call, url_path: str, written: Json, payload: Json, context: Context
 ) -> Iterator[Verdict]:
     """Warnings about a call of v1 without errors; `path` is the location of its payload."""
-    who = unquote(url_path.split("/")[4]) if call.segments[0] == "customers" else ""
-    if is_placeholder_id(who):
-        yield placeholder(f"{path.rpartition('.')[0]}.url", who)
+    if call.segments[0] == "customers":
+        yield from check_v1_id(f"{path.rpartition('.')[0]}.url", unquote(url_path.split("/")[4]))
     if not isinstance(payload, dict):
         return
     yield from check_fields_v1(path, call.body, payload)
@@ -89,7 +88,11 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
         case "event":
             data = _mapping(payload.get("data"))
             is_invite = call.segments == ("events",) and not payload.get("anonymous_id")
+            if is_invite and data.get("recipient") is not None:
+                yield from check_email(f"{path}.data.recipient", data["recipient"])
             yield from _event(path, payload, _mapping(written), ("data", data), context, is_invite=is_invite)
+        case "form":
+            yield from check_identifiers(f"{path}.data", payload.get("data"))
         case "merge":
             for side in ("primary", "secondary"):
                 yield from check_identifiers(f"{path}.{side}", payload.get(side))
@@ -160,9 +163,11 @@ def no_address(path: str, *, is_invalid: bool = False) -> Verdict:
 
 def _relationships(path: str, related: Json, context: Context) -> Iterator[Verdict]:
     for number, entry in enumerate(related if isinstance(related, list) else ()):
-        values = _mapping(_mapping(entry).get("relationship_attributes"))
+        own, fields = f"{path}[{number}]", _mapping(entry)
+        yield from check_relationship_fields(own, fields)
+        values = _mapping(fields.get("relationship_attributes"))
         if values:
-            yield from check_values(f"{path}[{number}].relationship_attributes", values, context.amounts)
+            yield from check_values(f"{own}.relationship_attributes", values, context.amounts)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
