@@ -30,7 +30,7 @@ CREATE TABLE merges (
 CREATE UNIQUE INDEX merges_running ON merges (endpoint_seq) WHERE status = 'running';
 CREATE INDEX merges_of_endpoint ON merges (endpoint_seq, seq);
 
--- since_ms: when the primary was identified, 0 before.
+-- changed_at_ms: when it got into its state, 0 at first.
 CREATE TABLE merge_pairs (
     merge_seq bigint NOT NULL,
     number bigint NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE merge_pairs (
     primary_kind text COLLATE "C" NOT NULL,
     primary_value text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL,
-    since_ms bigint NOT NULL,
+    changed_at_ms bigint NOT NULL,
     reason text,
     PRIMARY KEY (merge_seq, number)
 );

@@ -29,7 +29,7 @@ CREATE TABLE merges (
 CREATE UNIQUE INDEX merges_running ON merges (endpoint_seq) WHERE status = 'running';
 CREATE INDEX merges_of_endpoint ON merges (endpoint_seq, seq);
 
--- since_ms: when the primary was identified, 0 before.
+-- changed_at_ms: when it got into its state, 0 at first.
 CREATE TABLE merge_pairs (
     merge_seq INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE merge_pairs (
     primary_kind TEXT NOT NULL,
     primary_value TEXT NOT NULL,
     state TEXT NOT NULL,
-    since_ms INTEGER NOT NULL,
+    changed_at_ms INTEGER NOT NULL,
     reason TEXT,
     PRIMARY KEY (merge_seq, number)
 ) WITHOUT ROWID;
