@@ -161,8 +161,8 @@ async def test_people_of_v1_paths_are_recognized():
         (found({}, 301), "app_api_answered_301", "region"),
         (found({}, 500), "app_api_answered_500", "500"),
         (found({"something": 1}), "app_api_unreadable", "no list"),
-        (found({"error": "x", "results": []}), "app_api_answered_200", "no answer of the App API"),
-        (Response(status=200, headers={}, body=b"<html>", duration_ms=1), "app_api_answered_200", "no answer"),
+        (found({"error": "x", "results": []}), "app_api_answered_200", "not a response of the App API"),
+        (Response(status=200, headers={}, body=b"<html>", duration_ms=1), "app_api_answered_200", "not a response"),
         (NoResponse(reason=plain("timed out"), duration_ms=1), "app_api_no_answer", "timed out"),
     ],
 )
@@ -188,14 +188,19 @@ def test_near_misses_of_running_campaigns_are_warnings():
     assert [(item.level, item.event, item.reason.code) for item in found] == [
         (Level.WARNING, "Payment Completed", "event_name_near"),
         (Level.WARNING, "ended", "event_campaign_off"),
-        (Level.WARNING, "payment_completed", "campaign_name_near"),
         (Level.ADDITION, "unused", "event_unused"),
         (Level.ADDITION, "trial", "campaign_waits"),
     ]
-    assert "Thanks" in str(found[0].reason)
+    assert 'Campaign "Thanks" waits for payment_completed.' in str(found[0].reason)
+
+
+def test_near_miss_of_a_name_that_another_campaign_uses_is_told():
+    campaigns = [Campaign(name=name, event=name, state=RUNNING) for name in ("Paid", "paid")]
+    (found,) = compare_names(["paid"], campaigns)
+    assert (found.level, found.event, found.reason.code) == (Level.WARNING, "Paid", "campaign_name_near")
 
 
 @pytest.mark.parametrize("name", ["Payment Completed", "PAYMENT.COMPLETED", "payment-completed", "paymentCompleted"])
 def test_case_spaces_and_separators_make_near_misses(name):
-    (warning, _) = compare_names([name], [Campaign(name="T", event="payment_completed", state=RUNNING)])
+    (warning,) = compare_names([name], [Campaign(name="T", event="payment_completed", state=RUNNING)])
     assert warning.reason.code == "event_name_near"

@@ -7,11 +7,13 @@ import re
 
 import msgspec
 import pytest
+from playwright.async_api import expect
 
 from nicobar.model import Customer
 from nicobar.people import IDENTIFY_BY
 from nicobar.store.history import AuditFilter
-from support.installation import SECRET, furnish, installation
+from support.browser import browser
+from support.installation import SECRET, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
 from support.server import DODO, TYPES
 
@@ -177,3 +179,23 @@ async def test_pages_ask_until_the_question_is_answered(nicobar, visitor):
     await visitor.send(f"{path}/people", identify="email")
     for page in pages:
         assert NOT_KNOWN not in shown((await visitor.ask("GET", page))[1]), page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_the_preview_follows_the_answer_as_it_is_chosen(nicobar):
+    endpoint, address = await furnish(nicobar, None, identify_by="email")
+    await nicobar.send(address, body(nicobar, Customer(key="cus_1", email="ada@shop.example"), user_id="u1"), "e1")
+    async with browser() as it:
+        page, problems = await open_page(it, reduced_motion="reduce")
+        await set_password(page, nicobar)
+        await page.goto(f"{nicobar.url}/webhooks/{endpoint.id}/people")
+        row = page.locator("#preview tbody tr")
+        await expect(row).to_contain_text("ada@shop.example")
+        await page.get_by_label("Name in the metadata").fill("user_id")
+        await expect(row).to_contain_text("u1")
+        await expect(page.locator("[name=identify]:checked")).to_have_value("metadata")
+        assert page.url.endswith("/people?identify=metadata&key=user_id")
+        found = await examine(page, "endpoint-people")
+        assert not found, "\n".join(found)
+        assert not problems

@@ -112,3 +112,46 @@ async def test_a_recipe_replaces_code_and_nothing_is_lost(tmp_path):
         assert (draft.code, draft.replaced_code) == (recipe.code, "typed")
         status, _, _ = await visitor.send(f"/webhooks/{endpoint.id}/code", action="recipe:none")
         assert status == 422
+
+
+TOTALS = """
+function handler(webhook) {
+  if (webhook.eventType === "payment.succeeded") {
+    const {customer, total_amount, created_at} = webhook.payload.data;
+    webhook.payload = {
+      type: "person", identifiers: {id: customer.customer_id}, action: "identify",
+      attributes: {email: customer.email, total_spent: total_amount / 100, customer_since: nicobar.unix(created_at)}
+    };
+  }
+  return webhook;
+}
+"""
+
+
+async def test_totals_of_one_event_are_sent_with_the_recipe_beside_the_warning(tmp_path):
+    async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, address = await furnish(nicobar, TOTALS)
+        sent = await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        assert sent.attempt.is_warned
+        body = sent.attempt.requests[0].body
+        assert '"total_spent"' in body
+        assert '"customer_since"' in body
+        _, _, headers = await visitor.send(f"/webhooks/{endpoint.id}/code")
+        editor = headers["location"]
+        of_endpoint = f'<form method="post" action="/webhooks/{endpoint.id}/code">'
+        of_draft = f'<form method="post" action="{editor}">'
+        button = '<button name="action" value="recipe:customer_attributes">'
+        for path, form in (
+            (f"/logs/{sent.message.id}", of_endpoint),
+            (f"/webhooks/{endpoint.id}/attempts/{sent.attempt.id}", of_endpoint),
+            (f"/webhooks/{endpoint.id}/testing?sample_type=payment.succeeded", of_endpoint),
+            (f"{editor.removesuffix('/code')}/test?sample_type=payment.succeeded", of_draft),
+            (editor, '<button form="code-form" name="action" value="recipe:customer_attributes">'),
+        ):
+            status, text, _ = await visitor.ask("GET", path)
+            assert status == 200, path
+            assert text.count("recipe:customer_attributes") == 2, path  # total_spent and customer_since
+            assert (form + button if form.startswith("<form") else form) in text, path
+        status, text, _ = await visitor.send(editor.removesuffix("/code") + "/notes", code=TOTALS, variables="")
+        assert (status, "recipe:customer_attributes" in text) == (200, True)

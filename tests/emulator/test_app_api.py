@@ -5,10 +5,16 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
+from nicobar.addresses import AllowedAddresses
+from nicobar.connectors import inspection
+from nicobar.connectors.customerio.app_api import AppApi
+from nicobar.connectors.inspection import Profile
+from nicobar.connectors.transport import HttpTransport
 from nicobar.emulator.app import create_app
 from nicobar.emulator.campaign import Campaign, Trigger
 from nicobar.emulator.state import State
 from nicobar.emulator.workspace import Identifiers, Workspace
+from nicobar.model import RequestRecord
 from nicobar.web.serving import Server
 
 NOW = 1_789_000_000
@@ -143,6 +149,19 @@ async def test_only_the_app_api_key_reads(service, headers):
     status, answer = await service.ask("GET", "/v1/customers?email=x", headers=headers)
     assert (status, answer["errors"][0]["status"]) == (401, "401")
     assert all(item.headers.get("authorization", "***") == "***" for item in service.state.requests)
+
+
+async def test_the_connector_reads_what_the_emulator_shows(service):
+    service.send("identify", "cus_1", attributes={"email": ADA})
+    asked = AppApi(service.url, "demo-app-key")
+    sent = RequestRecord(method="POST", url="", headers={}, body='{"type":"person","identifiers":{"id":"cus_1"}}')
+    async with HttpTransport(allowed=AllowedAddresses.read("127.0.0.1")) as transport:
+        assert await asked.people(transport, ADA) == (Profile(id="user_42", email=ADA),)
+        assert await asked.campaigns(transport) == (
+            inspection.Campaign(name="Thanks", event="paid", state=inspection.CampaignState.RUNNING),
+        )
+        (failed,) = await asked.failures(transport, [sent], 0, 2 * NOW * 1_000)
+    assert (failed.person, failed.attributes, failed.at_ms) == ("cus_1", ("email",), NOW * 1_000)
 
 
 async def test_nothing_can_be_written(service):

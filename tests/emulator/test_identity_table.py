@@ -59,7 +59,7 @@ ANSWERS = {
     FALLBACK: ("email", ADDRESS),
 }
 # Who is there before, and how the app identifies them.
-UNKNOWN = "nobody"
+UNKNOWN = "unknown"
 BEFORE: dict[str, dict[str, str]] = {
     UNKNOWN: {},
     "email": {"email": ADDRESS},

@@ -96,7 +96,8 @@ def emulator(
             if https_port is not None:
                 servers.append(await Server.start(app, host, https_port, certificate=certificate))
                 click.echo(f"HTTPS: {servers[-1].url}  (certificate {certificate})")
-            click.echo(f"Customer.io emulator: {servers[0].url}  (Site ID {site_id}, API key {api_key})")
+            keys = f"Site ID {site_id}, API key {api_key}, App API key {app_api_key}"
+            click.echo(f"Customer.io emulator: {servers[0].url}  ({keys})")
             await ended.wait()
         finally:
             for server in servers:

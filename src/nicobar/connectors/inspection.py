@@ -88,7 +88,8 @@ def compare_names(sent: Sequence[str], campaigns: Sequence[Campaign]) -> tuple[N
     triggers = [campaign for campaign in campaigns if campaign.event]
     running = [campaign for campaign in triggers if campaign.state is CampaignState.RUNNING]
     found = [_of_sent(name, triggers, running) for name in dict.fromkeys(sent)]
-    found += [_of_campaign(campaign, sent) for campaign in running]
+    told = {item.event for item in found if item is not None and item.level is Level.WARNING}
+    found += [_of_campaign(campaign, sent) for campaign in running if not told & {*near_misses(campaign.event, sent)}]
     order = list(Level)
     return tuple(sorted(filter(None, found), key=lambda item: order.index(item.level)))
 
@@ -100,7 +101,7 @@ def _of_sent(name: str, triggers: Sequence[Campaign], running: Sequence[Campaign
     if near:
         why = reason(
             "event_name_near",
-            "No running campaign uses %(event)s, which is sent. Campaign %(campaign)s waits for %(near)s.",
+            'No running campaign uses %(event)s, which is sent. Campaign "%(campaign)s" waits for %(near)s.',
             "Destinations compare names exactly: use the same name in the handler and in the campaign.",
             event=name,
             near=near[0],
@@ -111,7 +112,7 @@ def _of_sent(name: str, triggers: Sequence[Campaign], running: Sequence[Campaign
     if waiting is not None:
         why = reason(
             "event_campaign_off",
-            "No running campaign uses %(event)s, which is sent. Campaign %(campaign)s uses it and is not running "
+            'No running campaign uses %(event)s, which is sent. Campaign "%(campaign)s" uses it and is not running '
             "(%(state)s).",
             "Start the campaign if its emails should be sent.",
             event=name,
@@ -130,7 +131,7 @@ def _of_campaign(campaign: Campaign, sent: Sequence[str]) -> NameFinding | None:
     if near:
         why = reason(
             "campaign_name_near",
-            "Campaign %(campaign)s waits for %(event)s. The event that is sent is %(near)s.",
+            'Campaign "%(campaign)s" waits for %(event)s. The event that is sent is %(near)s.',
             "Destinations compare names exactly: use the same name in the handler and in the campaign.",
             event=campaign.event,
             campaign=campaign.name,
@@ -139,7 +140,7 @@ def _of_campaign(campaign: Campaign, sent: Sequence[str]) -> NameFinding | None:
         return NameFinding(level=Level.WARNING, event=campaign.event, reason=why)
     why = reason(
         "campaign_waits",
-        "Campaign %(campaign)s waits for %(event)s, which this endpoint does not send.",
+        'Campaign "%(campaign)s" waits for %(event)s, which this endpoint does not send.',
         event=campaign.event,
         campaign=campaign.name,
     )

@@ -330,10 +330,13 @@ def _only(kind: type[Record], given: Mapping[str, Json]) -> dict[str, Json]:
 def _person(person: Person) -> dict[str, Json]:
     identifiers: dict[str, Json] = {"id": person.id, "email": person.email, "phone": person.phone}
     attributes: dict[str, Json] = dict(person.attributes)
+    segments: list[Json] = [*sorted(person.segments)]
     return {
         **identifiers,
         "cio_id": person.cio_id,
         "created_at": person.created_at,
+        "unsubscribed": person.unsubscribed,
+        "segments": segments,
         "attributes": attributes,
         "devices": dict(person.devices),
         "relationships": dict(person.relationships),

@@ -27,7 +27,7 @@ from nicobar.emulator.campaign import (
 )
 from nicobar.emulator.conditions import Given, unmet
 from nicobar.emulator.effects import Changed, Effect, Happened, Ignored, Joined, Merged, Repeated
-from nicobar.emulator.outbox import About, Journey, Outbox
+from nicobar.emulator.outbox import About, Journey, Outbox, Refusal, about
 from nicobar.emulator.people import Person
 
 MAX_CAMPAIGNS = 100
@@ -143,9 +143,9 @@ class Campaigns:
                 self._on_event(person, activity)
             case Repeated():
                 why = f"{_A[effect.known_as]} with this id was already accepted"
-                self._refuse(effect, effect.about, Silence.DUPLICATE, why)
+                self._refuse_call(effect, effect.about, Silence.DUPLICATE, why)
             case Ignored(why=why):
-                self._refuse(effect, None, Silence.IGNORED, why)
+                self._refuse_call(effect, None, Silence.IGNORED, why)
             case Changed(person=person, before=before):
                 self._leave(person, None)
                 for campaign in self._entered_by_change(person, before):
@@ -158,10 +158,10 @@ class Campaigns:
             case _:
                 assert_never(effect)
 
-    def _refuse(self, call: Repeated | Ignored, person: Person | None, reason: Silence, why: str) -> None:
+    def _refuse_call(self, call: Repeated | Ignored, person: Person | None, reason: Silence, why: str) -> None:
         for campaign in self._of_event(call.kind, call.name):
-            about = About(key=call.person, person=person, event=call.name, event_id=call.event_id)
-            self._outbox.refuse_call(campaign, about, call.data, reason, why)
+            what = About(key=call.person, person=person, event=call.name, event_id=call.event_id, data=call.data)
+            self._outbox.refuse(campaign, what, Refusal(reason=reason, why=why), self._now())
 
     def _that_follow(self, segment: str) -> list[Campaign]:
         return [item for item in self._campaigns if item.trigger is Trigger.ENTERS and item.name == segment]
@@ -198,16 +198,16 @@ class Campaigns:
             return
         campaigns = self._of_event(activity.type, activity.name)
         if not campaigns:
-            self._outbox.no_campaign(person, activity)
+            self._outbox.no_campaign(about(person, activity))
         for campaign in campaigns:
             journey = Journey(campaign, person, activity, self._now())
             if campaign.name != activity.name:
                 # Whether names are compared exactly is not documented; a difference in case, spaces, `_`, `-` or `.`
                 # is almost certainly a mistake.
                 why = f"the campaign waits for `{campaign.name}`; received: `{activity.name}`"
-                self._outbox.refuse(journey, Silence.NAME_DIFFERS, why, self._now())
+                self._refuse(journey, self._now(), Silence.NAME_DIFFERS, why)
             elif self._now() - activity.timestamp > MAX_TRIGGER_AGE_S:
-                self._outbox.refuse(journey, Silence.TOO_OLD, "the event is older than 72 hours", self._now())
+                self._refuse(journey, self._now(), Silence.TOO_OLD, "the event is older than 72 hours")
             else:
                 self._enter(journey)
 
@@ -218,11 +218,11 @@ class Campaigns:
         campaign = journey.campaign
         now = self._now()
         if campaign.state is CampaignState.STOPPED:
-            self._outbox.refuse(journey, Silence.STOPPED, "the campaign is stopped", now)
+            self._refuse(journey, now, Silence.STOPPED, "the campaign is stopped")
         elif why := unmet(campaign.conditions, self._given(journey, now)):
-            self._outbox.refuse(journey, Silence.CONDITION, why, now)
+            self._refuse(journey, now, Silence.CONDITION, why)
         elif why := self._too_often(journey, now):
-            self._outbox.refuse(journey, Silence.FREQUENCY, why, now)
+            self._refuse(journey, now, Silence.FREQUENCY, why)
         else:
             if campaign.state is CampaignState.RUNNING:
                 self._entered[journey.key] = now
@@ -280,7 +280,7 @@ class Campaigns:
                 if _fits(leaving, activity) and not unmet(leaving.conditions, given):
                     event = f"`{activity.name}` was received" if activity else "the person changed"
                     why = f"the person left the campaign: {event}"
-                    self._outbox.refuse(self._end(number), Silence.EXITED, why, self._now())
+                    self._refuse(self._end(number), self._now(), Silence.EXITED, why)
                     break
 
     def _merge(self, primary: Person, secondary: Person) -> None:
@@ -306,17 +306,23 @@ class Campaigns:
             self._give_up(journey, Silence.MISSING_FIELD, f"the email uses {missing}, which is missing", at)
         elif campaign.state is CampaignState.DRAFT:
             why = "the campaign is a draft"
-            self._outbox.refuse(journey, Silence.DRAFT_CAMPAIGN, why, at, Outcome.WOULD)
+            self._refuse(journey, at, Silence.DRAFT_CAMPAIGN, why, Outcome.WOULD)
         elif campaign.sending is Sending.AS_DRAFT:
             why = "the campaign's messages wait as drafts until a user sends them"
-            self._outbox.refuse(journey, Silence.DRAFT_MESSAGE, why, at, Outcome.DRAFT)
+            self._refuse(journey, at, Silence.DRAFT_MESSAGE, why, Outcome.DRAFT)
         else:
             self._outbox.send(journey, at)
 
     def _give_up(self, journey: Journey, reason: Silence, why: str, at: float) -> None:
         """A person who got no email has not received the campaign."""
         self._entered.pop(journey.key, None)
-        self._outbox.refuse(journey, reason, why, at)
+        self._refuse(journey, at, reason, why)
+
+    def _refuse(
+        self, journey: Journey, at: float, reason: Silence, why: str, outcome: Outcome = Outcome.NOT_SENT
+    ) -> None:
+        refusal = Refusal(reason=reason, why=why, outcome=outcome)
+        self._outbox.refuse(journey.campaign, journey.about, refusal, at)
 
     def _given(self, journey: Journey, now: float) -> Given:
         is_in = self._segments_of(journey.person, now)

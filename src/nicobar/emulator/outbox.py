@@ -27,17 +27,16 @@ class Journey:
         self.since = since
 
     @property
-    def data(self) -> dict[str, Json]:
-        return self.cause.data if self.cause else {}
-
-    @property
     def key(self) -> tuple[str, str]:
         return self.campaign.title, self.person.cio_id
 
     @property
     def about(self) -> About:
-        name, event_id = (self.cause.name, self.cause.id) if self.cause else ("", None)
-        return About(key=self.person.key, person=self.person, event=name, event_id=event_id, cause=self.cause)
+        return about(self.person, self.cause) if self.cause else About(key=self.person.key, person=self.person)
+
+    @property
+    def data(self) -> dict[str, Json]:
+        return self.cause.data if self.cause else {}
 
     def waiting(self, due: float) -> Waiting:
         return Waiting(
@@ -52,18 +51,32 @@ class Journey:
 
 class About(Record):
     """Whom an email is about, and what caused it. `key` is the identifier to display; `person` is None if there is
-    none. A call without effect makes no activity, so its event has no `cause`.
+    none. `event` is empty for a segment. A call without effect makes no activity, so its event has no `cause`.
     """
 
     key: str
     person: Person | None
-    event: str
-    event_id: str | None
+    event: str = ""
+    event_id: str | None = None
+    data: dict[str, Json] = {}
     cause: Activity | None = None
 
     @property
     def cio_id(self) -> str:
         return self.person.cio_id if self.person else ""
+
+
+def about(person: Person, cause: Activity) -> About:
+    """A person who did something."""
+    return About(key=person.key, person=person, event=cause.name, event_id=cause.id, data=cause.data, cause=cause)
+
+
+class Refusal(Record):
+    """Why an email is not sent."""
+
+    reason: Silence
+    why: str
+    outcome: Outcome = Outcome.NOT_SENT
 
 
 class Outbox:
@@ -81,67 +94,60 @@ class Outbox:
         return liquid.missing(f"{campaign.subject}\n{campaign.body}", _values(journey.data, journey.person))
 
     def send(self, journey: Journey, at: float) -> None:
-        self._add(_email(journey.campaign, journey.about, journey.data, at))
+        self._add(_email(journey.campaign, journey.about, at))
 
-    def refuse(
-        self, journey: Journey, reason: Silence, why: str, at: float, outcome: Outcome = Outcome.NOT_SENT
-    ) -> None:
-        email = _email(journey.campaign, journey.about, journey.data, at)
-        email = msgspec.structs.replace(email, outcome=outcome, reason=reason, why_not=why)
-        self._silence(journey.campaign, journey.about, self._add(email))
+    def refuse(self, campaign: Campaign, what: About, refusal: Refusal, at: float) -> None:
+        email = _email(campaign, what, at)
+        number = self._add(
+            msgspec.structs.replace(email, outcome=refusal.outcome, reason=refusal.reason, why_not=refusal.why)
+        )
+        unsent = _unsent(what, refusal, at)
+        self.unsent.append(
+            msgspec.structs.replace(unsent, campaign=campaign.title, waits_for=campaign.name, email=number)
+        )
 
-    def refuse_call(self, campaign: Campaign, about: About, data: dict[str, Json], reason: Silence, why: str) -> None:
-        """The email of a call that had no effect."""
-        email = _email(campaign, about, data, self._now())
-        email = msgspec.structs.replace(email, outcome=Outcome.NOT_SENT, reason=reason, why_not=why)
-        self._silence(campaign, about, self._add(email))
+    def no_campaign(self, what: About) -> None:
+        refusal = Refusal(reason=Silence.NO_CAMPAIGN, why=f"no campaign waits for `{what.event}`")
+        self.unsent.append(_unsent(what, refusal, self._now()))
 
-    def no_campaign(self, person: Person, cause: Activity) -> None:
-        about = About(key=person.key, person=person, event=cause.name, event_id=cause.id, cause=cause)
-        why, at = f"no campaign waits for `{cause.name}`", int(self._now())
-        self.unsent.append(_unsent(None, about, Silence.NO_CAMPAIGN, why, at))
-
-    def _silence(self, campaign: Campaign, about: About, email: Email) -> None:
-        unsent = _unsent(campaign, about, email.reason or Silence.IGNORED, email.why_not or "", email.at)
-        self.unsent.append(msgspec.structs.replace(unsent, email=email.number))
-
-    def _add(self, email: Email) -> Email:
-        numbered = msgspec.structs.replace(email, number=self._next_number)
+    def _add(self, email: Email) -> int:
+        number = self._next_number
         self._next_number += 1
-        self.emails.append(numbered)
-        return numbered
+        self.emails.append(msgspec.structs.replace(email, number=number))
+        return number
 
 
-def _unsent(campaign: Campaign | None, about: About, reason: Silence, why: str, at: int) -> Unsent:
+def _unsent(what: About, refusal: Refusal, at: float) -> Unsent:
+    """Without a campaign and an email."""
     return Unsent(
-        at=at,
-        reason=reason,
-        why=why,
-        person=about.key,
-        cio_id=about.cio_id,
-        campaign=campaign.title if campaign else None,
-        waits_for=campaign.name if campaign else None,
-        event=about.event,
-        event_id=about.event_id,
-        activity=about.cause.number if about.cause else None,
+        at=int(at),
+        reason=refusal.reason,
+        why=refusal.why,
+        person=what.key,
+        cio_id=what.cio_id,
+        campaign=None,
+        waits_for=None,
+        event=what.event,
+        event_id=what.event_id,
+        activity=what.cause.number if what.cause else None,
         email=None,
     )
 
 
-def _email(campaign: Campaign, about: About, data: dict[str, Json], at: float) -> Email:
-    recipient = data.get("recipient")
-    values, is_html = _values(data, about.person), "</" in campaign.body
+def _email(campaign: Campaign, what: About, at: float) -> Email:
+    recipient = what.data.get("recipient")
+    values, is_html = _values(what.data, what.person), "</" in campaign.body
     return Email(
         campaign=campaign.title,
-        person=about.key,
-        to=recipient if isinstance(recipient, str) else about.person.email if about.person else None,
+        person=what.key,
+        to=recipient if isinstance(recipient, str) else what.person.email if what.person else None,
         subject=liquid.render(campaign.subject, values),
-        data=data,
+        data=what.data,
         at=int(at),
-        cio_id=about.cio_id,
+        cio_id=what.cio_id,
         body=liquid.render(campaign.body, values, html=is_html),
         is_html=is_html,
-        cause=about.cause,
+        cause=what.cause,
     )
 
 

@@ -23,7 +23,7 @@ from nicobar.sandbox import Sandbox
 from nicobar.use_cases.dry_run import Samples, run_samples
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
 
-# Customer.io allows 10 a second to all clients of a workspace together.
+# Destinations may allow as few as 10 requests a second to all of their clients together.
 SPACING_MS = 150
 MAX_WAITING = 40
 # What of a destination's activities belongs to a delivery: the changes take effect a while after the response.
@@ -93,7 +93,7 @@ def inspection_of(opened: OpenEndpoint) -> Inspection | Unanswered:
         reason=reason(
             "inspection_unavailable",
             "Endpoint %(name)s has no key to look things up at its destination.",
-            "For Customer.io, add an App API key in the endpoint's settings.",
+            "Add the key in the endpoint's settings.",
             name=opened.endpoint.name,
         )
     )
@@ -105,9 +105,8 @@ async def note(services: OperationServices, actor: Actor, asked: Asked, what: st
     host = connector(endpoint.connector).credentials_host(endpoint.settings)
     detail = f"{what} looked up at {host}"
     action = AuditAction.ENDPOINT_INSPECT
-    await services.store.change(
-        [audit_line(services, actor, action, asked.subject_id, app_id=asked.app_id, detail=detail)]
-    )
+    line = audit_line(services, actor, action, asked.subject_id, app_id=asked.app_id, detail=detail)
+    await services.store.add_audit_line(line)
 
 
 class CampaignCheck(Record):

@@ -36,15 +36,14 @@ def address_warnings(
     if given is not None and origin.changed_address:
         yield rules.CHANGED_ADDRESS.at(
             given,
-            "The customer's email address is another one than before. Customer.io may refuse to change it through "
-            "the id.",
+            "The customer's email address is another one than before. Customer.io may not change it through the id.",
             "Allow updates to email using the ID in Customer.io's workspace settings, or change the address there.",
         )
     elif origin.changed_address and (path := _about(parts, identification)):
         yield rules.CHANGED_ADDRESS.at(
             path,
-            "The customer's email address is another one than before. Customer.io may make a new person for it; the "
-            "one with the earlier address keeps the history.",
+            "The customer's email address is another one than before. Customer.io may create a new person for it; the "
+            "earlier person keeps the history.",
             "Merge the two people in Customer.io, or identify people by an ID of your own (`identify_by`).",
         )
 
