@@ -204,3 +204,24 @@ def test_near_miss_of_a_name_that_another_campaign_uses_is_told():
 def test_case_spaces_and_separators_make_near_misses(name):
     (warning,) = compare_names([name], [Campaign(name="T", event="payment_completed", state=RUNNING)])
     assert warning.reason.code == "event_name_near"
+
+
+async def test_requests_that_name_no_readable_person_are_not_looked_up():
+    transport = Recorded()
+    told = await inspection().failures(transport, sent(identify(id="***"), {"type": "object"}), 0, 1)
+    assert (told.reason.code, transport.requests) == ("app_api_nobody", [])
+
+
+def test_names_are_those_of_events_alone():
+    person = {"type": "person", "identifiers": {"id": "u"}}
+    v1 = "https://track.customer.io/api/v1/"
+    requests = [
+        *sent({**person, "action": "event", "name": "paid"}, {**person, "action": "page", "name": "Home"}),
+        *sent({**person, "action": "identify", "name": "Ada"}, {**person, "action": "event", "name": None}),
+        *sent({"name": "ended", "data": {}}, url=f"{v1}customers/u/events"),
+        *sent({"name": "Home", "type": "page"}, url=f"{v1}customers/u/events"),
+        *sent({"name": "asked"}, url=f"{v1}events"),
+        *sent({"name": "Ada"}, url=f"{v1}customers/u"),
+        RequestRecord(method="POST", url="", headers={}, body='{"type":"person","na'),
+    ]
+    assert inspection().event_names(requests * 2) == ("paid", "ended", "asked")

@@ -54,7 +54,7 @@ async def test_a_merge_is_stored_with_its_pairs_and_counted(store):
     assert await store.merge_pairs(merge.seq, after=1, limit=5) == (second,)
     why = reason("no", "Not %(name)s.", name="him")
     put = [
-        msgspec.structs.replace(first, state=IDENTIFIED, since_ms=7),
+        msgspec.structs.replace(first, state=IDENTIFIED, changed_at_ms=7),
         msgspec.structs.replace(second, state=PairState.REJECTED, reason=why),
     ]
     await store.put_pairs(merge.seq, put, now_ms=9)

@@ -235,7 +235,7 @@ async def test_event_names_are_compared_with_running_campaigns_on_request(shop):
     text = (await shop.visitor.ask("GET", f"{shop.page}/campaigns"))[1]
     assert "No App API key" in text
     unasked = (await shop.post(f"{shop.path}/campaign-check")).body
-    assert (unasked["sent"], "no key to look things up" in unasked["unanswered"]) == (["Order Paid"], True)
+    assert (unasked["sent"], "no key to look things up" in unasked["unanswered"]) == ([], True)
     await shop.set(app_api_key="demo-app-key")
     await put_campaigns(shop, Campaign(title="Thanks", trigger="event", name="order_paid"))
     assert "Compare event names with campaigns" in (await shop.visitor.ask("GET", shop.page))[1]
@@ -243,12 +243,27 @@ async def test_event_names_are_compared_with_running_campaigns_on_request(shop):
     assert (status, "waits for order_paid" in text, "1 warning" in text) == (200, True, True)
     found = (await shop.post(f"{shop.path}/campaign-check")).body
     assert [item["code"] for item in found["findings"]] == ["event_name_near"]
+    await shop.pay(ADA)
     await put_campaigns(shop, Campaign(title="Thanks", trigger="event", name="Order Paid"))
     found = (await shop.post(f"{shop.path}/campaign-check")).body
     assert (found["findings"], found["campaigns"]) == (
         [],
         [{"name": "Thanks", "event": "Order Paid", "state": "running"}],
     )
+
+
+async def test_doctor_asks_destinations_only_on_request(shop, tmp_path):
+    await shop.set(app_api_key="demo-app-key", identify_by="email")
+    await put_campaigns(shop, Campaign(title="Thanks", trigger="event", name="order_paid"))
+
+    async def doctor(*arguments):
+        command = ["doctor", *arguments, "--data-dir", str(tmp_path), "--allowed-addresses", "127.0.0.0/8"]
+        run = await asyncio.to_thread(CliRunner().invoke, group, command)
+        return [line for line in run.output.splitlines() if "campaigns of" in line]
+
+    assert await doctor() == []
+    (line,) = await doctor("--ask-destinations")
+    assert line.startswith("▲ campaigns of customerio: No running campaign uses Order Paid, which is sent.")
 
 
 async def put_campaigns(shop, *campaigns):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -24,7 +24,7 @@ from nicobar.cli.options import (
     settings_of,
 )
 from nicobar.cli.trigger import without_secret
-from nicobar.clock import SystemClock
+from nicobar.clock import Clock, SystemClock
 from nicobar.connectors import NoResponse, Request, Response, Transport
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.transport import HttpTransport
@@ -37,11 +37,12 @@ from nicobar.pipeline.configuration import open_endpoint, source_secrets
 from nicobar.sandbox import Sandbox
 from nicobar.settings import Settings
 from nicobar.sources.registry import SOURCES, source_kind
+from nicobar.store import Store
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import application_samples, run_samples
 from nicobar.use_cases.identity import unanswered
-from nicobar.use_cases.inspection import SpacedTransport, check_campaigns, sent_names
+from nicobar.use_cases.inspection import Asked, SpacedTransport, check_campaigns, sent_names
 from nicobar.use_cases.key_rotation import key_uses
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
@@ -246,6 +247,14 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
     return f"{checkup.reason} {found.coverage.summary}"
 
 
+class _Naming(NamedTuple):
+    """What names the events that an endpoint sends."""
+
+    store: Store
+    clock: Clock
+    sandbox: Sandbox
+
+
 async def _ask(it: CommandServices, endpoint: Endpoint, asking: Transport, sandbox: Sandbox) -> bool:
     """Compares event names with campaigns. Names that look alike, and no answer, are bad."""
     try:
@@ -253,7 +262,9 @@ async def _ask(it: CommandServices, endpoint: Endpoint, asking: Transport, sandb
         if endpoint.disabled or opened.destination.inspection is None:
             return True
         samples = application_samples(it.snapshot, endpoint.app_id)
-        sent = await sent_names(sandbox, opened, samples, it.clock)
+        asked = Asked(opened=opened, app_id=endpoint.app_id, subject_id=endpoint.id)
+        services = _Naming(it.store, it.clock, sandbox)
+        sent = await sent_names(services, asked, opened.destination.inspection, samples)
         found = await check_campaigns(asking, opened.destination.inspection, sent)
     except NicobarError as error:
         click.echo(f"▲ campaigns of {endpoint.name}: {error}")

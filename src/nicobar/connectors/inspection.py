@@ -72,6 +72,10 @@ class Inspection(Protocol):
         """The failed changes within this time of the people that these requests named, latest first."""
         ...
 
+    def event_names(self, requests: Sequence[RequestRecord]) -> tuple[str, ...]:
+        """The names of the events in these requests that could start a campaign, in their order, each once."""
+        ...
+
 
 class NameFinding(Record):
     """What comparing names shows about one event, `event`: a WARNING if an event will start nothing that waits for a

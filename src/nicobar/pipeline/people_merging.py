@@ -85,7 +85,8 @@ class PeopleMerger:
             # The configuration of this process may be a moment old.
             known = (await self._store.snapshot()).endpoints
             if all(endpoint.seq != merge.endpoint_seq for endpoint in known):
-                await self._end(merge, MergeStatus.STOPPED, reason("endpoint_removed", "The endpoint was deleted."))
+                why = reason("endpoint_removed", "The endpoint of this merge was deleted.")
+                await self._end(merge, MergeStatus.STOPPED, why)
             return
         if opened.endpoint.disabled or opened.endpoint.paused_reason is not None:
             return
@@ -174,7 +175,9 @@ class PeopleMerger:
                 match outcome:
                     case Delivered():
                         done.append(
-                            msgspec.structs.replace(pair, state=state, since_ms=self._clock.now_ms(), reason=None)
+                            msgspec.structs.replace(
+                                pair, state=state, changed_at_ms=self._clock.now_ms(), reason=None
+                            )
                         )
                     case Refused(reason=why):
                         done.append(_rejected(pair, why))

@@ -41,14 +41,14 @@ OPEN_STATES = (PairState.WAITING, PairState.IDENTIFIED)
 
 
 class Pair(Record):
-    """Two people who are one customer. `since_ms` is when the primary was identified, 0 before."""
+    """Two people who are one customer. `changed_at_ms` is when the pair got into its state, 0 at first."""
 
     customer_key: str
     secondary: Identifier
     primary: Identifier
     number: int = 0
     state: PairState = PairState.WAITING
-    since_ms: int = 0
+    changed_at_ms: int = 0
     reason: Reason | None = None
 
 
@@ -133,7 +133,7 @@ class Merges(Protocol):
         ...
 
     async def pairs_to_do(self, merge_seq: int, state: PairState, *, until_ms: int, limit: int) -> tuple[Pair, ...]:
-        """The next pairs in this state since `until_ms` or earlier."""
+        """The next pairs that got into this state by `until_ms`."""
         ...
 
     async def unfinished_among(self, endpoint_seq: int, values: Sequence[str]) -> frozenset[str]:

@@ -15,17 +15,21 @@ from nicobar.clock import Clock
 from nicobar.connectors import NoResponse, Request, Response, Transport
 from nicobar.connectors.inspection import Campaign, FailedChange, Inspection, NameFinding, Unanswered, compare_names
 from nicobar.connectors.registry import connector
-from nicobar.model import Endpoint, Message, Record
+from nicobar.model import Endpoint, Message, Record, RequestRecord
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.pipeline.transform import Ready
 from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
+from nicobar.store import Store
+from nicobar.store.history import AttemptFilter
 from nicobar.use_cases.dry_run import Samples, run_samples
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
 
 # Destinations may allow as few as 10 requests a second to all of their clients together.
 SPACING_MS = 150
 MAX_WAITING = 40
+# In which names of events are looked for.
+MAX_ATTEMPTS = 100
 # What of a destination's activities belongs to a delivery: the changes take effect a while after the response.
 BEFORE_ATTEMPT_MS = 60_000
 AFTER_ATTEMPT_MS = 15 * 60_000
@@ -63,13 +67,22 @@ class SpacedTransport:
         return await self._inner.refused_address(url)
 
 
-class InspectionServices(OperationServices, Protocol):
+class NamingServices(Protocol):
+    """What `sent_names` needs."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def sandbox(self) -> Sandbox: ...
+
+
+class InspectionServices(NamingServices, OperationServices, Protocol):
     """What questions need of `Services`."""
 
     @property
     def asking(self) -> Transport: ...
-    @property
-    def sandbox(self) -> Sandbox: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +127,39 @@ class CampaignCheck(Record):
     destination did not tell its campaigns; nothing is known then.
     """
 
-    sent: tuple[str, ...]
+    sent: tuple[str, ...] = ()
     campaigns: tuple[Campaign, ...] = ()
     findings: tuple[NameFinding, ...] = ()
     unanswered: Reason | None = None
 
 
-async def sent_names(sandbox: Sandbox, opened: OpenEndpoint, samples: Samples, clock: Clock) -> tuple[str, ...]:
-    """The names of the events that the endpoint's handler sends for samples. Raises SandboxError."""
-    found = await run_samples(sandbox, opened, samples, clock.now_ms(), clock.steady_ms)
+async def sent_names(
+    services: NamingServices, asked: Asked, inspection: Inspection, samples: Samples
+) -> tuple[str, ...]:
+    """The names of the events that the handler sends for samples, and those that this version of it has sent lately.
+    Raises SandboxError.
+    """
+    opened, clock = asked.opened, services.clock
+    found = await run_samples(services.sandbox, opened, samples, clock.now_ms(), clock.steady_ms)
     calls = [call for each in found.dry_runs if isinstance(each.result, Ready) for call in each.result.calls]
-    return tuple(dict.fromkeys(opened.connector.describe(call) for call in calls if call.is_event))
+    requests = [
+        RequestRecord(method=call.method, url=call.url, headers={}, body=call.body.decode("utf-8", "replace"))
+        for call in calls
+    ]
+    version = opened.endpoint.transformation.version if opened.endpoint.transformation else None
+    latest = await services.store.attempts_of_endpoint(asked.subject_id, AttemptFilter(), limit=MAX_ATTEMPTS)
+    for item in latest.items:
+        if item.attempt.transformation_version == version:
+            requests += item.attempt.requests
+    return inspection.event_names(requests)
 
 
 async def check_names(services: InspectionServices, actor: Actor, asked: Asked, samples: Samples) -> CampaignCheck:
-    """What the handler sends for samples beside what campaigns wait for. Raises SandboxError."""
-    sent = await sent_names(services.sandbox, asked.opened, samples, services.clock)
+    """What the handler sends beside what campaigns wait for. Raises SandboxError."""
     inspection = inspection_of(asked.opened)
     if isinstance(inspection, Unanswered):
-        return CampaignCheck(sent=sent, unanswered=inspection.reason)
+        return CampaignCheck(unanswered=inspection.reason)
+    sent = await sent_names(services, asked, inspection, samples)
     await note(services, actor, asked, "campaigns")
     return await check_campaigns(services.asking, inspection, sent)
 

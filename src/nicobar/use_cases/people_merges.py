@@ -24,6 +24,7 @@ from nicobar.people import (
 )
 from nicobar.pipeline.configuration import open_endpoint
 from nicobar.pipeline.people_merging import needs_look, rule_text
+from nicobar.redaction import Redaction
 from nicobar.sources.registry import application_kinds
 from nicobar.store import Merge, MergeStatus, NewMerge, Pair, Store
 from nicobar.store.merges import SentCustomer
@@ -244,3 +245,22 @@ async def identified_customer(
         others = tuple(value for value in earlier if value != now)
         found.append(IdentifiedCustomer(endpoint=endpoint, person=person, earlier=others))
     return tuple(found)
+
+
+def masked_identifier(redaction: Redaction, identifier: Identifier) -> Identifier:
+    """The identifier as it is shown: masked where the same value of an event is."""
+    if identifier.kind != "email":
+        return identifier
+    event = msgspec.json.encode({"data": {"customer": {"email": identifier.value}}})
+    return Identifier(kind=identifier.kind, value=redaction.of(()).redactor(event).text(identifier.value))
+
+
+def masked_pairs(redaction: Redaction, pairs: Sequence[Pair]) -> list[Pair]:
+    return [
+        msgspec.structs.replace(
+            pair,
+            primary=masked_identifier(redaction, pair.primary),
+            secondary=masked_identifier(redaction, pair.secondary),
+        )
+        for pair in pairs
+    ]

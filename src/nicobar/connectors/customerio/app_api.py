@@ -31,6 +31,13 @@ _OK = 200
 _UNKNOWN_PERSON = 404
 
 
+_NOBODY = reason(
+    "app_api_nobody",
+    "The stored requests name no person by an id or email, or the identifier is masked, so nothing was looked up.",
+    "Search for the person in Customer.io.",
+)
+
+
 class AppApi:
     """An `Inspection` of one workspace."""
 
@@ -71,7 +78,10 @@ class AppApi:
         self, transport: Transport, requests: Sequence[RequestRecord], since_ms: int, until_ms: int
     ) -> tuple[FailedChange, ...] | Unanswered:
         found: list[FailedChange] = []
-        for kind, value in list(dict.fromkeys(people_of(requests)))[:MAX_PEOPLE]:
+        people = list(dict.fromkeys(people_of(requests)))
+        if not people:
+            return Unanswered(reason=_NOBODY)
+        for kind, value in people[:MAX_PEOPLE]:
             identifier = f"cio_{value.removeprefix('cio_')}" if kind == "cio_id" else value
             query = urlencode({"type": _FAILED, "id_type": kind, "limit": MAX_ACTIVITIES})
             path = f"/v1/customers/{quote(identifier, safe='')}/activities?{query}"
@@ -84,6 +94,11 @@ class AppApi:
             found += [_failed_change(item, value) for item in _objects(listed) if item.get("type") == _FAILED]
         within = [item for item in found if since_ms <= item.at_ms <= until_ms]
         return tuple(sorted(within, key=lambda item: -item.at_ms))
+
+    def event_names(self, requests: Sequence[RequestRecord]) -> tuple[str, ...]:
+        """Pages and screens start no campaign that an event starts."""
+        names = [_event_name(request.url, line) for request in requests for line in request.body.split("\n")]
+        return tuple(dict.fromkeys(name for name in names if name))
 
     async def _get(self, transport: Transport, path: str, absent: int | None = None) -> dict[str, Json] | Unanswered:
         """The JSON object of a response; an empty one for the status `absent`."""
@@ -154,18 +169,34 @@ def people_of(requests: Sequence[RequestRecord]) -> Iterator[tuple[str, str]]:
 
 
 class _Item(msgspec.Struct):
-    """The part of a call that says who it is about."""
+    """The part of a call that says who and what it is about. In v1, `type` is that of the event."""
 
     type: str = ""
+    action: str = ""
     identifiers: dict[str, Json] = {}
+    name: Json = None
+
+
+def _read_item(line: str) -> _Item | None:
+    try:
+        return msgspec.json.decode(line, type=_Item)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # cut, or of another form
+        return None
+
+
+def _event_name(url: str, line: str) -> str:
+    """The name of the event in a call, empty for any other call."""
+    item = _read_item(line)
+    if item is None or not isinstance(item.name, str):
+        return ""
+    if "/api/v1/" in url:
+        return item.name if url.endswith("/events") and item.type in {"", "event"} else ""
+    return item.name if (item.type, item.action) == ("person", "event") else ""
 
 
 def _identifier_of_item(line: str) -> tuple[str, str] | None:
-    try:
-        item = msgspec.json.decode(line, type=_Item)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # of v1, or cut
-        return None
-    if item.type != "person":
+    item = _read_item(line)
+    if item is None or item.type != "person":
         return None
     return next(((kind, _text(item.identifiers[kind])) for kind in _KINDS if kind in item.identifiers), None)
 

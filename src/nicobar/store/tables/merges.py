@@ -74,7 +74,7 @@ class MergeTables(Tables):
         )
 
     async def merge_pairs(self, merge_seq: int, *, after: int, limit: int) -> tuple[Pair, ...]:
-        values = {"merge_seq": merge_seq, "after": after, "limit": limit}
+        values = {"merge_seq": merge_seq, "after_number": after, "limit": limit}
         return tuple(map(_pair, await self._rows("merge_pairs", values)))
 
     async def pairs_to_do(self, merge_seq: int, state: PairState, *, until_ms: int, limit: int) -> tuple[Pair, ...]:
@@ -129,7 +129,7 @@ def _pair_values(merge_seq: int, pair: Pair) -> dict[str, object]:
         "primary_kind": pair.primary.kind,
         "primary_value": pair.primary.value,
         "state": pair.state.value,
-        "since_ms": pair.since_ms,
+        "changed_at_ms": pair.changed_at_ms,
         "reason": reason_column(pair.reason),
     }
 
@@ -141,7 +141,7 @@ def _pair(row: Row) -> Pair:
         secondary=Identifier(kind=row[2], value=row[3]),
         primary=Identifier(kind=row[4], value=row[5]),
         state=PairState(row[6]),
-        since_ms=row[7],
+        changed_at_ms=row[7],
         reason=read_reason(row[8]),
     )
 

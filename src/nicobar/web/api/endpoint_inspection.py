@@ -44,7 +44,7 @@ class NameFindingOut(Shape):
 
 
 class CampaignCheckOut(Shape):
-    """The names of the events that the endpoint sends for samples, and the destination's campaigns. `unanswered` says
+    """The names of the events that the endpoint sends, and the destination's campaigns. `unanswered` says
     why the destination did not report them, null if it did.
     """
 
@@ -95,8 +95,9 @@ class FailedChangesOut(Shape):
 async def check_campaigns(
     *, endpoint: Endpoint, snapshot: Snapshot, services: Services, caller: Caller
 ) -> CampaignCheckOut:
-    """Compares the names of the events that the endpoint sends for samples with those that running campaigns wait
-    for. Needs the endpoint's credential `app_api_key`. Sends no event and changes nothing; recorded in the audit log.
+    """Compares the names of the events that the endpoint sends for samples, and has sent lately, with those that
+    running campaigns wait for. Needs the endpoint's credential `app_api_key`. Sends no event and changes nothing;
+    recorded in the audit log.
     """
     asked = inspection.of_endpoint(services, endpoint)
     samples = application_samples(snapshot, endpoint.app_id)

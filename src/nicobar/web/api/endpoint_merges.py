@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from nicobar.model import Endpoint
 from nicobar.store import Merge, MergeStatus, Pair, PairState
-from nicobar.use_cases.people_merges import MAX_PAIRS, MergePlan, cancel_merge, plan_merge, start_merge
+from nicobar.use_cases.people_merges import MAX_PAIRS, MergePlan, cancel_merge, masked_pairs, plan_merge, start_merge
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun
@@ -111,7 +112,10 @@ async def merge_people(
     email are looked up with the App API key before.
     """
     if dry_run:
-        return Response(_planned(await plan_merge(services, endpoint, data.customer)), status=200)
+        plan = await plan_merge(services, endpoint, data.customer)
+        if not caller.sees_payloads:
+            plan = msgspec.structs.replace(plan, pairs=tuple(masked_pairs(services.settings.redaction, plan.pairs)))
+        return Response(_planned(plan), status=200)
     merge = await start_merge(services, caller, endpoint, expected=data.expected, customer_key=data.customer)
     return Response(_shown(merge), status=202)
 
@@ -139,6 +143,7 @@ async def list_people(
     *,
     endpoint: Endpoint,
     services: Services,
+    caller: Caller,
     merge_id: MergeKey,
     after: Annotated[int, Meta(ge=0, description="Where the page starts: `next` of the previous page.")] = 0,
 ) -> MergePairListOut:
@@ -146,6 +151,8 @@ async def list_people(
     merge = await merge_of(services, endpoint, merge_id)
     found = await services.store.merge_pairs(merge.seq, after=after, limit=MAX_LISTED_PAIRS)
     following = found[-1].number if len(found) == MAX_LISTED_PAIRS else None
+    if not caller.sees_payloads:
+        found = tuple(masked_pairs(services.settings.redaction, found))
     return MergePairListOut(data=list(map(_pair, found)), next=following)
 
 

@@ -13,13 +13,12 @@ from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
-from nicobar.use_cases.people_merges import IdentifiedCustomer, identified_customer
+from nicobar.use_cases.people_merges import IdentifiedCustomer, identified_customer, masked_identifier
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.web.dashboard.logs import Text, endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
-from nicobar.web.dashboard.people_merges import masked_identifier
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
@@ -118,7 +117,7 @@ def _masked(context: Context, item: IdentifiedCustomer) -> IdentifiedCustomer:
 
     def shown(value: str) -> str:
         kind = "email" if "@" in value else "id"
-        return masked_identifier(context, Identifier(kind=kind, value=value)).value
+        return masked_identifier(context.services.settings.redaction, Identifier(kind=kind, value=value)).value
 
     person = item.person
     if isinstance(person, Person):

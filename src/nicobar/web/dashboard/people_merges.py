@@ -4,15 +4,10 @@ and then shown with what came of each person.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
-
 from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Endpoint
-from nicobar.people import Identifier
-from nicobar.store import Merge, MergeStatus, Pair, PairState
-from nicobar.use_cases.people_merges import cancel_merge, plan_merge, start_merge
+from nicobar.store import Merge, MergeStatus, PairState
+from nicobar.use_cases.people_merges import cancel_merge, masked_pairs, plan_merge, start_merge
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
 from nicobar.web.dashboard.filters import MAX_CHARS, address
 from nicobar.web.dashboard.language import noop
@@ -128,7 +123,7 @@ async def _preview(
         status=problem.status if isinstance(problem, Refusal) else 422 if problem else 200,
         endpoint=endpoint,
         plan=plan,
-        shown=_masked(context, plan.pairs[:PAIRS]),
+        shown=masked_pairs(context.services.settings.redaction, plan.pairs[:PAIRS]),
         customer=customer,
         problem=problem,
     )
@@ -154,7 +149,7 @@ async def _merge_page(  # noqa: PLR0917 - a page's values
         merge=merge,
         here=here,
         is_open=merge.status is MergeStatus.RUNNING,
-        pairs=_masked(context, found),
+        pairs=masked_pairs(context.services.settings.redaction, found),
         following=address(here, after=str(found[-1].number)) if len(found) == PAIRS else None,
         first=here if number else None,
         status_names=STATUS_NAMES,
@@ -169,26 +164,6 @@ async def _merge(context: Context, endpoint: Endpoint, merge_id: str) -> Merge:
     if found is None or found.endpoint_seq != endpoint.seq:
         raise not_found("merge")
     return found
-
-
-def _masked(context: Context, pairs: Sequence[Pair]) -> list[Pair]:
-    return [
-        msgspec.structs.replace(
-            pair,
-            primary=masked_identifier(context, pair.primary),
-            secondary=masked_identifier(context, pair.secondary),
-        )
-        for pair in pairs
-    ]
-
-
-def masked_identifier(context: Context, identifier: Identifier) -> Identifier:
-    """The identifier as pages show it: masked where the same value of an event would be."""
-    if identifier.kind != "email":
-        return identifier
-    event = msgspec.json.encode({"data": {"customer": {"email": identifier.value}}})
-    redactor = context.services.settings.redaction.of(()).redactor(event)
-    return Identifier(kind=identifier.kind, value=redactor.text(identifier.value))
 
 
 OPERATIONS = (show_all, count, start, show, progress, cancel)

@@ -7,9 +7,10 @@ WITH RECURSIVE found (customer_key, number) AS (
     ), number + 1
     FROM found WHERE customer_key IS NOT NULL AND number < :limit
 )
-SELECT f.customer_key, EXISTS (
+SELECT f.customer_key, (
     SELECT 1 FROM messages AS m {then_join} deliveries AS d ON d.message_seq = m.seq AND d.endpoint_seq = :endpoint_seq
     WHERE m.app_id = :app_id AND m.customer_key = f.customer_key AND d.state = 'success'
         AND d.customer_key = f.customer_key
+    LIMIT 1
 )
 FROM found AS f WHERE f.customer_key IS NOT NULL ORDER BY f.customer_key
