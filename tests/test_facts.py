@@ -41,7 +41,7 @@ def known(*messages):
 @given(st.lists(_bodies, min_size=2, max_size=6), st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
 def test_any_order_of_arrival_gives_the_same_facts(bodies, order):
-    messages = [stated_message(f"evt_{number % 3}", body) for number, body in enumerate(bodies)]
+    messages = [stated_message(f'evt"{number % 3}', body) for number, body in enumerate(bodies)]
     shuffled = [*messages, *messages[:2]]
     order.shuffle(shuffled)
     assert known(*shuffled) == known(*messages)

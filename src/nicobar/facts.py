@@ -7,7 +7,10 @@ order. So any order of arrival, and any repetition, gives the same fact, and an 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from zlib import crc32
 
 import msgspec
 
@@ -28,6 +31,9 @@ _MAX_ID_CHARS = 256
 _METADATA = "metadata."
 _LATEST_MS = 2**48 - 1  # the year 10889
 _MAX_RANK = 255
+_PLAIN_ID = re.compile(r"[\w.:/+=@-]{1,100}", re.ASCII)
+# Begins the fields of a place, and nothing else in a content: texts have no bare quotes, and values are no objects.
+_FIELDS = '":{'
 
 # Fields by the place of the event that said them. Values stay as they were written, so that numbers are exact.
 _Layers = dict[str, dict[str, msgspec.Raw]]
@@ -109,25 +115,26 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
     facts: list[StatedFact] = []
     for fact in event.facts:
-        if fields := _fields(fact):
-            key = fact_key(source_kind, fact.kind, fact.id)
-            facts.append(_stated(source_kind, fact, key, at_ms, {place: fields}))
+        fields = _fields(fact)
+        if not fields:
+            continue
+        payment_id = _text(fields.get("payment_id"))
+        own = fact.id if fact.kind is FactKind.CUSTOMER else _text(fields.get("customer_id"))
+        facts.append(
+            StatedFact(
+                key=fact_key(source_kind, fact.kind, fact.id),
+                occurred_at_ms=at_ms,
+                content=msgspec.json.encode({place: fields}).decode(),
+                customer_key=own,
+                parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,
+                email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
+            )
+        )
     return Stated(about=about(source_kind, event), facts=tuple(facts), is_ahead=is_ahead)
 
 
-def _stated(
-    source_kind: str, fact: Fact, key: str, at_ms: int, layers: Mapping[str, Mapping[str, Json]]
-) -> StatedFact:
-    payment_id, customer_id = fact.fields.get("payment_id"), fact.fields.get("customer_id")
-    own = fact.id if fact.kind is FactKind.CUSTOMER else None
-    return StatedFact(
-        key=key,
-        occurred_at_ms=at_ms,
-        content=msgspec.json.encode(layers).decode(),
-        customer_key=customer_id if isinstance(customer_id, str) else own,
-        parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if isinstance(payment_id, str) else None,
-        email=_address(fact.fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
-    )
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _address(value: Json) -> str | None:
@@ -144,20 +151,22 @@ def _moment(at_ms: int | None, accepted_at_ms: int) -> tuple[int, bool]:
 
 
 def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str, body: bytes) -> str:
-    """The place of an event among all, as text that is ordered alike everywhere. Two bodies under one event id have
-    two places.
+    """The place of an event among all, as text that is ordered alike everywhere, and written alike in JSON. Two
+    bodies under one event id have two places.
     """
     status, kind = (min(max(rank, 0), _MAX_RANK) for rank in ranks)
-    shown = event_id[:MAX_METADATA_KEY_CHARS].replace("\0", "")
-    digest = hashlib.blake2b(body, digest_size=8, key=event_id.encode("utf-8", "surrogatepass")[:64]).hexdigest()
-    return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {shown} {digest}"
+    if not _PLAIN_ID.fullmatch(event_id):
+        event_id = hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
 
 
 def _fields(fact: Fact) -> dict[str, Json]:
     fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
-    kept = ((name, value) for name, value in fact.metadata.items() if _is_kept_metadata(name, value))
-    for _, (name, value) in zip(range(MAX_METADATA_KEYS), kept, strict=False):
-        fields[_METADATA + name] = value
+    left = MAX_METADATA_KEYS
+    for name, value in fact.metadata.items():
+        if left and not isinstance(value, list) and _is_kept(value) and (field := _metadata_field(name)):
+            fields[field] = value
+            left -= 1
     return fields
 
 
@@ -167,21 +176,18 @@ def _is_kept(value: Json) -> bool:
         return len(value) <= MAX_TEXT_CHARS and "\0" not in value
     if isinstance(value, list):
         return len(value) <= MAX_LINKS and all(map(_is_kept, value))
-    return isinstance(value, (bool, int, float))
+    return isinstance(value, (int, float))
 
 
-def _is_kept_metadata(name: str, value: Json) -> bool:
-    return (
-        len(name) <= MAX_METADATA_KEY_CHARS
-        and "\0" not in name
-        and not isinstance(value, list)
-        and value is not None
-        and _is_kept(value)
-    )
+@lru_cache(maxsize=1_000)
+def _metadata_field(name: str) -> str:
+    return "" if len(name) > MAX_METADATA_KEY_CHARS or "\0" in name else _METADATA + name
 
 
 def merged(one: str, other: str) -> str:
     """What both contents of a fact say. The order does not matter, and the same twice adds nothing."""
+    if one[one.find(_FIELDS) :] == other[other.find(_FIELDS) :]:
+        return max(one, other)  # the same was said, most often: the later place is that of all of it
     said: dict[str, dict[bytes, str]] = {}
     for content in (one, other):
         for place, fields in _LAYERS.decode(content).items():
@@ -219,10 +225,10 @@ def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
     content = merged(one.content, other.content)
     customer_key = one.customer_key or other.customer_key
     if None is not other.customer_key != customer_key:
-        customer_key = str(values_of(content)["customer_id"][0])
+        customer_key = customer_key_of(content)
     email = one.email
     if email != other.email:
-        email = _address(next(iter(values_of(content).get("email", ())), None))
+        email = _address(address_in(content))
     return StatedFact(
         key=one.key,
         occurred_at_ms=max(one.occurred_at_ms, other.occurred_at_ms),
@@ -231,6 +237,16 @@ def merged_fact(one: StatedFact, other: StatedFact) -> StatedFact:
         parent_key=max(one.parent_key or "", other.parent_key or "") or None,
         email=email,
     )
+
+
+def customer_key_of(content: str) -> str:
+    """The sender's id of a fact's customer, as the newest event says that says one."""
+    return str(values_of(content)["customer_id"][0])
+
+
+def address_in(content: str) -> str | None:
+    """The address of a customer, as it was written, that the newest event says that says one."""
+    return _text(next(iter(values_of(content).get("email", ())), None))
 
 
 def values_of(content: str) -> dict[str, list[Json]]:

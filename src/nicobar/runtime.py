@@ -28,6 +28,7 @@ from nicobar.pipeline.alerts import Alerts
 from nicobar.pipeline.backlog_gauges import BacklogGauges
 from nicobar.pipeline.configuration import Configuration, Unusable
 from nicobar.pipeline.deliver import Deliverer
+from nicobar.pipeline.ledger import Ledger
 from nicobar.pipeline.people_merging import PeopleMerger
 from nicobar.pipeline.problems import Problems
 from nicobar.pipeline.readiness import Readiness
@@ -304,6 +305,7 @@ async def _start_delivery(
             "replays": replayer.run,
             "merges": merger.run,
             "retention": maintainer.run,
+            "ledger": Ledger(store=store, configuration=runtime.configuration, clock=clock).run,
             "removed endpoints": Remover(store=store, clock=clock).run,
         },
         is_told=runtime.is_told,

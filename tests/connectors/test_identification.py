@@ -87,6 +87,26 @@ def test_customer_becomes_the_person_of_the_rule(rule, item):
 
 
 @every_rule
+def test_customer_is_replaced_in_lists_and_batches(rule):
+    items = [person("event", name="a"), person("event", {"id": "cus_2"}, name="b")]
+    for payload, path in ((items, "entity"), ({"batch": items}, "batch"), ({"batch": items}, "entity")):
+        call = Call(method="POST", url=f"https://track-eu.customer.io/api/v2/{path}", headers={}, payload=payload)
+        assert [item["identifiers"] for item in sent(prepare(rule, [call]))] == [PERSON[rule], {"id": "cus_2"}]
+
+
+@pytest.mark.parametrize("who", [None, {}, {"id": ""}, {"id": "cus_1", "email": "a@x.example"}, "cus_1", []])
+@every_rule
+def test_invalid_identifiers_are_errors_as_without_a_rule(rule, who):
+    item = {**person("event", name="a"), "identifiers": who}
+    for one in (item, {name: value for name, value in item.items() if name != "identifiers"}):
+        prepared, plain = prepare(rule, v2(one)), prepare("", v2(one))
+        assert prepared.calls == ()
+        assert prepared.no_identity is None
+        errors = [[it.rule for it in found.verdicts if it.level is Level.ERROR] for found in (prepared, plain)]
+        assert errors[0] == errors[1]
+
+
+@every_rule
 def test_people_related_to_objects_are_replaced_too(rule):
     relations = [{"identifiers": {"id": who}, "relationship_attributes": {"n": 1}} for who in ("cus_1", "cus_2")]
     of = {"type": "object", "identifiers": {"object_type_id": "1", "object_id": "cus_1"}}
@@ -255,6 +275,11 @@ def test_person_by_email_gets_no_id():
     for who in (None, {"email": "ADA@northpine.example"}):
         assert attributes("email", GIVEN, who) == OWN
     assert attributes("email", {"id": "x"}, {"email": "bo@x.example"}) == {"id": "x"}, "somebody else"
+    for rule in ("email", "metadata.user"):
+        assert attributes(rule, {"id": "cus_1", "a": 1}, {"email": "bo@x.example"}) == {"a": 1}, (
+            "never the sender's id"
+        )
+    assert attributes("customer_id", {"id": "cus_1"}, {"email": "bo@x.example"}) == {"id": "cus_1"}
     assert attributes("customer_id", GIVEN) == GIVEN
     assert attributes("", GIVEN) == GIVEN
     prepared = prepare("email", v2(person("identify", attributes=GIVEN)))
@@ -264,7 +289,7 @@ def test_person_by_email_gets_no_id():
 def test_email_of_a_person_by_email_keeps_one_spelling():
     assert attributes("email", {"email": " ADA@NorthPine.example"}) == {"email": "ada@northpine.example"}
     assert attributes("email", {"email": "new@x.example"}) == {"email": "new@x.example"}
-    assert attributes("customer_id", {"email": " ADA@NorthPine.example"}) == {"email": " ADA@NorthPine.example"}
+    assert attributes("customer_id", {"email": "ADA@NorthPine.example"}) == {"email": "ADA@NorthPine.example"}
 
 
 def test_person_by_metadata_gets_billing_values_only():

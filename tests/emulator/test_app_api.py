@@ -204,7 +204,7 @@ async def test_the_clock_moves_only_forward(service):
         assert (status, answer["code"], service.state.now()) == (422, "request_invalid", NOW), move
 
 
-async def test_the_workspace_keeps_what_is_not_given(service):
+async def test_omitted_workspace_fields_stay_unchanged(service):
     assert (await service.ask("PUT", "/emulator/workspace", {"id_conflict": "replace"}))[0] == 200
     assert (await service.ask("PUT", "/emulator/workspace", {"automatic_merging": False}))[0] == 200
     _, shown = await service.ask("GET", "/emulator/workspace")

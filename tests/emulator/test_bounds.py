@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicobar.emulator import campaigns, pending, people, state
-from nicobar.emulator.campaign import Campaign, Frequency, Trigger
+from nicobar.emulator.campaign import Campaign, Exit, Frequency, Trigger
 from nicobar.emulator.campaigns import Campaigns
 from nicobar.emulator.state import State
 from nicobar.emulator.workspace import IdConflict, Identifiers, Workspace
@@ -220,6 +220,20 @@ def full(others: int) -> State:
     send(it, "identify", "ada", attributes={"email": "ada@northpine.example"})
     it.put_in_segment("7", ("id:ada",), adds=True)
     return it
+
+
+def test_campaigns_work_for_one_person_not_for_all():
+    counts = []
+    for others in (10, 1_000):
+        it = State(now=lambda: NOW)
+        followed = Campaigns(it.now)
+        waits = Campaign(title="Hi", trigger=Trigger.EVENT, name="paid", delay_s=60, exits=(Exit(event="left"),))
+        followed.put([waits])
+        it.listeners.append(followed.consider)
+        for number in range(others):
+            send(it, "event", f"other{number}", name="paid")
+        counts.append(steps(lambda it=it: [send(it, "event", "ada", name=name) for name in ("paid", "left")]))
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def condition(on: str, field: str, operator: str, value: object = None) -> Condi
 
 
 def known(*campaigns: Campaign, segments: tuple[Segment, ...] = (), **attributes: object) -> World:
-    """With Ada, who has an address."""
+    """With Ada and her address."""
     it = World(*campaigns, segments=segments)
     it.send("identify", attributes={**ADDRESS, **attributes})
     return it
@@ -38,7 +38,7 @@ def reasons(it: World) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["Payment Completed", "payment-completed", "PAYMENT.COMPLETED", "paymentcompleted"])
-def test_a_name_that_nearly_fits_is_named(name):
+def test_a_similar_name_is_reported(name):
     it = known(campaign(name="payment_completed"))
     it.send("event", name=name, id="01K4VJ0W00QF7D2S9N3B6X8C1M")
     (unsent,) = it.unsent
@@ -116,7 +116,7 @@ def test_an_unmet_condition_says_what_it_found():
         {"on": "segment", "operator": "equals", "value": "7"}, {"on": "weather", "operator": "exists"},
     ],
 )  # fmt: skip
-def test_a_condition_without_a_meaning_is_refused(wrong):
+def test_a_condition_without_a_meaning_is_rejected(wrong):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"on": "event", "field": "amount", **wrong}, Condition)
 
@@ -128,7 +128,7 @@ def test_a_condition_without_a_meaning_is_refused(wrong):
         {"trigger": "segment", "conditions": [{"on": "event", "field": "a", "operator": "exists"}]},
     ],
 )  # fmt: skip
-def test_a_campaign_without_a_meaning_is_refused(wrong):
+def test_a_campaign_without_a_meaning_is_rejected(wrong):
     with pytest.raises(msgspec.ValidationError):
         campaign(**wrong)
 
@@ -160,7 +160,7 @@ def test_drafts_show_what_they_would_have_sent(fields, outcome, reason):
 @pytest.mark.parametrize(
     ("value", "counts"), [(True, True), ("TRUE", True), (1, True), ("1", True), ("yes", False), (False, False)]
 )
-def test_unsubscribed_people_get_what_is_for_everyone(value, counts):
+def test_unsubscribed_people_get_campaigns_for_everyone(value, counts):
     it = known(campaign(), campaign(title="Receipt", audience=Audience.EVERYONE.value), unsubscribed=value)
     it.send("event", name="paid")
     assert [email.campaign for email in it.sent] == (["Receipt"] if counts else ["Thanks", "Receipt"])
@@ -221,7 +221,7 @@ def test_a_person_who_was_deleted_gets_nothing_later():
     assert (it.sent, reasons(it)) == ([], ["deleted"])
 
 
-def test_a_merge_takes_journeys_and_history_along():
+def test_a_merge_moves_journeys_and_history():
     once = campaign(title="Once", frequency=Frequency.ONCE.value)
     it = World(campaign(delay_s=DAY_S), once)
     it.send("identify", {"email": ADDRESS["email"]})
@@ -309,6 +309,14 @@ def test_moving_the_clock_brings_people_into_segments():
 
 
 # --- bounds ---
+
+
+def test_emails_that_wait_for_one_person_are_bounded(monkeypatch):
+    monkeypatch.setattr(engine, "MAX_WAITING_OF_PERSON", 2)
+    it = known(campaign(delay_s=DAY_S, subject="{{event.n}}"))
+    for number in range(4):
+        it.send("event", name="paid", attributes={"n": number})
+    assert ([email.subject for email in it.sent], it.campaigns.waiting_count) == (["0", "1"], 2)
 
 
 def test_emails_that_wait_are_bounded(monkeypatch):

@@ -243,6 +243,14 @@ async def test_observed_is_looser_than_strict(emulator):
 V1 = "/api/v1/customers/ada%2F1"
 
 
+@pytest.mark.parametrize(("mode", "status"), [("strict", 200), ("observed", 400)])
+async def test_another_id_in_the_body_is_only_rejected_when_observed(emulator, mode, status):
+    await emulator.ask("PUT", "/emulator/settings", {"mode": mode})
+    for body, expected in (({"id": "jun"}, status), ({"id": "ada"}, 200), ({"plan": "pro"}, 200)):
+        assert (await emulator.ask("PUT", "/api/v1/customers/ada", body))[0] == expected
+    assert (await emulator.ask("PUT", "/api/v1/customers/ada@northpine.example", {"id": "kim"}))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

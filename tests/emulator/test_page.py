@@ -312,7 +312,7 @@ async def test_lists_are_paged(emulated, monkeypatch):
     await it.read("/events?page=0", status=400)
 
 
-async def test_without_nicobar_s_url_the_page_says_so(emulated):
+async def test_without_nicobar_s_url_an_event_has_no_link(emulated):
     it = await emulated(THANKS)
     it.send("identify", attributes={"email": ADA})
     it.pay(id=ULID)

@@ -26,7 +26,7 @@ APART = ({"id": "cus_1"}, {"email": ADA})
 
 
 def world(workspace: Workspace, *people: dict[str, str]) -> World:
-    """With people who have these identifiers."""
+    """With people of these identifiers."""
     it = World(workspace=workspace)
     for person in people:
         by = "id" if "id" in person else "email"
@@ -145,7 +145,7 @@ def test_a_shared_address_is_found_for_all_and_free_again():
     assert [person.id for person in it.state.people.with_address(ADA)] == ["c"]
 
 
-def test_cio_id_changes_what_is_free():
+def test_cio_id_changes_to_free_identifiers():
     it = world(Workspace(), {"id": "a", "email": ADA}, {"id": "b"})
     who = {"cio_id": it.state.find("id", "a").cio_id}
     it.send("identify", who, attributes={"id": "b", "email": JUN})
@@ -153,7 +153,7 @@ def test_cio_id_changes_what_is_free():
     assert it.failures == [("a", "id", "it belongs to b")]
 
 
-def test_a_failure_says_what_was_and_what_was_wanted():
+def test_a_failure_shows_both_values_and_the_reason():
     it = world(Workspace(), *BOTH)
     it.send("identify", {"email": ADA}, attributes={"id": 7})
     (activity,) = it.state.activities

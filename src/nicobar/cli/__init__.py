@@ -26,6 +26,7 @@ MODULES = {
     "enable": "endpoints",
     "identify": "identity",
     "merge": "merges",
+    "ledger": "ledger",
     "replay": "replay",
     "expunge": "replay",
     "doctor": "doctor",

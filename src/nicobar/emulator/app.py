@@ -126,7 +126,7 @@ class Emulator:
         self.state.version += 1
 
     def change_settings(self, given: Mapping[str, Json]) -> None:
-        """Changes what is given of the settings and the workspace. Raises ValidationError or UserError."""
+        """Changes the given fields of the settings and the workspace. Raises ValidationError or UserError."""
         settings = msgspec.convert(_only(EmulatorSettings, given), EmulatorSettings, strict=False)
         current = msgspec.to_builtins(self.state.workspace)
         workspace = msgspec.convert({**current, **_only(Workspace, given)}, Workspace, strict=False)

@@ -244,5 +244,5 @@ def _one(kind: str, number: str, rows: Iterable[dict[str, Json]]) -> _Answer:
 
 
 def _error(status: int, detail: str) -> _Answer:
-    """The shape is that of the only recorded error: https://github.com/customerio/customerio-node/issues/134."""
+    """The shape is documented for another call: https://docs.customer.io/messaging/send/broadcasts/api-triggered-errors."""
     return _Answer(status=status, body={"errors": [{"detail": detail, "status": str(status)}]})

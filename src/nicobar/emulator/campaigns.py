@@ -32,8 +32,9 @@ from nicobar.emulator.people import Person
 
 MAX_CAMPAIGNS = 100
 MAX_SEGMENTS = 100
-# Beyond it, the email that is due next is sent early.
+# Beyond it, the email that is due next is sent early; for one person, the email that waits longest.
 MAX_WAITING = 100_000
+MAX_WAITING_OF_PERSON = 100
 # How many recipients of campaigns are remembered.
 MAX_MAILED = 100_000
 # https://docs.customer.io/journeys/importing-old-data.
@@ -237,6 +238,8 @@ class Campaigns:
     def _wait(self, journey: Journey, due: float) -> None:
         while len(self._journeys) >= MAX_WAITING:
             self._next_due()
+        while len(own := self._journeys_of.get(journey.person.cio_id, {})) >= MAX_WAITING_OF_PERSON:
+            self._send(self._end(next(iter(own))), self._now())
         # Those that left are still in the heap until there are more of them than others.
         if len(self._due) > 2 * len(self._journeys) + _MIN_HEAP:
             self._due = [item for item in self._due if item[1] in self._journeys]
@@ -268,19 +271,16 @@ class Campaigns:
 
     def _leave(self, person: Person, activity: Activity | None) -> None:
         """Ends the person's journeys that wait and whose campaign has an exit for this event, or this change."""
+        now = self._now()
+        event = activity.data if activity else {}
+        given = Given(event=event, person=person.attributes, is_in=self._segments_of(person, now), now=now)
         for number in list(self._journeys_of.get(person.cio_id, ())):
             journey = self._journeys[number]
-            given = Given(
-                event=activity.data if activity else {},
-                person=person.attributes,
-                is_in=self._segments_of(person, self._now()),
-                now=self._now(),
-            )
             for leaving in journey.campaign.exits:
                 if _fits(leaving, activity) and not unmet(leaving.conditions, given):
-                    event = f"`{activity.name}` was received" if activity else "the person changed"
-                    why = f"the person left the campaign: {event}"
-                    self._refuse(self._end(number), self._now(), Silence.EXITED, why)
+                    happened = f"`{activity.name}` was received" if activity else "the person changed"
+                    why = f"the person left the campaign: {happened}"
+                    self._refuse(self._end(number), now, Silence.EXITED, why)
                     break
 
     def _merge(self, primary: Person, secondary: Person) -> None:

@@ -3,7 +3,7 @@ https://docs.customer.io/journeys/invalid-api-requests. The shape of errors is d
 are our own, except those that the documentation of v1 lists, and those that were recorded from the live API.
 
 Strict mode follows the specification. Observed mode follows reports about the live API: an invalid time becomes now,
-and event ids need not be ULIDs.
+event ids need not be ULIDs, and an `id` in the body of an identify of v1 is that of the path.
 """
 
 from __future__ import annotations

@@ -177,11 +177,11 @@ class Shown:
                 "", "Campaign “%(title)s” waits for `%(name)s`, which was not received.", title=title, name=name
             )
         elif campaign.trigger is Trigger.SEGMENT:
-            text = noop("Campaign “%(title)s” waits for the attribute `%(name)s`, which nobody got.")
+            text = noop("Campaign “%(title)s” waits for the attribute `%(name)s`, which no one has.")
             wanted = f"{name} = {campaign.value}" if campaign.value else name
             why = reason("", text, title=title, name=wanted)
         else:
-            text = noop("Campaign “%(title)s” waits for people in segment %(number)s. Nobody entered it.")
+            text = noop("Campaign “%(title)s” waits for people in segment %(number)s. No one entered it.")
             why = reason("", text, title=title, number=name)
         return SilentCampaign(title=title, why=why, near=unsent is not None or bool(alike))
 

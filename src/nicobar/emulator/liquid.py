@@ -1,5 +1,5 @@
 """The part of Liquid that emails of the emulator may use: `{{event.NAME}}` and `{{customer.NAME}}`, with filters.
-Other tags stay as they are. https://docs.customer.io/journeys/liquid-tag-list.
+Other tags are kept. https://docs.customer.io/journeys/liquid-tag-list.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _text(value: Json) -> str:
 
 
 def _date(value: str, form: str) -> str:
-    """Unix seconds or an ISO 8601 time. Anything else stays as it is."""
+    """Unix seconds or an ISO 8601 time. Anything else is unchanged."""
     try:
         at = datetime.fromtimestamp(float(value), UTC) if _is_number(value) else datetime.fromisoformat(value)
         return at.strftime(form[:MAX_FORMAT_CHARS]) if form else value

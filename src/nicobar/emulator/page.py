@@ -72,7 +72,7 @@ def _sentence(said: Reason | str, translate: Translate) -> str:
 
 
 def _json(value: Json) -> str:
-    """Text as it is, everything else as JSON."""
+    """Text unchanged, everything else as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -85,7 +85,7 @@ def _iso(seconds: float) -> str:
 
 
 def _duration(seconds: float, ngettext: Callable[[str, str, int], str]) -> str:
-    """In the largest unit that gives a whole number."""
+    """In the largest unit that gives an integer."""
     whole = int(seconds)
     if whole and whole % 86_400 == 0:
         return ngettext("%(num)s day", "%(num)s days", whole // 86_400) % {"num": whole // 86_400}

@@ -235,7 +235,7 @@ def _campaigns(desk: Desk) -> list[Operation]:
         if len(wanted) > MAX_CAMPAIGNS:
             detail = noop("A workspace has at most %(count)s campaigns.")
             fix = noop("Go back and remove some first.")
-            raise Refusal(422, "too_many_campaigns", detail, fix, count=MAX_CAMPAIGNS)
+            raise Refusal(422, "request_invalid", detail, fix, count=MAX_CAMPAIGNS)
         desk.put_campaigns(wanted)
         return _redirect("/campaigns")
 
@@ -255,7 +255,7 @@ def _workspace(desk: Desk) -> list[Operation]:
             desk.change_settings(given | {name: name in given for name in _SWITCHES})
         except msgspec.ValidationError as error:
             detail = noop("The settings are invalid: %(reason)s.")
-            raise Refusal(422, "settings_invalid", detail, _CORRECT, reason=str(error)) from error
+            raise Refusal(422, "request_invalid", detail, _CORRECT, reason=str(error)) from error
         except UserError as error:
             detail = noop("The identifiers cannot change while the workspace has people.")
             raise Refusal(409, error.code, detail, "Go back and delete the data first.") from error
@@ -267,7 +267,7 @@ def _workspace(desk: Desk) -> list[Operation]:
             desk.move_clock(msgspec.convert(_form(body), Move, strict=False))
         except ValueError as error:
             detail = noop("The clock was not moved: %(reason)s.")
-            raise Refusal(422, "clock_invalid", detail, _CORRECT, reason=str(error)) from error
+            raise Refusal(422, "request_invalid", detail, _CORRECT, reason=str(error)) from error
         return _redirect("/workspace")
 
     @post("/workspace/clear")
@@ -291,7 +291,7 @@ def _campaign(given: Mapping[str, str]) -> Campaign:
         return msgspec.convert({name: value for name, value in given.items() if value}, Campaign, strict=False)
     except msgspec.ValidationError as error:
         detail = noop("The campaign is invalid: %(reason)s.")
-        raise Refusal(422, "campaign_invalid", detail, _CORRECT, reason=str(error)) from error
+        raise Refusal(422, "request_invalid", detail, _CORRECT, reason=str(error)) from error
 
 
 def _static(name: str) -> Operation:

@@ -18,8 +18,8 @@ TEMPLATES = (
     noop("the campaign is stopped"),
     noop("the campaign is a draft"),
     noop("the campaign's messages wait as drafts until a user sends them"),
-    noop("%(field)s is %(value)s, which is not a time in Unix seconds; the campaign requires: %(wanted)s"),
-    noop("%(field)s is %(value)s; the campaign requires: %(wanted)s"),
+    noop("%(field)s is %(value)s, which is not a time in Unix seconds; the campaign requires: %(required)s"),
+    noop("%(field)s is %(value)s; the campaign requires: %(required)s"),
     noop("the person is not in segment %(number)s"),
     noop("the person is in segment %(number)s"),
     noop("the person has already received this campaign"),
@@ -47,7 +47,7 @@ _PLACE = re.compile(r"%\((\w+)\)s")
 
 
 def as_reason(text: str) -> Reason:
-    """A sentence of the state with its template; one that is not known stays as it is."""
+    """A sentence of the state with its template; an unknown one is returned unchanged."""
     for template, pattern in _PATTERNS:
         found = pattern.fullmatch(text)
         if found is not None:

@@ -42,7 +42,7 @@ def read_setup(named: str) -> Setup:
             f"Cannot read the campaigns {named}: {error.strerror}.",
             f"Set --campaigns to a JSON or TOML file, or to a recipe: {', '.join(NAMES)}.",
         ) from error
-    # All of them are what a decoder says of a malformed file.
+    # Each is an error of a decoder.
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UserError(
             "campaigns_invalid",

@@ -187,7 +187,7 @@ class TrackApi:
             return _refused_v1(call.problems)
         ignored = ""
         if call.segment is not None and self._state.workspace.identifiers is Identifiers.EMAIL_OR_ID:
-            # The description of the two calls says so. Their answer then is not documented; here it is 200.
+            # By the description of the two calls. Their answer then is not documented; here it is 200.
             ignored = "manual segments are not supported in workspaces that identify people by email or id"
         elif call.segment is not None:
             number, adds, names = call.segment

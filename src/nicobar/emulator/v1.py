@@ -19,6 +19,7 @@ from nicobar.emulator.contract import (
     time_problems,
     wrapped_relation_problems,
 )
+from nicobar.emulator.items import kept
 from nicobar.model import Json, Record
 
 
@@ -99,6 +100,11 @@ def _identify(who: str, body: Json, mode: Mode) -> V1:
         found += wrapped_relation_problems(related)
     if "_timestamp" in attributes:
         found += time_problems("_timestamp", attributes["_timestamp"], mode)
+    named = attributes.get("id")
+    if mode is Mode.OBSERVED and named is not None and _identifiers(who) == {"id": who} and kept(named) != who:
+        # The specification has no such rule, but other senders recorded this answer.
+        text = "id attribute and identifier are not the same value"
+        found.append(invalid("id", text, v1=text))
     timestamp = attributes.pop("_timestamp", None)
     item = _item(who, "identify", attributes=attributes)
     if timestamp is not None:

@@ -19,7 +19,7 @@ from nicobar.errors import NicobarError, StoreError, StoreUnusable
 from nicobar.facts import About
 from nicobar.logs import log
 from nicobar.masking import MASK, NO_SECRETS, Secrets
-from nicobar.model import Customer, Endpoint, Message, Source
+from nicobar.model import Customer, Endpoint, Event, Message, Source
 from nicobar.people import IdentityRule
 from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import Subscriptions
@@ -395,16 +395,24 @@ class Configuration:
                 return found
         return Customer(key=message.customer_key)
 
-    def about(self, message: Message) -> About:
-        """What a message is about, read from its body. Its customer is the same as from `customer`."""
+    def event(self, message: Message) -> tuple[SourceKind, Event]:
+        """What a message's body says, and the kind that reads it: the first that finds the stored customer."""
         key = message.customer_key
         for kind in (self.kind_of(message), *SOURCES):
             event = kind.read_body(message.event_type, message.body)
             if key == (event.customer.key if event.customer else None):
-                return facts.about(kind.kind, event)
-        # Known by its payment when it was accepted.
+                return kind, event
         kind = self.kind_of(message)
-        found = facts.about(kind.kind, kind.read_body(message.event_type, message.body))
+        return kind, kind.read_body(message.event_type, message.body)
+
+    def about(self, message: Message) -> About:
+        """What a message is about, read from its body. Its customer is the same as from `customer`."""
+        kind, event = self.event(message)
+        found = facts.about(kind.kind, event)
+        if message.customer_key == (event.customer.key if event.customer else None):
+            return found
+        # Known by its payment when it was accepted.
+        key = message.customer_key
         return msgspec.structs.replace(found, customer=None if key is None else Customer(key=key))
 
     def redactor(self, message: Message | NewMessage) -> Redactor:

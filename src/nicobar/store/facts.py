@@ -40,6 +40,17 @@ MAX_SHARING = 500
 MAX_BEFORE = 100
 
 
+class Rebuild(Record):
+    """How far the facts of stored messages are rebuilt: from `after_seq` to `until_seq` is left. `messages` were read
+    so far; `ended_at_ms` is None while it runs.
+    """
+
+    after_seq: int
+    until_seq: int
+    messages: int
+    ended_at_ms: int | None
+
+
 class People(Protocol):
     """How deliveries of stored messages are ordered by people; the configuration knows."""
 
@@ -71,6 +82,10 @@ class Facts(Protocol):
         """The email address that the customer of each of these messages had in the message before, as it was written.
         Those without one, and those whose messages before were deleted, are omitted. Looks at MAX_BEFORE messages.
         """
+        ...
+
+    async def facts_of_customer(self, app_id: str, customer_key: str, *, limit: int) -> list[KnownFact]:
+        """Up to `limit` facts of a customer, by key."""
         ...
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
@@ -116,4 +131,22 @@ class Facts(Protocol):
         """Deletes up to `limit` facts of applications that no longer exist, and of what waits at endpoints that no
         longer exist; returns how many at most of one kind.
         """
+        ...
+
+    async def rebuild(self) -> Rebuild | None:
+        """None if it was never necessary."""
+        ...
+
+    async def begin_rebuild(self) -> Rebuild:
+        """Begins again, with all messages that are stored now."""
+        ...
+
+    async def messages_to_state(self, at: Rebuild, *, limit: int, max_bytes: int) -> list[Message]:
+        """The next messages that have a payload: at most `limit`, with bodies of at most `max_bytes` in total (the
+        first always fits).
+        """
+        ...
+
+    async def move_rebuild(self, at: Rebuild, *, after_seq: int, messages: int, now_ms: int) -> None:
+        """The next `messages` were read, up to `after_seq`. Nothing if another process was faster."""
         ...

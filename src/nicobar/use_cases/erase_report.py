@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
 
 from nicobar import model, store
+from nicobar.facts import KnownFact
 from nicobar.model import Message, Record
 from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, written_forms
@@ -80,6 +81,15 @@ def values_of(key: str, messages: Iterable[Message]) -> set[str]:
         values |= {message.customer_email or "", *_emails(message.body)}
         for rule in rules:
             values |= set(rule.redactor(message.body).identifying)
+    return {value for value in values if len(value) >= MIN_VALUE_CHARS and value not in OWN_WORDS}
+
+
+def values_in(facts: Sequence[KnownFact]) -> set[str]:
+    """What identifies a customer, from what is remembered of them: their addresses, and the ids of their payments and
+    the like, by which events without a customer name them.
+    """
+    values = {fact.key.rpartition("/")[2] for fact in facts}
+    values |= {str(email) for fact in facts for email in fact.values.get("email", ())}
     return {value for value in values if len(value) >= MIN_VALUE_CHARS and value not in OWN_WORDS}
 
 

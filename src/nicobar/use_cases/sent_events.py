@@ -6,8 +6,8 @@ from nicobar.model import Message
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.services import Services
 
-# How many messages are looked at, the latest first: event ids are stored with deliveries and have no index.
-MAX_LOOKED_AT = 2_000
+# How many messages are searched, the latest first: event ids are stored with deliveries and have no index.
+MAX_SEARCHED = 2_000
 _TURN = 200
 
 
@@ -31,7 +31,7 @@ async def find_sender(services: Services, app_id: str, event_id: str, customer_k
 
 async def _look(services: Services, app_id: str, event_id: str, which: MessageFilter) -> str | None:
     before: str | None = None
-    for _ in range(MAX_LOOKED_AT // _TURN):
+    for _ in range(MAX_SEARCHED // _TURN):
         page = await services.store.messages(app_id, which, before=before, limit=_TURN)
         accepted = await services.store.accepted_ids([message.id for message in page.items])
         for (message_id, _), event_ids in accepted.items():

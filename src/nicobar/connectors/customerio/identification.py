@@ -15,6 +15,7 @@ from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.model import Json, Verdict
 from nicobar.people import (
     UNKNOWN_CUSTOMER,
+    IdentifyBy,
     IdentityRule,
     NoIdentity,
     Person,
@@ -106,10 +107,13 @@ class Identification:
             named = [item.get(field) for field in ("identifiers", "primary", "secondary")]
             self._note_kept(path, action.action, any(map(self._names_customer, named)))
             return item
-        item = {**item, "identifiers": self._identified(f"{path}.identifiers", item.get("identifiers"))}
+        if "identifiers" not in item:  # an error
+            return item
+        identifiers = self._identified(f"{path}.identifiers", item["identifiers"])
+        item = {**item, "identifiers": identifiers}
         attributes = item.get("attributes", {})
-        if action.action == "identify" and isinstance(attributes, dict) and self.is_person(item["identifiers"]):
-            kept = self._attributes(f"{path}.attributes", attributes)
+        if action.action == "identify" and isinstance(attributes, dict):
+            kept = self._attributes(f"{path}.attributes", attributes, identifiers)
             if kept is not attributes:
                 item["attributes"] = kept
         return item
@@ -129,8 +133,8 @@ class Identification:
             (value,) = identifiers.values()
             segments[4] = quote(str(value), safe="")
             url_path = "/".join(segments) + (f"?{query}" if query else "")
-        if call.body == "identify" and isinstance(payload, dict) and self.is_person(identifiers):
-            payload = self._attributes(path, payload)
+        if call.body == "identify" and isinstance(payload, dict):
+            payload = self._attributes(path, payload, identifiers)
         return url_path, payload
 
     def _of_path(self, value: str) -> dict[str, Json]:
@@ -228,19 +232,14 @@ class Identification:
             )
         )
 
-    def _attributes(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
-        """The attributes that an identify call sets for the customer: the same object if they are unchanged."""
+    def _attributes(self, path: str, attributes: dict[str, Json], identifiers: Json) -> dict[str, Json]:
+        """The attributes that an identify call sets: the same object if they are unchanged."""
+        if not self.is_person(identifiers):
+            is_own = self._gives_own_id(attributes, identifiers)
+            return self._without_id(path, attributes) if is_own else attributes
         kept = self._in_one_spelling(path, attributes)
         if self.person is not None and self.person.kind == "email" and "id" in attributes:
-            kept = {name: value for name, value in kept.items() if name != "id"}
-            self._verdicts.append(
-                rules.ID_DROPPED.at(
-                    f"{path}.id",
-                    "The person is identified by email. Nicobar omits the attribute `id`: with an id that is not "
-                    "your app's, your app would create a second person.",
-                    "Remove `id`, or send it under another name.",
-                )
-            )
+            kept = self._without_id(path, kept)
         elif self._is_buyer:
             kept = self._of_buyer(path, attributes)
         name = self._origin.customer_id_attribute
@@ -256,6 +255,25 @@ class Identification:
                 )
             )
         return kept
+
+    def _gives_own_id(self, attributes: dict[str, Json], identifiers: Json) -> bool:
+        """Whether a person identified by email would get the sender's customer id, though others identify people."""
+        customer, rule = self._origin.customer, self._rule
+        if customer is None or rule is None or rule.by is IdentifyBy.CUSTOMER_ID:
+            return False
+        is_by_email = isinstance(identifiers, dict) and identifiers.keys() == {"email"}
+        return is_by_email and attributes.get("id") == customer.key
+
+    def _without_id(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
+        self._verdicts.append(
+            rules.ID_DROPPED.at(
+                f"{path}.id",
+                "The person is identified by email. Nicobar omits the attribute `id`: with an id that is not your "
+                "app's, your app would create a second person.",
+                "Remove `id`, or send it under another name.",
+            )
+        )
+        return {name: value for name, value in attributes.items() if name != "id"}
 
     def _in_one_spelling(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
         """The attributes with the email as in the identifier: another spelling might count as a change of it."""

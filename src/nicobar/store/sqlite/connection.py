@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from nicobar.errors import StoreUnavailable, StoreUnusable
+from nicobar.facts import address_in, customer_key_of, merged
 from nicobar.store.file_owners import give_from_root
 from nicobar.store.queries import load_queries
 from nicobar.store.session import Row, Values
@@ -65,6 +66,9 @@ def connect(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.create_function("matches_any", -1, matches_any, deterministic=True)
         connection.create_function("regexp_replace", 4, regexp_replace, deterministic=True)
+        connection.create_function("merge_facts", 2, merged, deterministic=True)
+        connection.create_function("address_in_fact", 1, address_in, deterministic=True)
+        connection.create_function("customer_of_fact", 1, customer_key_of, deterministic=True)
         connection.create_function("from_base64", 1, b64decode, deterministic=True)
     except BaseException:
         connection.close()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nicobar.facts import StatedFact, merged_fact, merged_facts
+from nicobar.facts import StatedFact, merged_facts
 from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
@@ -14,7 +14,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, stored_fact
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -29,15 +29,17 @@ def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stated
 
 def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact]) -> int:
     """Merges facts with what is stored; returns how many there were."""
-    keys = [fact.key for fact in facts]
-    known = {row[0]: stored_fact(row) for row in session.rows("facts_to_merge", {"app_id": app_id, "keys": keys})}
     for fact in facts:
-        before = known.get(fact.key)
-        merged = fact if before is None else merged_fact(before, fact)
-        if merged != before:
-            values = msgspec.structs.asdict(merged)
-            session.connection.execute(SQL["put_fact"], values | {"app_id": app_id}).close()
-    session.run("tell_unidentified", {"app_id": app_id, "keys": keys})
+        values = {
+            "app_id": app_id,
+            "key": fact.key,
+            "customer_key": fact.customer_key,
+            "parent_key": fact.parent_key,
+            "occurred_at_ms": fact.occurred_at_ms,
+            "content": fact.content,
+            "email": fact.email,
+        }
+        session.connection.execute(SQL["put_fact"], values).close()
     return len(facts)
 
 

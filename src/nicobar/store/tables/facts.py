@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
-from nicobar.model import Customer
+from nicobar.model import Customer, Message
 from nicobar.people import order_key
-from nicobar.store.facts import LATE_MS, MAX_BEFORE, MAX_COUNTED, MAX_SHARING, Identified, People, Unidentified
+from nicobar.store.facts import (
+    LATE_MS,
+    MAX_BEFORE,
+    MAX_COUNTED,
+    MAX_SHARING,
+    Identified,
+    People,
+    Rebuild,
+    Unidentified,
+)
 from nicobar.store.queue import Finished, NewMessage
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import Tables, json_text
@@ -34,6 +43,10 @@ class FactTables(Tables):
     async def addresses_before(self, seqs: Sequence[int]) -> Mapping[int, str]:
         rows = await self._rows("addresses_before", {"seqs": list(seqs), "look": MAX_BEFORE})
         return {seq: str(email) for seq, email in rows if email is not None}
+
+    async def facts_of_customer(self, app_id: str, customer_key: str, *, limit: int) -> list[KnownFact]:
+        of = {"app_id": app_id, "customer_key": customer_key, "limit": limit}
+        return [known_fact(stored_fact(row)) for row in await self._rows("facts_of_customer", of)]
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
@@ -96,9 +109,44 @@ class FactTables(Tables):
         rows = await self._rows("count_unidentified", {"app_id": app_id, "limit": MAX_COUNTED})
         return {endpoint_id: count for endpoint_id, count in rows if count}
 
+    async def rebuild(self) -> Rebuild | None:
+        return await self._database.read(_rebuild)
+
+    async def begin_rebuild(self) -> Rebuild:
+        def work(session: Session) -> Rebuild | None:
+            session.run("begin_rebuild")
+            return _rebuild(session)
+
+        begun = await self._database.write(work)
+        return begun or Rebuild(after_seq=0, until_seq=0, messages=0, ended_at_ms=0)
+
+    async def messages_to_state(self, at: Rebuild, *, limit: int, max_bytes: int) -> list[Message]:
+        of = {"after_seq": at.after_seq, "until_seq": at.until_seq, "limit": limit}
+        found: list[Message] = []
+        size_bytes = 0
+        for row in await self._rows("messages_to_state", of):
+            item = message(row)
+            size_bytes += len(item.body)
+            if found and size_bytes > max_bytes:
+                break
+            found.append(item)
+        return found
+
+    async def move_rebuild(self, at: Rebuild, *, after_seq: int, messages: int, now_ms: int) -> None:
+        of = {"was_seq": at.after_seq, "after_seq": after_seq, "messages": messages, "now_ms": now_ms}
+        await self._run("move_rebuild", of)
+
     async def forget_facts(self, *, limit: int) -> int:
         of = {"limit": limit}
         return max(await self._run("forget_facts", of), await self._run("forget_unidentified", of))
+
+
+def _rebuild(session: Session) -> Rebuild | None:
+    row = session.row("rebuild")
+    if row is None:
+        return None
+    after_seq, until_seq, messages, ended_at_ms = row
+    return Rebuild(after_seq=after_seq, until_seq=until_seq, messages=messages, ended_at_ms=ended_at_ms)
 
 
 def _requeue(session: Session, endpoint_seq: int, identified: Sequence[Identified], now_ms: int) -> int:

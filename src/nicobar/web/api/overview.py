@@ -32,11 +32,14 @@ class OverviewPoint(Shape):
 
 
 class OverviewEndpoint(Shape):
-    """The unfinished deliveries of an endpoint, and when the oldest of their messages was accepted."""
+    """The unfinished deliveries of an endpoint, and when the oldest of their messages was accepted. `noIdentity`
+    counts, up to 10,000, canceled deliveries that are sent once a later event identifies their customer.
+    """
 
     id: EndpointId
     unfinished: int
     oldest_accepted_at: Moment | None
+    no_identity: int
 
 
 class OverviewOut(Shape):
@@ -67,6 +70,7 @@ async def overview(
         application.id, since_ms=span.since_ms, until_ms=span.until_ms, step_ms=span.step_ms
     )
     backlog = {waiting.endpoint_seq: waiting for waiting in await services.store.backlog()}
+    unidentified = await services.store.count_unidentified(application.id)
     return OverviewOut(
         hours=[
             _hour(span.since_ms + number * HOUR_MS, point) for number, point in enumerate(by_point(tallies, span))
@@ -78,6 +82,7 @@ async def overview(
                 oldest_accepted_at=moment(backlog[endpoint.seq].oldest_accepted_at_ms)
                 if endpoint.seq in backlog
                 else None,
+                no_identity=unidentified.get(endpoint.id, 0),
             )
             for endpoint in snapshot.endpoints
             if endpoint.app_id == application.id

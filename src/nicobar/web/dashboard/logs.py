@@ -14,7 +14,7 @@ from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.ulid import is_ulid
 from nicobar.use_cases.dry_run import Samples
-from nicobar.use_cases.sent_events import MAX_LOOKED_AT, find_sender
+from nicobar.use_cases.sent_events import MAX_SEARCHED, find_sender
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (
     MAX_CHARS,
@@ -121,7 +121,7 @@ async def show_all(
         looked_until_ms=await looked_until_ms(context, rows.next),
         filters=filters,
         sought=sought,
-        unknown_event=MAX_LOOKED_AT if is_ulid(q.strip()) else None,
+        unknown_event=MAX_SEARCHED if is_ulid(q.strip()) else None,
         zone_name=clock_name,
         is_filtered=any(filters.values()),
         is_newest=place == Place(),

@@ -52,6 +52,7 @@ async def show(context: Context, visitor: Visitor) -> Response[bytes]:
         needing_attention=[row for row in rows if _needs_attention(row)],
         disabled=[row for row in rows if row.state == "disabled" and not _needs_attention(row)],
         silent=[row for row in rows if row.state != "disabled" and is_known_silent(context, samples, row.endpoint)],
+        unidentified=await context.services.store.count_unidentified(app_id),
         unanswered=[row for row in rows if row.state != "disabled" and unanswered(row.endpoint) is not None],
         day=await last_day(context, app_id),
         groups=[row_of(group) for group in groups[:MAX_GROUPS]],

@@ -58,7 +58,14 @@ CREATE INDEX facts_of_payment ON facts (app_id, parent_key) WHERE parent_key IS 
 -- What both contents of a fact say: of each field the two newest values that differ, and the newest 100 keys of the metadata.
 -- The same as `merged` in `facts.py`. Values stay as they are written.
 CREATE FUNCTION merge_facts(one text, other text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    -- Where the fields begin. The same was said, most often: the later place is that of all of it.
+    of_one integer := strpos(one, '":{');
+    of_other integer := strpos(other, '":{');
 BEGIN
+    IF of_one > 0 AND of_other > 0 AND substr(one, of_one) = substr(other, of_other) THEN
+        RETURN greatest(one COLLATE "C", other COLLATE "C");
+    END IF;
     RETURN (
         WITH said AS (
             SELECT f.key AS field, CAST(f.value AS text) AS written, max(l.key COLLATE "C") AS place
@@ -133,3 +140,15 @@ BEGIN
     );
 END
 $$;
+
+-- === Facts of earlier messages ===
+
+-- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+CREATE TABLE fact_rebuilds (
+    id bigint PRIMARY KEY CHECK (id = 1),
+    after_seq bigint NOT NULL,
+    until_seq bigint NOT NULL,
+    messages bigint NOT NULL,
+    ended_at_ms bigint
+);
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 1, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;

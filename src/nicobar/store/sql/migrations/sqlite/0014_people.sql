@@ -73,9 +73,28 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
+-- What waits for a fact is looked at again once it was stated.
+CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+END;
+CREATE TRIGGER facts_changed AFTER UPDATE ON facts BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+END;
 
 -- === Customers with one address ===
 
 -- email: of a customer, the newest address as `people.py` compares it.
 ALTER TABLE facts ADD COLUMN email TEXT;
 CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
+
+-- === Facts of earlier messages ===
+
+-- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+CREATE TABLE fact_rebuilds (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    after_seq INTEGER NOT NULL,
+    until_seq INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    ended_at_ms INTEGER
+);
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 1, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;
