@@ -64,7 +64,8 @@ class Origin(Record):
     destination that takes events sends its bytes as they are.
 
     `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
-    first one with this address of a customer who had another one.
+    first one with this address of a customer who had another one. `has_known_address`: this or an earlier event has
+    one of the customer.
 
     `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
     first one with this address of a customer who had another one.
@@ -91,6 +92,7 @@ class Origin(Record):
     other_metadata: dict[str, Json] = {}
     shares_address: bool = False
     changed_address: bool = False
+    has_known_address: bool = False
 
     @property
     def event_customer(self) -> Customer | None:

@@ -4,12 +4,11 @@ whether it is another one than before. Neither changes what is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from nicobar.facts import KnownFact, customer_fact_key
-from nicobar.model import Customer
 from nicobar.people import IdentifyBy, IdentityRule, Person, email_identifier, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.transform import Subject
@@ -23,66 +22,69 @@ async def with_addresses(
     those whose address has ever changed; none where an address is not sent, or identifies nobody. Raises StoreError.
     """
     rule = target.destination.identity_rule
-    keys: dict[int, str] = {}
-    if target.connector.has_contract:
-        for place, subject in enumerate(subjects):
-            if _is_asked(rule, subject):
-                kind = configuration.kind_of(subject.message).kind
-                keys[place] = customer_fact_key(kind, subject.customer.key if subject.customer else "")
-    if not keys:
+    asked = [
+        (place, customer_fact_key(configuration.kind_of(subject.message).kind, subject.customer.key))
+        for place, subject in enumerate(subjects)
+        if target.connector.has_contract and subject.customer is not None and _is_asked(rule, subject)
+    ]
+    if not asked:
         return list(subjects)
-    addresses = {place: _address(subjects[place].customer) for place in keys}
     # Two customers who are identified by one address are one person.
-    emails = [] if rule is not None and rule.by is not IdentifyBy.CUSTOMER_ID else sorted(set(addresses.values()))
-    known = {fact.key: fact for fact in await facts.people(app_id, sorted(set(keys.values())), emails)}
+    may_share = rule is None or rule.by is IdentifyBy.CUSTOMER_ID
+    emails = {_address(subjects[place]) for place, _ in asked} - {""} if may_share else set()
+    people = await facts.people(app_id, sorted({key for _, key in asked}), sorted(emails))
+    known = {fact.key: _addresses(fact) for fact in people}
     owners: dict[str, set[str]] = {}
-    for fact in known.values():
-        owners.setdefault(next(iter(_addresses(fact)), ""), set()).add(fact.key)
-    changed = await _changed(
-        facts,
-        {
-            subjects[place].message.seq: addresses[place]
-            for place in keys
-            if _has_other(known.get(keys[place]), addresses[place])
-        },
-    )
+    for key, addresses in known.items():
+        owners.setdefault(addresses[0] if addresses else "", set()).add(key)
+    changed = await _changed(facts, [(subjects[place], known.get(key, [])) for place, key in asked])
     found = list(subjects)
-    for place, key in keys.items():
-        subject, address = subjects[place], addresses[place]
-        shares = bool(emails) and bool(owners.get(address, set()) - {key})
-        if shares or subject.message.seq in changed:
-            found[place] = msgspec.structs.replace(
-                subject, shares_address=shares, changed_address=subject.message.seq in changed
-            )
+    for place, key in asked:
+        subject = subjects[place]
+        address = _address(subject)
+        found[place] = msgspec.structs.replace(
+            subject,
+            shares_address=address in emails and not owners.get(address, set()) <= {key},
+            changed_address=subject.message.seq in changed,
+            has_known_address=any(known.get(key, ())),
+        )
     return found
 
 
 def _is_asked(rule: IdentityRule | None, subject: Subject) -> bool:
-    """Whether the address of an event's own customer is sent, or identifies them. Samples have no customers."""
-    customer = subject.customer
-    if customer is None or not subject.message.seq or subject.remembered_email or not _address(customer):
-        return False
-    if rule is None or rule.by is not IdentifyBy.METADATA:
-        return True
-    person = resolve(rule, customer)
-    return isinstance(person, Person) and person.kind == "email"
-
-
-async def _changed(facts: Facts, suspected: Mapping[int, str]) -> set[int]:
-    """Of these messages and their addresses, those whose customer had another one in the message before. Where that
-    is not known any more, the address that is remembered is the other one.
+    """Whether the address of an event's own customer is sent, or identifies them. Where the sender's id identifies
+    people, an event without an address is about a person who may have one. Samples have no customers.
     """
+    if not subject.message.seq or subject.remembered_email:
+        return False
+    if rule is None or rule.by is IdentifyBy.CUSTOMER_ID:
+        return True
+    person = resolve(rule, subject.customer)
+    return bool(_address(subject)) and (
+        rule.by is not IdentifyBy.METADATA or (isinstance(person, Person) and person.kind == "email")
+    )
+
+
+async def _changed(facts: Facts, subjects: Sequence[tuple[Subject, Sequence[str]]]) -> set[int]:
+    """The messages whose customers, with these known addresses, had another one in their message before. Where that
+    is not stored any more, the newest address is the new one.
+    """
+    suspected = {
+        subject.message.seq: (address, addresses[0])
+        for subject, addresses in subjects
+        if (address := _address(subject)) and any(other not in {"", address} for other in addresses)
+    }
     before = await facts.addresses_before(list(suspected)) if suspected else {}
-    return {seq for seq, address in suspected.items() if email_identifier(before.get(seq, "")) != address}
-
-
-def _has_other(fact: KnownFact | None, address: str) -> bool:
-    return fact is not None and any(other not in {"", address} for other in _addresses(fact))
+    return {
+        seq
+        for seq, (address, newest) in suspected.items()
+        if (email_identifier(before[seq]) != address if seq in before else address == newest)
+    }
 
 
 def _addresses(fact: KnownFact) -> list[str]:
     return [email_identifier(value) for value in fact.values.get("email", ()) if isinstance(value, str)]
 
 
-def _address(customer: Customer | None) -> str:
-    return email_identifier(customer.email) if customer else ""
+def _address(subject: Subject) -> str:
+    return email_identifier(subject.customer.email) if subject.customer else ""

@@ -34,9 +34,9 @@ _REPAIRED = (
 class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
     the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute`,
-    `other_metadata`, `shares_address` and `changed_address` as in `Origin`. `unreadable` says why the
-    message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about` and
-    `known` are what the customer is completed from where the endpoint says what identifies people (see `identified`).
+    `other_metadata`, `shares_address`, `changed_address` and `has_known_address` as in `Origin`. `unreadable` says
+    why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about`
+    and `known` are what the customer is completed from where the endpoint says what identifies people (`identified`).
     """
 
     message: Message
@@ -52,6 +52,7 @@ class Subject(Record):
     other_metadata: dict[str, Json] = {}
     shares_address: bool = False
     changed_address: bool = False
+    has_known_address: bool = False
     about: About | None = None
     known: dict[str, KnownFact] | None = None
 
@@ -409,6 +410,7 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         other_metadata=subject.other_metadata,
         shares_address=subject.shares_address,
         changed_address=subject.changed_address,
+        has_known_address=subject.has_known_address,
     )
 
 

@@ -42,9 +42,9 @@ def address_warnings(
     elif origin.changed_address and (path := _about(parts, identification)):
         yield rules.CHANGED_ADDRESS.at(
             path,
-            "The customer's email address is another one than before. Customer.io may create a new person for it; the "
-            "earlier person keeps the history.",
-            "Merge the two people in Customer.io, or identify people by an ID of your own (`identify_by`).",
+            "The customer's email address is another one than before. Customer.io may create a new person for it; "
+            "the earlier person keeps the history.",
+            "Merge the two people on the customer's page, or identify people by an ID of your own (`identify_by`).",
         )
 
 

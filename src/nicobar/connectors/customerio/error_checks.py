@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.attribute_limits import check_kept_attributes, check_relationship_attributes
 from nicobar.connectors.customerio.track_api import Action
 from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
@@ -228,45 +229,6 @@ def _attributes(path: str, value: Json, action: Action) -> Iterator[Verdict]:
         yield from check_kept_attributes(path, value)
 
 
-def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
-    """The limits for attributes, which are the same for people and objects."""
-    if len(attributes) > track_api.MAX_ATTRIBUTES:
-        yield rules.ATTRIBUTE_COUNT.at(
-            path,
-            "The call sets %(attributes)s attributes. Customer.io allows %(max_attributes)s.",
-            "Send fewer attributes.",
-            attributes=len(attributes),
-            max_attributes=track_api.MAX_ATTRIBUTES,
-        )
-    for name, value in attributes.items():
-        own = f"{path}.{name[:MAX_SHOWN_CHARS]}"
-        if _bytes(name) > track_api.MAX_ATTRIBUTE_NAME_BYTES:
-            yield rules.ATTRIBUTE_NAME.at(
-                own,
-                "The name has %(name_bytes)s bytes. Customer.io allows %(max_name_bytes)s.",
-                "Shorten the name.",
-                name_bytes=_bytes(name),
-                max_name_bytes=track_api.MAX_ATTRIBUTE_NAME_BYTES,
-            )
-        value_bytes = _value_bytes(value)
-        if value_bytes > track_api.MAX_ATTRIBUTE_VALUE_BYTES:
-            yield rules.ATTRIBUTE_VALUE.at(
-                own,
-                'The value of "%(name)s" has %(value_bytes)s bytes. Customer.io allows %(max_value_bytes)s.',
-                "Shorten the value, or send it with an event, which allows longer values.",
-                name=name[:MAX_SHOWN_CHARS],
-                value_bytes=value_bytes,
-                max_value_bytes=track_api.MAX_ATTRIBUTE_VALUE_BYTES,
-            )
-
-
-def _value_bytes(value: Json) -> int:
-    if isinstance(value, str):
-        return _bytes(value)
-    # A number or a boolean is always short enough.
-    return len(encoded(value) or b"") if isinstance(value, list | dict) else 0
-
-
 def check_timestamp(path: str, value: Json, _action: Action | None = None) -> Iterator[Verdict]:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= track_api.MAX_TIMESTAMP_S:
         yield rules.TIMESTAMP.at(
@@ -316,21 +278,7 @@ def check_relationships(path: str, value: Json, action: Action) -> Iterator[Verd
         elif not isinstance(attributes, dict):
             yield verdict
         else:
-            yield from _relationship_attributes(f"{own}.relationship_attributes", attributes)
-
-
-def _relationship_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
-    """The limits of an object's attributes hold for each relationship too."""
-    yield from check_kept_attributes(path, attributes)
-    size_bytes = len(encoded(attributes) or b"") if attributes else 0
-    if size_bytes > track_api.MAX_RELATIONSHIP_BYTES:
-        yield rules.RELATIONSHIP_SIZE.at(
-            path,
-            "The attributes of the relationship have %(size_bytes)s bytes. Customer.io allows %(max_size_bytes)s.",
-            "Send less data.",
-            size_bytes=size_bytes,
-            max_size_bytes=track_api.MAX_RELATIONSHIP_BYTES,
-        )
+            yield from check_relationship_attributes(f"{own}.relationship_attributes", attributes)
 
 
 def _device(path: str, value: Json, action: Action) -> Iterator[Verdict]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, unquote
 
 from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.attribute_limits import check_kept_attributes
 from nicobar.connectors.customerio.error_checks import (
     MAX_SHOWN_CHARS,
     are_texts,
@@ -13,7 +14,6 @@ from nicobar.connectors.customerio.error_checks import (
     check_event_id,
     check_event_name,
     check_id,
-    check_kept_attributes,
     check_merged,
     check_relationships,
     check_timestamp,

@@ -84,6 +84,14 @@ class Identification:
         customer = self._origin.customer
         return customer is not None and bool((customer.email or "").strip()) and not email_identifier(customer.email)
 
+    def has_earlier_address(self, identifiers: Json) -> bool:
+        """Whether an earlier event has given the person with these identifiers the customer's address: Nicobar adds
+        the customer's profile to every event that has one.
+        """
+        is_by_sender = self._rule is None or (self.person and self.person.origin is PersonOrigin.CUSTOMER_ID)
+        is_known = self._wanted.profile and self._origin.has_known_address
+        return bool(is_by_sender) and is_known and self._names_customer(identifiers)
+
     def is_person(self, identifiers: Json) -> bool:
         """Whether these are the identifiers of the customer at the destination."""
         person = self.person

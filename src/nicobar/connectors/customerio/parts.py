@@ -140,7 +140,8 @@ def check_object(
     yield from advise(part.path, part.item, part.written, context)
     is_event = (part.item["type"], part.item["action"]) == ("person", "event")
     # The app of a shop that has people of its own sets their address.
-    is_own = identification.protects and identification.is_person(part.item.get("identifiers"))
+    who = part.item.get("identifiers")
+    is_own = (identification.protects and identification.is_person(who)) or identification.has_earlier_address(who)
     if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
         yield no_address(part.path, is_invalid=identification.has_invalid_address)
 

@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const POLL_MS = 1000;
+  const PREVIEW_MS = 150;
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
@@ -91,6 +92,8 @@
       // Whoever types a name means the answer that it belongs to.
       if (event.target.name === "key") form.querySelector("[value=metadata]").checked = true;
       const number = ++latest;
+      await new Promise((resolve) => { setTimeout(resolve, PREVIEW_MS); });
+      if (number !== latest) return;
       const answers = new URLSearchParams([...new FormData(form)]);
       const answer = await fetch(`${form.dataset.previews}?${answers}`, {cache: "no-store", redirect: "error"});
       const text = await answer.text();
