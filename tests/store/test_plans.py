@@ -108,6 +108,10 @@ def test_no_list_sorts_what_it_reads(connection, name):
     assert not [step for step in plan(connection, name) if "TEMP B-TREE" in step and "ORDER BY" in step]
 
 
+def test_customers_are_found_by_their_address(connection):
+    assert any("facts_by_email (app_id=? AND email=?)" in step for step in plan(connection, "facts_of_people"))
+
+
 @pytest.mark.parametrize("name", WORK)
 def test_work_does_not_read_finished_deliveries(connection, name):
     steps = plan(connection, name)

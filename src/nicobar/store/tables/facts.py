@@ -38,7 +38,7 @@ class FactTables(Tables):
     async def people(self, app_id: str, keys: Sequence[str], emails: Sequence[str]) -> list[KnownFact]:
         of = {"app_id": app_id, "keys": list(keys), "emails": list(emails), "limit": MAX_SHARING}
         rows = await self._rows("facts_of_people", of)
-        return [known_fact(stored_fact(row)) for row in rows]
+        return [known_fact(fact) for fact in {fact.key: fact for fact in map(stored_fact, rows)}.values()]
 
     async def addresses_before(self, seqs: Sequence[int]) -> Mapping[int, str]:
         rows = await self._rows("addresses_before", {"seqs": list(seqs), "look": MAX_BEFORE})

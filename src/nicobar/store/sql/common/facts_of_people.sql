@@ -1,6 +1,6 @@
--- The facts of some customers, and of those with one of these addresses.
+-- The facts of some customers, and of those with one of these addresses; a customer may be both.
 SELECT key, customer_key, parent_key, occurred_at_ms, content, email FROM facts WHERE app_id = :app_id AND key {any_of keys}
-UNION
+UNION ALL
 SELECT key, customer_key, parent_key, occurred_at_ms, content, email FROM (
-    SELECT * FROM facts WHERE app_id = :app_id AND email {any_of emails} LIMIT :limit
+    SELECT * FROM facts WHERE app_id = :app_id AND email {any_of emails} AND email IS NOT NULL LIMIT :limit
 ) AS f
