@@ -426,6 +426,7 @@ def test_the_demo_picks_free_ports_if_its_own_are_used(tmp_path):
     assert f"Port {port} is in use" in result.stdout
     assert "36 events sent, 36 delivered" in result.stdout
     assert "3 people and 36 activities; 0 rejected." in result.stdout
+    assert "18 emails sent." in result.stdout
 
 
 def test_the_demo_runs_until_it_is_stopped(tmp_path):
@@ -433,7 +434,10 @@ def test_the_demo_runs_until_it_is_stopped(tmp_path):
     source, emulator = (re.search(r"http://\S+", demo.stdout.readline())[0] for _ in range(2))
     assert "/in/" in source
     with urllib.request.urlopen(emulator) as page:
-        assert b"payment_succeeded" in page.read()
+        html = page.read()
+    assert b"Your plan has ended" in html
+    assert f"{source.partition('/in/')[0]}/logs?q=".encode() in html
+    assert "/setup/" in demo.stdout.readline()
     demo.send_signal(signal.SIGTERM)
     output, _ = demo.communicate(timeout=PATIENCE_S)
     assert (demo.returncode, "Traceback" in output) == (0, False)

@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Refusal, UserError
+from nicobar.facts import of_customer
 from nicobar.model import Customer, EventType
 from nicobar.sources import SetupPart
 from nicobar.sources.registry import SOURCES, source_kind
@@ -27,6 +28,7 @@ standard_source = pytest.mark.parametrize(
 )
 HEADER = st.text(st.characters(max_codepoint=255), max_size=60)
 SAMPLE = EventType(name="sample.sent", example={"type": "sample.sent", "data": {}})
+PAID = EventType(name="paid", example={"type": "paid", "data": {"customer": {"customer_id": "cus_0"}}})
 
 
 def sample_of(kind) -> bytes:
@@ -50,6 +52,16 @@ def test_a_signature_holds_for_its_exact_bytes_only(kind, change):
         with pytest.raises(Refusal) as caught:
             kind.verify(headers, changed, secrets, NOW_MS)
         assert (caught.value.status, caught.value.code) == (401, "signature_mismatch")
+
+
+@every_source
+def test_facts_are_what_the_event_says_of_its_customer(kind):
+    event_type = next((item for item in kind.event_types() if item.name == kind.usual_event_type), PAID)
+    body = kind.sample(event_type, NOW_MS, Customer(key="cus_1", email="ada@northpine.example", name="Ada"))
+    event = kind.read(signed(kind, body, event_type=event_type.name), body)
+    assert event.customer is not None
+    assert of_customer(event.customer) in event.facts
+    assert kind.read_body(event_type.name, body).facts == event.facts
 
 
 @every_source

@@ -10,7 +10,7 @@ from nicobar import facts
 from nicobar.errors import LeaseLost
 from nicobar.model import DeliveryState
 from nicobar.reasons import reason
-from nicobar.store import NewTask, RemoveApplication, RemoveEndpoint, ReplayFilter, Resent, TaskKind
+from nicobar.store import NewTask, RemoveApplication, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.facts import Identified
 from support.stated import SOURCE, body_of, rule, stated_message
 from support.store import run_sql
@@ -309,3 +309,18 @@ async def test_what_is_sent_again_is_ordered_by_its_person(store, identify_by, k
     (second,) = await claim(store, now_ms=NOW_MS)
     assert (second.message.id, second.order_key) == ("msg_evt_1", key)
     assert [item.order_key for item in await claim(store, endpoint_seq=2, now_ms=NOW_MS)] == ["cus_1"]
+
+
+async def test_a_purge_of_all_payloads_leaves_no_older_fact(store):
+    (app,) = (await store.snapshot()).applications
+    for number in range(5):
+        said = payment(f"evt_{number}", number, customer_id=f"cus_{number}", payment_id=f"pay_{number}", endpoints=())
+        await store.append(msgspec.structs.replace(said, app_id=app.id))
+    await store.put_facts(app.id, payment("evt_9", 9).facts)
+    await store.add_task(NewTask(id="task", app_id=app.id, kind=TaskKind.PURGE, created_at_ms=8))
+    steps = 1
+    while (await store.work_on_task("task", now_ms=NOW_MS, limit=2)).status is TaskStatus.RUNNING:
+        steps += 1
+    assert steps >= 5
+    keys = [f"dodo-payments//customer/cus_{number}" for number in range(5)]
+    assert list(await store.facts(app.id, keys)) == [CUSTOMER]

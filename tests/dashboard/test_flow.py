@@ -43,7 +43,7 @@ async def choose_password(page, nicobar):
 
 
 @pytest.mark.parametrize(("locale", "language"), [("en-GB", "en"), ("ko-KR", "ko")])
-async def test_six_steps_lead_from_installation_to_a_delivered_event(nicobar, locale, language):
+async def test_seven_steps_lead_from_installation_to_a_delivered_event(nicobar, locale, language):
     say = catalogue(language).gettext
     async with browser() as it:
         page, problems = await open_page(it, locale=locale)
@@ -59,19 +59,22 @@ async def test_six_steps_lead_from_installation_to_a_delivered_event(nicobar, lo
         # 2 and 3: instructions beside the form; the check; secrets are not shown again
         await page.get_by_role("complementary", name=say("Setup instructions")).wait_for()
         await page.get_by_label("Site ID").fill("demo-site")
-        await page.get_by_label(say("API key")).fill("demo-key")
+        await page.get_by_label(say("API key"), exact=True).fill("demo-key")
         await page.get_by_text(say("More settings")).click()
         await page.get_by_label(say("Base URL")).fill(nicobar.emulator.url)
         await page.get_by_role("button", name=say("Check credentials")).click()
         await page.get_by_text(say("Credentials are valid."), exact=True).wait_for()
         assert "demo-key" not in await page.content()
         await page.get_by_role("button", name=say("Continue"), exact=True).click()
-        # 4: the recipe in the editor, with its verdicts
+        # 4: what identifies people
+        await page.get_by_label(say("By email, or I don't know")).check()
+        await page.get_by_role("button", name=say("Continue"), exact=True).click()
+        # 5: the recipe in the editor, with its verdicts
         editor = code_editor(page, say("Code"))
         await expect(editor).to_contain_text("function handler(webhook)")
         await page.locator(".verdicts .note").first.wait_for()
         await page.get_by_role("button", name=say("Continue to test")).click()
-        # 5: what would be sent, and every sample at once
+        # 6: what would be sent, and every sample at once
         await page.get_by_role("heading", name=say("Requests to send")).wait_for()
         for text in ("payment_succeeded", "authorization", "***"):
             await expect(page.locator(".request").last).to_contain_text(text)
@@ -81,7 +84,7 @@ async def test_six_steps_lead_from_installation_to_a_delivered_event(nicobar, lo
         assert not [request for request in nicobar.state.requests if request.method == "POST"], (
             "nothing is sent by a test"
         )
-        # 6: the created endpoint; the URL for Dodo, the secret from Dodo, the first event
+        # 7: the created endpoint; the URL for Dodo, the secret from Dodo, the first event
         await page.get_by_role("button", name=say("Create"), exact=True).click()
         await page.get_by_text(say("Waiting for the first event")).wait_for()
         address = await page.locator("#source-url").inner_text()
@@ -101,7 +104,7 @@ async def test_six_steps_lead_from_installation_to_a_delivered_event(nicobar, lo
         assert not problems
 
 
-async def test_the_six_steps_work_without_javascript(nicobar):
+async def test_the_seven_steps_work_without_javascript(nicobar):
     async with browser() as it:
         page, _ = await open_page(it, java_script_enabled=False)
         await set_password(page, nicobar)
@@ -136,7 +139,7 @@ async def test_the_check_distinguishes_key_region_and_network(nicobar):
         draft = await connect(page, nicobar, key="wrong")
         await page.goto(f"{draft}?check=1")
         await page.get_by_text("Invalid credentials.").wait_for()
-        await page.get_by_label("API key").fill("demo-key")
+        await page.get_by_label("API key", exact=True).fill("demo-key")
         await page.get_by_label("EU", exact=True).check()
         await page.get_by_role("button", name="Check credentials").click()
         await page.get_by_text("Wrong region.").wait_for()
@@ -144,7 +147,7 @@ async def test_the_check_distinguishes_key_region_and_network(nicobar):
         # Another host needs the credentials again.
         await page.get_by_label("Base URL").fill("http://127.0.0.1:9")
         await page.get_by_label("Site ID").fill("demo-site")
-        await page.get_by_label("API key").fill("demo-key")
+        await page.get_by_label("API key", exact=True).fill("demo-key")
         await page.get_by_role("button", name="Check credentials").click()
         await page.get_by_text("No response, so the credentials could not be checked.").wait_for()
 

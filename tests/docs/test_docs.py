@@ -18,7 +18,10 @@ from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.customerio.rules import RULES
 from nicobar.connectors.customerio.track_api import ACTIONS, V1_CALLS
+from nicobar.emulator.campaign import Campaign, Outcome, Silence
+from nicobar.emulator.conditions import Condition, Operator
 from nicobar.emulator.faults import Fault
+from nicobar.emulator.workspace import Disorder, Identifiers, Workspace
 from nicobar.metrics import Metrics
 from nicobar.sandbox import Failure
 from nicobar.settings import Settings, description
@@ -91,11 +94,14 @@ def test_the_api_page_is_right_about_every_public_operation():
     assert all(how.strip() for _, here, how in rows if here != "works")
 
 
-def test_the_emulator_page_has_every_option_path_and_fault():
+def test_the_emulator_page_has_every_option_path_and_field():
     flags = [name for option in group.load_commands()["emulator"].params for name in option.opts]
     paths = re.findall(r'@(?:get|put|delete)\("(/emulator/\w+)"', SOURCE)
     assert len(paths) > 10
-    for name in [*flags, *paths, *(field.name for field in msgspec.structs.fields(Fault))]:
+    records = (Fault, Workspace, Campaign, Condition)
+    fields = [field.name for record in records for field in msgspec.structs.fields(record)]
+    words = [word.value for words in (Silence, Outcome, Operator, Identifiers, Disorder) for word in words]
+    for name in [*flags, *paths, *fields, *words]:
         assert f"`{name}`" in EMULATOR or f" {name}`" in EMULATOR, name
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from nicobar.emulator import campaigns as engine
+from nicobar.emulator import liquid
 from nicobar.emulator.campaign import Audience, Campaign, Exit, Frequency, Segment, Trigger
 from nicobar.emulator.conditions import Condition
 from support.world import NOW, World
@@ -309,6 +310,13 @@ def test_moving_the_clock_brings_people_into_segments():
 
 
 # --- bounds ---
+
+
+def test_rendered_emails_are_bounded():
+    it = known(campaign(body="{{event.text}}" * 700))
+    it.send("event", name="paid", attributes={"text": "x" * 30_000})
+    (email,) = it.sent
+    assert len(email.body) == liquid.MAX_RENDERED_CHARS
 
 
 def test_emails_that_wait_for_one_person_are_bounded(monkeypatch):

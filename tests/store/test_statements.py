@@ -13,8 +13,8 @@ PAGE = 50
 ADA = {"customer_id": "cus_ada", "email": "ada@northpine.example"}
 PAYMENT = body_of("payment.succeeded", 1, payment_id="pay_1", customer=ADA)
 THIN = body_of("dispute.opened", 2, payment_id="pay_1", dispute_id="dp_1")
-# To accept an event of one endpoint, and of three; one that states two facts, and one whose customer earlier facts say;
-# to claim a page; to record one delivery of it, and a page.
+# To accept an event of one endpoint, and of three; one that states two facts, and one whose customer earlier facts
+# say; to claim a page; to record one delivery of it, and a page.
 PROMISED = {
     "sqlite": {
         "accept": 7,

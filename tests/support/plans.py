@@ -60,8 +60,11 @@ _BY_TYPE: Mapping[str, object] = {
 _OWN: Mapping[str, Mapping[str, object]] = {
     "add_attempts": {"states": ["success", "failed"], "ids": ["atmpt_x", "atmpt_y"]},
     "add_deliveries": {"message_seqs": [10**9, 10**9 + 1]},
+    "add_unidentified": {"since_ms": 1},
     "add_messages": {"event_types": ["a.b", "c.d"], "channels": ["[]", "[]"], "tags": ["[]", "[]"]},
     "limit_lock_waits": {"lock_ms": "1000"},
+    "replay_deliveries": {"order_keys": "{}"},
+    "unidentified_due": {"late_ms": 1},
     "move_deliveries": {"states": ["success", "failed"], "spent": [1, 1]},
     "tally_attempts": {"states": ["success", "failed"]},
 }

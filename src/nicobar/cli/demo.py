@@ -314,7 +314,8 @@ def _print(ended: _Ended, state: State) -> None:
         return
     if ended.attempt.is_warned:
         click.echo(f"  ◐ delivered with warnings: {ended.attempt.first_warning}")
-    person = state.find("id", ended.message.customer_key or "")
+    customer = next((item for item in CUSTOMERS if item.key == ended.message.customer_key), None)
+    person = state.find("email", (customer.email if customer else None) or "")
     if person is None:
         return
     latest = next((activity for activity in reversed(state.activities) if activity.person == person.key), None)

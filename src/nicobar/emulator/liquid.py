@@ -14,6 +14,9 @@ import msgspec
 from nicobar.model import Json
 
 MAX_FORMAT_CHARS = 100
+# Of one value, and of a whole text. The rest is cut off.
+MAX_VALUE_CHARS = 2_000
+MAX_RENDERED_CHARS = 50_000
 Values = Mapping[str, Mapping[str, Json]]
 _PLACE = re.compile(r"\{\{-? *(event|customer)\.([A-Za-z0-9_]+) *((?:\|[^{}]{0,200})?)-?\}\}")
 _FILTER = re.compile(r"\| *(\w+) *(?:: *(?:\"([^\"]*)\"|'([^']*)'))? *")
@@ -23,10 +26,10 @@ def render(text: str, values: Values, *, html: bool = False) -> str:
     """A missing value becomes empty text. In HTML, values are escaped."""
 
     def value(found: re.Match[str]) -> str:
-        shown = _filtered(values[found[1]].get(found[2]), found[3])
+        shown = _filtered(values[found[1]].get(found[2]), found[3])[:MAX_VALUE_CHARS]
         return escape(shown) if html else shown
 
-    return _PLACE.sub(value, text)
+    return _PLACE.sub(value, text)[:MAX_RENDERED_CHARS]
 
 
 def missing(text: str, values: Values) -> str:

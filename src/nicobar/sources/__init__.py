@@ -128,8 +128,8 @@ class SourceKind(Protocol):
         ...
 
     def read_body(self, event_type: str, body: bytes) -> Event:
-        """Reads the body of an event whose type is known: one posted to the API, or a stored one. The customer is the
-        same as from `read`, since event ids depend on it. Never raises.
+        """Reads the body of an event whose type is known: one posted to the API, or a stored one. The customer and
+        the facts are the same as from `read`: event ids depend on the customer. Never raises.
         """
         ...
 

@@ -305,7 +305,9 @@ def _purge(session: Session, task: Task, seen_seq: int, now_ms: int, limit: int)
         expunge(session, page, now_ms)
     if len(page) == limit:
         seen_seq = page[-1]
-    status = TaskStatus.RUNNING if seen_seq < task.until_seq else TaskStatus.FINISHED
+    of_facts = {"app_id": task.app_id, "until_ms": task.created_at_ms, "limit": limit}
+    is_done = seen_seq >= task.until_seq and session.run("forget_facts_of_application", of_facts) < limit
+    status = TaskStatus.FINISHED if is_done else TaskStatus.RUNNING
     return _moved(session, task, status, seen_seq, task.moved + len(page), now_ms)
 
 

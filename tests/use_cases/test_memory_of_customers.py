@@ -1,0 +1,65 @@
+"""What is remembered of customers, in a running Nicobar: shown, and deleted with the customer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import msgspec
+
+from nicobar.model import DeliveryState
+from nicobar.use_cases.erase import expunge_customer
+from nicobar.web.api.overview import overview
+from support.installation import furnish, installation
+from support.pages import set_up, visiting
+from support.stated import body_of
+
+HANDLER = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
+ADA = {"customer_id": "cus_0NrGUvS2Ttok5CWuKFYPv", "email": "ada@northpine.example", "name": "Ada"}
+
+OWNER = SimpleNamespace(name="owner")
+
+
+def services_of(nicobar):
+    runtime = nicobar.runtime
+    return SimpleNamespace(store=runtime.store, clock=runtime.clock, ids=runtime.ids)
+
+
+async def test_deliveries_without_an_identity_are_counted_and_linked(tmp_path):
+    async with installation(tmp_path) as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, address = await furnish(nicobar, HANDLER, identify_by="email")
+        body = body_of("dunning.started", nicobar.runtime.clock.now_ms(), customer_id=ADA["customer_id"])
+        await nicobar.send(address, body, "evt_1")
+        attempt = (await nicobar.next_recorded()).attempt
+        assert (attempt.state, attempt.reason.code) == (DeliveryState.CANCELED, "no_identity")
+        _, page, _ = await visitor.ask("GET", "/")
+        assert "1 delivery is sent once a later event identifies its customer." in page
+        assert f"/logs?state=canceled&amp;endpoint={endpoint.id}" in page
+        snapshot = nicobar.runtime.configuration.snapshot
+        shown = await overview(
+            application=snapshot.applications[0], snapshot=snapshot, services=services_of(nicobar), hours=1
+        )
+        assert [item.no_identity for item in shown.endpoints] == [1]
+
+
+async def test_a_deleted_customer_is_not_remembered_nor_named_by_disputes(tmp_path):
+    async with installation(tmp_path) as nicobar:
+        _, address = await furnish(nicobar, HANDLER, identify_by="email")
+        now_ms, store = nicobar.runtime.clock.now_ms(), nicobar.runtime.store
+        dispute = body_of("dispute.opened", now_ms, dispute_id="dp_early", payment_id="pay_0NgxABT7cxeziV")
+        payment = body_of("payment.succeeded", now_ms, payment_id="pay_0NgxABT7cxeziV", customer=ADA)
+        for event_id, body in (("evt_1", dispute), ("evt_2", payment)):
+            await nicobar.send(address, body, event_id)
+            await nicobar.next_recorded()
+        app_id = nicobar.runtime.configuration.snapshot.applications[0].id
+        erased = await expunge_customer(services_of(nicobar), OWNER, app_id, ADA["customer_id"])
+        assert erased.report.is_clean
+        assert (erased.messages, erased.report.without_customer) == (1, 1)
+        for event_id, body in (("evt_1", dispute), ("evt_2", payment)):
+            await nicobar.send(address, body, event_id)  # a repetition
+        assert await store.facts_of_customer(app_id, ADA["customer_id"], limit=10) == []
+        later = msgspec.json.decode(payment)
+        later["data"]["payment_id"] = "pay_later"
+        await nicobar.send(address, msgspec.json.encode(later), "evt_3")
+        known = await store.facts_of_customer(app_id, ADA["customer_id"], limit=10)
+        assert [fact.key.rpartition("/")[2] for fact in known] == [ADA["customer_id"], "pay_later"]
