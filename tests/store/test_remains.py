@@ -23,7 +23,8 @@ async def store(tmp_path):
     with closing(sqlite3.connect(tmp_path / "nicobar.db", isolation_level=None)) as other:
         other.execute("PRAGMA secure_delete = OFF")
         for key in ("a", "b"):
-            other.execute("INSERT INTO facts VALUES (?, ?, NULL, 1, ?)", (app.id, key, f"{key} {EMAIL}"))
+            of = (app.id, key, f"{key} {EMAIL}")
+            other.execute("INSERT INTO facts (app_id, key, occurred_at_ms, content) VALUES (?, ?, 1, ?)", of)
         other.execute("DELETE FROM facts WHERE key = 'a'")
         other.execute("UPDATE facts SET content = ''")
     await opened.clear_log()
