@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from nicobar.connectors import Origin
@@ -299,7 +300,9 @@ def _seconds(value: Json) -> int | None:
         value = float(value) if "." in value else int(value)
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
+            # ISO 8601 starts with a digit, and RFC 2822 may: its month is a word.
+            is_iso = value[4:5] == "-" or value[:8].isdecimal()
+            moment = datetime.fromisoformat(value) if is_iso else parsedate_to_datetime(value)
             return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
         except (ValueError, OverflowError):
             return None

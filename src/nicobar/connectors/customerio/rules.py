@@ -88,7 +88,9 @@ FORM = _error("form", "A form's data does not have exactly one of id and email, 
 NAME_BESIDE_IDENTIFY = _warning("name_beside_identify", "An identify call has a `name`, which has no effect.")
 ISO_DATE = _warning("iso_date", "A date is sent as text, which time conditions cannot use.", track_api.TIMESTAMPS)
 MILLISECONDS = _warning(
-    "milliseconds", "A time is sent in milliseconds, which time conditions cannot use.", track_api.TIMESTAMPS
+    "milliseconds",
+    "A time is sent in milliseconds or finer, which time conditions cannot use.",
+    track_api.TIMESTAMPS,
 )
 MONEY_AS_TEXT = _warning("money_as_text", "An amount is sent as text, which cannot be compared as a number.")
 WRONG_DECIMALS = _warning(
@@ -98,6 +100,7 @@ PLACEHOLDER = _warning("placeholder", "A value is text such as `undefined`, `nul
 UNKNOWN_FIELD = _warning(
     "unknown_field", "Customer.io does not read a field, such as `properties` instead of `attributes`."
 )
+ENCODED_TWICE = _warning("encoded_twice", "The id in a v1 URL was encoded twice, so it is another person's.")
 MISPLACED_FIELD = _warning(
     "misplaced_field", "An event's `id` or `timestamp` is among its properties, where it has no effect."
 )
