@@ -143,3 +143,11 @@ async def test_an_erased_customer_is_in_no_merge(store):
     assert [item.customer_key for item in await store.merge_pairs(merge.seq, after=0, limit=9)] == ["cus_2", "cus_3"]
     await store.hide_values(app.id, ["u3@northpine.example"], now_ms=7)
     assert [item.customer_key for item in await store.merge_pairs(merge.seq, after=0, limit=9)] == ["cus_2"]
+
+
+async def test_merges_that_ended_long_ago_are_forgotten(store):
+    old = await begun(store)
+    await store.put_merge(old.seq, MergeStatus.FINISHED, None, now_ms=10)
+    await begun(store, merge_id="mrg_2")
+    assert [await store.forget_merges(before_ms=before_ms, limit=1) for before_ms in (10, 11, 11, 11)] == [0, 1, 1, 0]
+    assert (await store.merge("mrg_1"), (await store.merge("mrg_2")).expected) == (None, 2)

@@ -226,3 +226,14 @@ async def test_without_an_app_api_key_nobody_is_merged_by_email(store):
     await it.turn()
     await it.turn(SETTLE_MS)
     assert (await states(store, merge), it.sent()) == ([PairState.SKIPPED], ["identify"])
+
+
+async def test_a_clock_that_is_set_shortens_no_wait(store):
+    it = Scene(store)
+    await begun(store, rule=it.rule)
+    await it.turn()
+    it.clock.set_by(10 * SETTLE_MS)
+    await it.turn()
+    assert it.sent() == ["identify"] * 2
+    await it.turn(SETTLE_MS)
+    assert it.sent() == ["identify"] * 2 + ["merge"] * 2

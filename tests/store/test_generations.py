@@ -227,6 +227,9 @@ async def test_a_database_of_before_works_on(fill, database, number):
         assert [app.uid for app in snapshot.applications] == ["default"]
         assert [(endpoint.id, endpoint.transformation.version) for endpoint in snapshot.endpoints] == [("ep_1", 1)]
         assert [str(attempt.state) for attempt in await store.attempts("msg_2", "ep_1")] == ["failed"]
+        rebuild = await store.rebuild()
+        assert rebuild is not None, "its messages are to be read for what they state"
+        assert rebuild.ended_at_ms is None
         again = await store.append(msgspec.structs.replace(message(8, event_id="evt_1"), app_id="app_1"))
         assert (again.message_id, again.duplicate) == ("msg_1", True)
         (third,) = await claim(store)

@@ -134,6 +134,7 @@ OPERATIONS = (
                             "region": "eu",
                             "base_url": "<emulator>",
                             "identify_by": "metadata.user_id",
+                            "correct_identifier": True,
                             "keep_profile": True,
                             "correct_action": True,
                             "correct_event_id": False,
@@ -151,13 +152,14 @@ OPERATIONS = (
                 field_api_key="demo-key",
                 field_region="eu",
                 field_base_url="<emulator>",
+                field_correct_identifier="on",
                 field_keep_profile="on",
                 field_correct_action="on",
             ),
             Interface.FILE: file(
                 f'{SOURCE}[[endpoints]]\nname = "{NAME}"\nconnector = "customerio"\n'
                 'settings = { region = "eu", base_url = "<emulator>", identify_by = "metadata.user_id", '
-                "keep_profile = true, correct_action = true, "
+                "correct_identifier = true, keep_profile = true, correct_action = true, "
                 "correct_event_id = false, correct_timestamp = false }\n"
                 'credentials = { site_id = { env = "SITE_ID" }, api_key = { env = "API_KEY" } }\n'
             ),

@@ -57,6 +57,8 @@ class PeopleMerger:
         self._may_send = may_send
         # When each merge goes on, by steady time.
         self._resting: dict[int, int] = {}
+        # When what was identified last has settled, by steady time: a clock that is set shortens no wait.
+        self._settled: dict[int, int] = {}
         # Merges of which the destination rejected a whole request: each call has one of its own.
         self._alone: set[int] = set()
 
@@ -75,6 +77,7 @@ class PeopleMerger:
         open_merges = await self._store.open_merges()
         self._resting = {merge.seq: self._resting.get(merge.seq, 0) for merge in open_merges}
         self._alone &= self._resting.keys()
+        self._settled = {seq: at_ms for seq, at_ms in self._settled.items() if seq in self._resting}
         for merge in open_merges:
             if self._resting[merge.seq] <= self._clock.steady_ms() and self._may_send():
                 await self._step(merge)
@@ -103,10 +106,15 @@ class PeopleMerger:
         now_ms = self._clock.now_ms()
         limit = 1 if merge.seq in self._alone else step_pairs(opened.endpoint)
         settled_ms = now_ms - SETTLE_MS
-        if ready := await self._store.pairs_to_do(merge.seq, PairState.IDENTIFIED, until_ms=settled_ms, limit=limit):
-            await self._merge_people(merge, destination, ready)
-        elif waiting := await self._store.pairs_to_do(merge.seq, PairState.WAITING, until_ms=now_ms, limit=limit):
+        if waiting := await self._store.pairs_to_do(merge.seq, PairState.WAITING, until_ms=now_ms, limit=limit):
             await self._identify(merge, destination, waiting)
+            self._settled[merge.seq] = self._clock.steady_ms() + SETTLE_MS
+        elif self._settled.get(merge.seq, 0) > self._clock.steady_ms():
+            return
+        elif ready := await self._store.pairs_to_do(
+            merge.seq, PairState.IDENTIFIED, until_ms=settled_ms, limit=limit
+        ):
+            await self._merge_people(merge, destination, ready)
         elif not any(merge.counts.get(state) for state in (PairState.WAITING, PairState.IDENTIFIED)):
             await self._end(merge, MergeStatus.FINISHED, None)
 

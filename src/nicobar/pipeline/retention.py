@@ -12,7 +12,7 @@ from typing import Protocol
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.logs import log
-from nicobar.store import Facts, Recovery, Retention, Step
+from nicobar.store import Facts, Merges, Recovery, Retention, Step
 
 DAY_MS = 24 * 3_600_000
 # Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
@@ -29,7 +29,7 @@ CANCEL_AT_ONCE = 500
 LOOK_MS = 1_000
 
 
-class Cleaned(Retention, Recovery, Facts, Protocol):
+class Cleaned(Retention, Recovery, Facts, Merges, Protocol):
     """What is cleaned up, and its space."""
 
 
@@ -78,6 +78,7 @@ class Maintainer:
         forgotten = await self._steps(stop, self._forgetting, now_ms, is_full=is_full)
         emptied = await self._steps(stop, self._emptying, now_ms, is_full=is_full)
         await self._rows(stop, self._store.forget_tallies, now_ms - self._payload_ms)
+        await self._rows(stop, self._store.forget_merges, now_ms - self._payload_ms)
         await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         await self._rows(stop, self._store.forget_sent_keys, now_ms - SENT_KEY_DAYS * DAY_MS)
         while await self._store.forget_facts(limit=STEP_MESSAGES) == STEP_MESSAGES:

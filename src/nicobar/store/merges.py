@@ -151,3 +151,9 @@ class Merges(Protocol):
     async def cancel_merge(self, merge_id: str, *, now_ms: int, audit_line: Audited | None = None) -> Merge | None:
         """Cancels a running merge; others are left alone. None if there is no merge with that id."""
         ...
+
+    async def forget_merges(self, *, before_ms: int, limit: int) -> int:
+        """Deletes up to `limit` pairs of merges that ended before `before_ms`, and those merges; returns how many
+        pairs.
+        """
+        ...

@@ -114,6 +114,15 @@ class MergeTables(Tables):
 
         return await self._database.write(work)
 
+    async def forget_merges(self, *, before_ms: int, limit: int) -> int:
+        def work(session: Session) -> int:
+            of = {"before_ms": before_ms, "limit": limit}
+            pairs = session.run("forget_merge_pairs", of)
+            session.run("forget_merges", of)
+            return pairs
+
+        return await self._database.write(work)
+
 
 def _numbered(pairs: Sequence[Pair]) -> list[Pair]:
     return [msgspec.structs.replace(pair, number=number) for number, pair in enumerate(pairs, 1)]
