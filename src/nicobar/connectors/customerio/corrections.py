@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
 from nicobar.connectors.customerio.error_checks import find_action, shown
-from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted, of_path
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
+from nicobar.connectors.customerio.person_paths import of_path
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import PersonOrigin
