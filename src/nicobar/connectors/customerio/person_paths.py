@@ -22,8 +22,8 @@ def not_in_path(path: str, kind: str) -> Verdict:
     return rules.PATH.at(
         path,
         # Without the identifier: it may be an address, and errors are logged.
-        "The URL of a v1 call cannot name the customer by their %(kind)s: Customer.io would read it as another kind of "
-        "identifier or another path, and the call could reach another person.",
+        "The URL of a v1 call cannot name the customer by their %(kind)s: Customer.io would read it as another kind "
+        "of identifier or another path, and the call could reach another person.",
         "Use nicobar.event and nicobar.identify, or POST /api/v2/entity, which say the kind of the identifier.",
         kind=kind,
     )

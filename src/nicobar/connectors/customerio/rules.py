@@ -188,8 +188,8 @@ EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
-    "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` and "
-    "`billing_phone`, without `id`; nobody else gets their `id`.",
+    "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` "
+    "and `billing_phone`, without `id`; nobody else gets their `id`.",
 )
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 
