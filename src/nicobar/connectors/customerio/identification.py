@@ -339,8 +339,9 @@ class Identification:
         self._verdicts.append(
             rules.ATTRIBUTES_RENAMED.at(
                 path,
-                "The person is identified by metadata, which buyers may set. Nicobar sends `email`, `name` and `phone` "
-                "as `billing_email`, `billing_name` and `billing_phone`, and omits `id`. Attributes: %(names)s.",
+                "The person is identified by metadata, which buyers may set. Nicobar sends `email`, `name` and "
+                "`phone` as `billing_email`, `billing_name` and `billing_phone`, and omits `id`. "
+                "Attributes: %(names)s.",
                 'If only your server sets the metadata, turn on "Trust the metadata" (`trust_metadata`) in the '
                 "endpoint's settings.",
                 names=", ".join(given),
