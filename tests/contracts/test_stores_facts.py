@@ -143,6 +143,15 @@ async def test_an_erased_customer_leaves_no_fact(store, tmp_path):
     assert kept == ["dodo-payments//customer/cus_2", "dodo-payments//payment/pay_2"]
 
 
+async def test_an_erased_event_without_customer_names_no_person(store, tmp_path):
+    """It found its person after it was accepted."""
+    body = body_of("dispute.opened", 2, dispute_id="dp_1", payment_id="pay_erased")
+    await canceled(store, body=body, awaits=("dodo-payments//payment/pay_erased",))
+    assert await identify(store, await store.unidentified(1, now_ms=NOW_MS, limit=100)) == 1
+    assert await store.hide_values("app", ["pay_erased"], now_ms=NOW_MS) == 1
+    assert run_sql(tmp_path, "SELECT customer_key, state FROM deliveries") == [(None, "canceled")]
+
+
 THIN = body_of("dunning.started", 2, customer_id="cus_1", subscription_id="sub_1")
 RECENT_MS = 60_000
 
