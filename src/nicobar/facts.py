@@ -44,7 +44,8 @@ _KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
 class StatedFact(Record):
     """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
     `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place. `email` is the
-    newest address of a customer that can be used, by which others with it are found.
+    newest address of a customer that can be used, by which others with it are found. `occurred_at_ms` is when the
+    newest event happened that states it, or was accepted if its sender's clock is ahead.
     """
 
     key: str
@@ -112,7 +113,7 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     """What is stored of an event's facts."""
     at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
     updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
-    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
+    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body) if event.facts else ""
     facts: list[StatedFact] = []
     for fact in event.facts:
         fields = _fields(fact)
@@ -123,7 +124,7 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
         facts.append(
             StatedFact(
                 key=fact_key(source_kind, fact.kind, fact.id),
-                occurred_at_ms=at_ms,
+                occurred_at_ms=min(at_ms, accepted_at_ms),
                 content=msgspec.json.encode({place: fields}).decode(),
                 customer_key=own,
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,
@@ -162,6 +163,8 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
 
 def _fields(fact: Fact) -> dict[str, Json]:
     fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
+    if not fact.metadata:
+        return fields
     left = MAX_METADATA_KEYS
     for name, value in fact.metadata.items():
         if left and not isinstance(value, list) and _is_kept(value) and (field := _metadata_field(name)):

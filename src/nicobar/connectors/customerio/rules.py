@@ -164,7 +164,12 @@ IDENTIFIER_KEPT = _warning(
 )
 SEVERAL_IDS = _warning("several_ids", "The customer was seen with two values of the metadata that identifies people.")
 METADATA_TRUSTED = _warning(
-    "metadata_trusted", "A person identified by metadata, which buyers may set, gets an email, id or name."
+    "metadata_trusted",
+    "A person identified by metadata, which buyers may set, gets an email, id, name or phone number.",
+)
+CHOSEN_BY_METADATA = _warning(
+    "chosen_by_metadata",
+    "A call whose identifiers Nicobar never changes is about a person identified by metadata, which buyers may set.",
 )
 
 # --- corrections: Nicobar changes the call ---
@@ -188,8 +193,8 @@ EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
-    "For a person identified by metadata, `email` and `name` are sent as `billing_email` and `billing_name`, without "
-    "`id`.",
+    "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` "
+    "and `billing_phone`, without `id`; nobody else gets their `id`.",
 )
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 

@@ -94,6 +94,11 @@ BEGIN
 END
 $$;
 
+-- Whether two contents of a fact say the same, other than in their first places.
+CREATE FUNCTION is_same_said(one text, other text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT substr(one, strpos(one, '":{')) = substr(other, strpos(other, '":{'))
+$$;
+
 -- The sender's id of a fact's customer, as the newest event says that says one.
 CREATE FUNCTION customer_of_fact(content text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

@@ -73,11 +73,13 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
--- What waits for a fact is looked at again once it was stated.
+-- What waits for a fact is looked at again once it says something else than before, other than in its first place: a customer
+-- may have many events that nobody is identified for.
 CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
 END;
-CREATE TRIGGER facts_changed AFTER UPDATE ON facts BEGIN
+CREATE TRIGGER facts_changed AFTER UPDATE ON facts
+WHEN substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr(old.content, '":{')) BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
 END;
 
