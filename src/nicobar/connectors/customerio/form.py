@@ -98,7 +98,7 @@ FIELDS = (
         name="event_ids_by",
         label="Event IDs as before",
         kind=FieldKind.TEXT,
-        help="metadata.KEY, set by itself where the variable IDENTIFIER of a recipe was. Keep it: without it, events "
+        help="Set to metadata.KEY by itself where a recipe had the variable IDENTIFIER. Keep it: without it, events "
         "that are sent again would count twice.",
     ),
     Field(
