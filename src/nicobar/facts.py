@@ -113,7 +113,7 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     """What is stored of an event's facts."""
     at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
     updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
-    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
+    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body) if event.facts else ""
     facts: list[StatedFact] = []
     for fact in event.facts:
         fields = _fields(fact)
@@ -163,6 +163,8 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
 
 def _fields(fact: Fact) -> dict[str, Json]:
     fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
+    if not fact.metadata:
+        return fields
     left = MAX_METADATA_KEYS
     for name, value in fact.metadata.items():
         if left and not isinstance(value, list) and _is_kept(value) and (field := _metadata_field(name)):

@@ -459,6 +459,7 @@ IDENTIFICATION = {
     "identifier_kept",
     "several_ids",
     "metadata_trusted",
+    "chosen_by_metadata",
     "identifier_replaced",
     "identity_fallback",
     "id_dropped",

@@ -263,7 +263,8 @@ def _identifier(value: Json) -> bool:
     """The specification names text only; the live API accepts numbers too, and says so in its error."""
     if isinstance(value, float):
         return math.isfinite(value)
-    return _text(value) or (isinstance(value, int) and not isinstance(value, bool))
+    is_text = isinstance(value, str) and value.strip() != ""
+    return is_text or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _size(text: str) -> int:

@@ -154,7 +154,7 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
         return
     name, given_value = next(iter(value.items()))
     text = as_identifier(given_value)
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text.strip():
         yield rules.IDENTIFIERS.at(
             f"{path}.{name}",
             "`%(field)s` is %(given)s. Identifiers must be non-empty text or numbers.",
@@ -193,7 +193,8 @@ def check_id(path: str, text: str) -> Iterator[Verdict]:
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
     fields = {name: as_identifier(item) for name, item in value.items()} if isinstance(value, dict) else {}
-    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
+    is_known = fields.keys() in ({"object_type_id", "object_id"}, {"cio_object_id"})
+    if not is_known or not are_texts(fields) or any(str(text).isspace() for text in fields.values()):
         yield rules.IDENTIFIERS.at(
             path,
             "An object needs either `object_type_id` and `object_id`, or `cio_object_id`, as text.",

@@ -95,6 +95,13 @@ FIELDS = (
         default=False,
     ),
     Field(
+        name="event_ids_by",
+        label="Event IDs as before",
+        kind=FieldKind.TEXT,
+        help="metadata.KEY, set by itself where the variable IDENTIFIER of a recipe was. Keep it: without it, events "
+        "that are sent again would count twice.",
+    ),
+    Field(
         name="keep_profile",
         label="Keep profiles up to date",
         kind=FieldKind.SWITCH,

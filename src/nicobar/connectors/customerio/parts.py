@@ -11,8 +11,9 @@ from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
 from nicobar.connectors.customerio.error_checks import check, find_action, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification, of_path
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
+from nicobar.connectors.customerio.person_paths import of_path
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded

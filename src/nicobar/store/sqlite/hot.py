@@ -40,7 +40,10 @@ def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact])
             "content": fact.content,
             "email": fact.email,
         }
-        session.connection.execute(SQL["put_fact"], values).close()
+        # A customer with an address is known, most often.
+        is_put = fact.email is not None and session.connection.execute(SQL["put_known_fact"], values).rowcount
+        if not is_put:
+            session.connection.execute(SQL["put_fact"], values).close()
     return len(facts)
 
 

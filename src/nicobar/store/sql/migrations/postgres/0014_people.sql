@@ -148,9 +148,9 @@ $$;
 
 -- === Facts of earlier messages ===
 
--- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+-- How far the facts are rebuilt from the messages that were stored before, in the background. The only row has id 1.
 CREATE TABLE fact_rebuilds (
-    id bigint PRIMARY KEY CHECK (id = 1),
+    id bigint PRIMARY KEY,
     after_seq bigint NOT NULL,
     until_seq bigint NOT NULL,
     messages bigint NOT NULL,

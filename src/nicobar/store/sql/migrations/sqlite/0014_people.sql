@@ -91,9 +91,9 @@ CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
 
 -- === Facts of earlier messages ===
 
--- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+-- How far the facts are rebuilt from the messages that were stored before, in the background. The only row has id 1.
 CREATE TABLE fact_rebuilds (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
+    id INTEGER PRIMARY KEY,
     after_seq INTEGER NOT NULL,
     until_seq INTEGER NOT NULL,
     messages INTEGER NOT NULL,
