@@ -156,7 +156,8 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
     """The place of an event among all, as text that is ordered alike everywhere, and written alike in JSON. Two
     bodies under one event id have two places.
     """
-    status, kind = (min(max(rank, 0), _MAX_RANK) for rank in ranks)
+    status, kind = ranks
+    status, kind = min(max(status, 0), _MAX_RANK), min(max(kind, 0), _MAX_RANK)
     if not _PLAIN_ID.fullmatch(event_id):
         event_id = hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
