@@ -255,7 +255,8 @@ def why_not_merged(pair: Pair, people: Sequence[Profile]) -> Reason | None:
     if pair.secondary.kind == "email" and people[0].id not in {"", pair.customer_key}:
         return reason(
             "merge_other_person",
-            "The person at the destination with the email address has an ID of your app's: it may be somebody else.",
+            "The person at the destination with the email address has an ID of your app, and may be another "
+            "customer.",
         )
     return None
 

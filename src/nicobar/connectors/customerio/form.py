@@ -98,8 +98,8 @@ FIELDS = (
         name="event_ids_by",
         label="Event IDs as before",
         kind=FieldKind.TEXT,
-        help="metadata.KEY, set by itself where the variable IDENTIFIER of a recipe was. Keep it: without it, events "
-        "that are sent again would count twice.",
+        help="Nicobar sets it to metadata.KEY where a recipe had the variable IDENTIFIER. Keep it: without it, "
+        "events that are replayed would count twice.",
     ),
     Field(
         name="keep_profile",

@@ -194,7 +194,7 @@ ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identifie
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
     "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` "
-    "and `billing_phone`, without `id`; nobody else gets their `id`.",
+    "and `billing_phone`, without `id`; no other person gets their `id`.",
 )
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 
