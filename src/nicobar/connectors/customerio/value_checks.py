@@ -59,8 +59,8 @@ _WRITTEN_DATE = re.compile(
     rf"|{_YEAR}[./-] ?\d{{1,2}}[./-] ?\d{{1,2}}\.?"
     rf"|{_YEAR} ?[년年] ?\d{{1,2}} ?[월月] ?\d{{1,2}} ?[일日]"
     rf"|{_YEAR}-?W\d{{2}}(?:-?\d)?"
-    rf"|\d{{1,2}}(?:st|nd|rd|th|er|\.|º)? ?(?:de |-)?{_MONTH_NAME},?[ -](?:de )?{_YEAR}"
-    rf"|{_MONTH_NAME} \d{{1,2}}(?:st|nd|rd|th)?,? {_YEAR})"
+    rf"|\d{{1,2}}(?:[snrt][tdh]|er|\.|º)? ?(?:de |-)?{_MONTH_NAME},?[ -](?:de )?{_YEAR}"
+    rf"|{_MONTH_NAME} \d{{1,2}}(?:[snrt][tdh])?,? {_YEAR})"
     # The time of day.
     r"(?:,? ?(?:[^\W\d_]{1,4} )?\d{1,2}[:.h시時]\d{2}.{0,40}|,? ?(?:오전|오후|午前|午後|上午|下午).{0,20})?",
     re.IGNORECASE,
