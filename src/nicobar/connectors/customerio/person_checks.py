@@ -82,6 +82,15 @@ def check_identifiers(path: str, identifiers: Json) -> list[Verdict]:
             found.append(_placeholder(f"{path}.{name}", value))
         elif name == "email":
             found.extend(check_email(f"{path}.{name}", value))
+        elif name == "id" and isinstance(value, str) and _ENCODED.search(value):
+            found.append(
+                rules.ENCODED_TWICE.at(
+                    f"{path}.{name}",
+                    'The identifier "%(given)s" is encoded for a URL, so it is another one.',
+                    "Send it as it is. Only URLs need encodeURIComponent(id).",
+                    given=value[:MAX_SHOWN_CHARS],
+                )
+            )
     return found
 
 

@@ -102,7 +102,7 @@ PLACEHOLDER = _warning("placeholder", "A value is text such as `undefined`, `nul
 UNKNOWN_FIELD = _warning(
     "unknown_field", "Customer.io does not read a field, such as `properties` instead of `attributes`."
 )
-ENCODED_TWICE = _warning("encoded_twice", "The id in a v1 URL was encoded twice, so it is another person's.")
+ENCODED_TWICE = _warning("encoded_twice", "An id was encoded once too often, so it is another person's.")
 MISPLACED_FIELD = _warning(
     "misplaced_field", "An event's `id` or `timestamp` is among its properties, where it has no effect."
 )
