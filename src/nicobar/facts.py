@@ -45,7 +45,8 @@ _KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
 class StatedFact(Record):
     """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
     `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place. `email` is the
-    newest address of a customer that can be used, by which others with it are found.
+    newest address of a customer that can be used, by which others with it are found. `occurred_at_ms` is when the
+    newest event happened that states it, or was accepted if its sender's clock is ahead.
     """
 
     key: str
@@ -125,7 +126,7 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
         facts.append(
             StatedFact(
                 key=key,
-                occurred_at_ms=at_ms,
+                occurred_at_ms=min(at_ms, accepted_at_ms),
                 content=_encode({place: fields}).decode(),
                 customer_key=own,
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,

@@ -10,13 +10,14 @@ from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.store import AddTransformation
 from nicobar.use_cases.config_file import ACTOR, Planner, read_document
+from nicobar.use_cases.dry_run import dry_target
 from support.api import asking
 from support.handlers import EARLIER_RECIPE
 from support.records import make_endpoint
 from support.shared import SANDBOX
 
 SECRETS = {"site_id": "a", "api_key": "b"}
-FIXED = {"identify_fallback": "reject", "trust_metadata": True}
+FIXED = {"identify_fallback": "reject", "trust_metadata": True, "event_ids_by": "metadata.user"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,9 @@ def test_variable_becomes_the_setting(value, settings, expected):
 
 def test_variable_of_code_of_its_own_stays():
     own = "function handler(w) { return w.env.IDENTIFIER === 'email' ? w : null; }"
-    assert CustomerIo().carried_settings({}, {"IDENTIFIER": "email"}, own) is None
+    also = f"{EARLIER_RECIPE}\nfunction log(w) {{ console.log(w.env['IDENTIFIER']); }}"
+    for code in (own, also):
+        assert CustomerIo().carried_settings({}, {"IDENTIFIER": "email"}, code) is None
     assert CustomerIo().carried_settings({}, {"A": "b"}, None) is None
 
 
@@ -104,7 +107,8 @@ async def test_file_with_the_variable_is_applied_as_the_setting_with_a_note(tmp_
             (note,) = plan.notes
             assert note == (
                 "endpoint mails: the variable IDENTIFIER is a setting now, and was applied as one. Add "
-                'identify_by = "metadata.user", identify_fallback = "reject", trust_metadata = true to its settings. '
+                'identify_by = "metadata.user", identify_fallback = "reject", trust_metadata = true, '
+                'event_ids_by = "metadata.user" to its settings. '
                 "Remove IDENTIFIER from its variables."
             )
             async with services.edit(CommandLine(ACTOR)) as edit:
@@ -112,3 +116,9 @@ async def test_file_with_the_variable_is_applied_as_the_setting_with_a_note(tmp_
         (stored,) = [item for item in (await runtime.store.snapshot()).endpoints if item.name == "mails"]
         assert stored.variables == {"PLAN": "pro"}
         assert stored.settings == {"identify_by": "metadata.user", **FIXED}
+
+
+def test_dry_run_of_a_file_carries_the_variable_over_too():
+    at = dry_target("customerio", EARLIER_RECIPE, {"IDENTIFIER": "email", "PLAN": "pro"})
+    assert (at.endpoint.settings["identify_by"], at.endpoint.variables) == ("email", {"PLAN": "pro"})
+    assert str(at.destination.identity_rule) == "email"

@@ -84,7 +84,8 @@ class Identifying:
     async def _identified(self, target: OpenEndpoint, found: list[Unidentified]) -> list[Identified]:
         """Those whose person is known now, and those of an endpoint that no longer needs to know."""
         rule = target.destination.identity_rule
-        waiting = [(item.message, self._configuration.about(item.message)) for item in found if item.message]
+        messages = [self._configuration.reread(item.message)[0] for item in found if item.message]
+        waiting = [(message, self._configuration.about(message)) for message in messages]
         keys = dict.fromkeys(key for _, about in waiting for key in about.wanted)
         known = await self._facts.facts(target.endpoint.app_id, list(keys)) if keys else {}
         identified = []

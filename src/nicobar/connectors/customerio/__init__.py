@@ -141,6 +141,7 @@ class CustomerIo:
                 profile=bool(values["keep_profile"]),
                 identifier=bool(values["correct_identifier"]),
                 trust_metadata=bool(values["trust_metadata"]),
+                event_ids_by=str(values["event_ids_by"]),
             ),
         )
 

@@ -95,6 +95,13 @@ FIELDS = (
         default=False,
     ),
     Field(
+        name="event_ids_by",
+        label="Event IDs as before",
+        kind=FieldKind.TEXT,
+        help="Nicobar sets it to metadata.KEY where a recipe had the variable IDENTIFIER. Keep it: without it, "
+        "events that are replayed would count twice.",
+    ),
+    Field(
         name="keep_profile",
         label="Keep profiles up to date",
         kind=FieldKind.SWITCH,
