@@ -87,7 +87,7 @@ def check_identifiers(path: str, identifiers: Json) -> list[Verdict]:
                 rules.ENCODED_TWICE.at(
                     f"{path}.{name}",
                     'The identifier "%(given)s" is encoded for a URL, so it is another one.',
-                    "Send it as it is. Only URLs need encodeURIComponent(id).",
+                    "Send it unchanged. Only URLs need encodeURIComponent(id).",
                     given=value[:MAX_SHOWN_CHARS],
                 )
             )
