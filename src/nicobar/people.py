@@ -127,7 +127,7 @@ def resolve(rule: IdentityRule, known: Customer | None) -> Person | NoIdentity:
     return NoIdentity(
         reason=reason(
             NO_IDENTITY,
-            "People are identified by %(identify_by)s, which is not known for customer %(customer)s.",
+            "People are identified by %(identify_by)s. Customer %(customer)s has no usable one.",
             "It is sent once a later event of the customer has it.",
             identify_by=str(rule),
             customer=known.key,

@@ -219,6 +219,8 @@ async def test_an_identified_delivery_goes_out_in_its_persons_order(store):
         await store.record([done(one, attempt=f"atmpt_{len(sent)}")])
     assert [item.message.id for item in sent] == ["msg_evt_1", first.id, second.id]
     assert {item.order_key for item in sent} == {"ada@b.example"}
+    # The later event sets what they would set back.
+    assert [item.setbacks.overtaken_at_ms for item in sent] == [None, NOW_MS, NOW_MS]
     assert [(item.edition, item.replay_key, item.manual, item.attempts_used) for item in sent] == [
         (0, "", False, 0)
     ] * 3

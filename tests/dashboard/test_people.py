@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -122,7 +123,10 @@ async def test_an_answer_is_previewed_for_the_latest_customers(nicobar, visitor)
     _, text, _ = await visitor.ask("GET", f"{draft}/people?identify=metadata&key=user_id")
     assert "cus_1 id 42 " in shown(text)
     assert "cus_2 email bo@shop.example no ID in the metadata" in shown(text), "remembered"
-    assert "cus_3 ◔ no identity People are identified by metadata.user_id, which is not known" in shown(text)
+    assert (
+        "cus_3 ◔ no identity People are identified by metadata.user_id. Customer cus_3 has no usable one."
+        in shown(text)
+    )
     assert "3 customers: 2 identified, 1 without an ID in the metadata, 1 without an identity" in shown(text)
     assert '<option value="user_id">' in text
     assert "paid" not in text, "a boolean is no id"
@@ -152,6 +156,8 @@ async def test_a_change_shows_old_and_new_and_what_stays(nicobar, visitor):
     assert (line.action, line.detail) == ("endpoint.update", detail)
     _, text, _ = await visitor.ask("GET", headers["location"])
     (link,) = re.findall(r'href="([^"]*/replays/count[^"]*)"', text)
+    changed_at = parse_qs(urlsplit(headers["location"]).query)["changed"]
+    assert parse_qs(urlsplit(html.unescape(link)).query)["until"] == changed_at, "later events are not sent twice"
     status, text, _ = await visitor.ask("GET", html.unescape(link))
     assert (status, "No completed deliveries match" in shown(text)) == (200, True)
 

@@ -10,6 +10,7 @@ from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.store import AddTransformation
 from nicobar.use_cases.config_file import ACTOR, Planner, read_document
+from nicobar.use_cases.dry_run import dry_target
 from support.api import asking
 from support.handlers import EARLIER_RECIPE
 from support.records import make_endpoint
@@ -115,3 +116,9 @@ async def test_file_with_the_variable_is_applied_as_the_setting_with_a_note(tmp_
         (stored,) = [item for item in (await runtime.store.snapshot()).endpoints if item.name == "mails"]
         assert stored.variables == {"PLAN": "pro"}
         assert stored.settings == {"identify_by": "metadata.user", **FIXED}
+
+
+def test_dry_run_of_a_file_carries_the_variable_over_too():
+    at = dry_target("customerio", EARLIER_RECIPE, {"IDENTIFIER": "email", "PLAN": "pro"})
+    assert (at.endpoint.settings["identify_by"], at.endpoint.variables) == ("email", {"PLAN": "pro"})
+    assert str(at.destination.identity_rule) == "email"

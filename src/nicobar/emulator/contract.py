@@ -185,6 +185,9 @@ def merged(item: dict[str, Json]) -> Iterator[Problem]:
     """`primary` and `secondary` of a merge."""
     for side in ("primary", "secondary"):
         yield from _one_of(side, item, ("id", "email", "cio_id"))
+    primary, secondary = (item.get(side) for side in ("primary", "secondary"))
+    if isinstance(primary, dict) and primary and primary == secondary:
+        yield invalid("secondary", "it is the primary")
 
 
 def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterator[Problem]:

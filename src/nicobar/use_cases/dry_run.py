@@ -282,13 +282,16 @@ def dry_target(
     event_types: Sequence[str] = (),
 ) -> OpenEndpoint:
     """An endpoint of this kind for code that has none. Raises UserError for a kind that does not exist."""
-    example = connector(kind).example
+    of_kind = connector(kind)
+    example, given, named = of_kind.example, dict(settings or {}), dict(variables or {})
+    # As the endpoint would be stored: what a variable said before may be a setting now.
+    given, named = of_kind.carried_settings(given, named, code) or (given, named)
     return target(
         kind=kind,
         code=code,
-        settings={**example.settings, **(settings or {})},
+        settings={**example.settings, **given},
         credentials=example.credentials,
-        variables=variables,
+        variables=named,
         event_types=event_types,
     )
 

@@ -20,11 +20,11 @@ def _words(text: str) -> frozenset[str]:
 _MONEY = _words(
     "amount amounts total totals price prices revenue spent spend paid cost costs fee fees mrr arr ltv clv "
     "balance discount discounts tax taxes vat refund refunded refunds charge charges charged subtotal gross "
-    "gmv aov proceeds penalty penalties surcharge surcharges rebate rebates cashback payout "
+    "gmv aov proceeds penalty penalties surcharge surcharges rebate rebates cashback payout turnover rent "
     "deposit salary budget earnings income profit commission msrp arpu owed donation donated expense expenses"
 )
 # Amounts only if they are written with decimals.
-_MAYBE_MONEY = _words("value payment sum tip shipping net due outstanding sales credit")
+_MAYBE_MONEY = _words("value payment sum tip shipping net due outstanding sales credit bill usd eur gbp jpy krw chf")
 # The value is a number of something else, or no number at all.
 _NOT_MONEY = _words(
     "type kind status currency count counts quantity qty items item orders users seats days day weeks months "
@@ -56,8 +56,8 @@ _TOTAL = frozenset({"ltv", "clv"})
 # What one event knows in full: the seats of a subscription, and the start of a state.
 _COUNTED = _words(
     "seat seats license licenses user users member members unit units item items product products device "
-    "devices quantity addon addons employee employees retry retries attempt attempts point points credit credits "
-    "token tokens score scores"
+    "devices page pages quantity addon addons employee employees retry retries attempt attempts point points credit "
+    "credits token tokens score scores"
 )
 _STATES = (
     "due",

@@ -9,7 +9,7 @@ import msgspec
 
 from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check, find_action, shown
+from nicobar.connectors.customerio.error_checks import check, find_action, is_same_person, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
@@ -173,21 +173,13 @@ def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdic
     """
     for part in parts:
         primary = _merged(part)
-        if primary is not None and any(_same_person(_identified(other), primary) for other in parts):
+        if primary is not None and any(is_same_person(_identified(other), primary) for other in parts):
             yield rules.MERGE_RACE.at(
                 f"{part.path}.primary",
                 "This message also identifies the person. Customer.io may merge before it has the person, and then "
                 "does nothing.",
                 "Send the merge with a later event.",
             )
-
-
-def _same_person(one: Json, other: Json) -> bool:
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return False
-    return {name: str(value).casefold() if name == "email" else value for name, value in one.items()} == {
-        name: str(value).casefold() if name == "email" else value for name, value in other.items()
-    }
 
 
 def _merged(part: ObjectPart | SinglePart) -> Json:

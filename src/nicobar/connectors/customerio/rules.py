@@ -74,7 +74,9 @@ RELATIONSHIPS = _error(
 RELATIONSHIP_SIZE = _error("relationship_size", "The attributes of a relationship are larger than 100 KB.")
 DEVICE = _error("device", "A device has no token or no valid platform.", track_api.DEVICE_CALL)
 MERGE = _error(
-    "merge", "`primary` or `secondary` does not contain exactly one valid identifier.", track_api.MERGE_CALL
+    "merge",
+    "`primary` or `secondary` does not contain exactly one valid identifier, or both are the same person.",
+    track_api.MERGE_CALL,
 )
 DELIVERY = _error("delivery", "A delivery event is not opened, converted or delivered, or has no device token.")
 SEGMENT = _error(

@@ -52,12 +52,16 @@ _MONTH_NAME = (
     r"|sep|set|okt|oct|ott|out|nov|dec|déc|dez|dic)[^\W\d_]{0,8}\.?"
 )
 _WRITTEN_DATE = re.compile(
-    rf"(?:(?:[^\W\d_]{{2,12}}\.?,? )?(?:\d{{1,2}}[./-] ?\d{{1,2}}[./-] ?{_YEAR}"
+    r"(?:[^\W\d_]{2,12}\.?,? )?(?:"
+    r"\d{1,2}[/-]\d{1,2}[/-]\d{2}"
+    rf"|\d{{1,2}}-{_MONTH_NAME}-\d{{2}}"
+    rf"|\d{{1,2}}[./-] ?\d{{1,2}}[./-] ?{_YEAR}"
     rf"|{_YEAR}[./-] ?\d{{1,2}}[./-] ?\d{{1,2}}\.?"
     rf"|{_YEAR} ?[년年] ?\d{{1,2}} ?[월月] ?\d{{1,2}} ?[일日]"
     rf"|{_YEAR}-?W\d{{2}}(?:-?\d)?"
     rf"|\d{{1,2}}(?:st|nd|rd|th|er|\.|º)? ?(?:de |-)?{_MONTH_NAME},?[ -](?:de )?{_YEAR}"
-    rf"|{_MONTH_NAME} \d{{1,2}}(?:st|nd|rd|th)?,? {_YEAR}))"
+    rf"|{_MONTH_NAME} \d{{1,2}}(?:st|nd|rd|th)?,? {_YEAR})"
+    # The time of day.
     r"(?:,? ?(?:[^\W\d_]{1,4} )?\d{1,2}[:.h시時]\d{2}.{0,40}|,? ?(?:오전|오후|午前|午後|上午|下午).{0,20})?",
     re.IGNORECASE,
 )
@@ -67,20 +71,22 @@ _DATE_DIGITS = re.compile(
     r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])?(?:[0-5]\d){0,2}", re.ASCII
 )
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,6})?", re.ASCII)
-_AMOUNT = r"-?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})(?:[.,]\d{1,6})?"
-_AMOUNT_TEXT = re.compile(_AMOUNT, re.ASCII)
+_AMOUNT = r"[+-]?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})(?:[.,]\d{1,6})?"
+# In parentheses, as accounts write what is negative.
+_AMOUNT_TEXT = re.compile(rf"{_AMOUNT}|\({_AMOUNT}\)", re.ASCII)
 _DECIMAL_TEXT = re.compile(r"-?(?:\d{1,3}(?:[,.' ]\d{3}){1,6}|\d{1,15})[.,]\d{2}", re.ASCII)
 _UNIT = (
     r"(?:USD|EUR|GBP|CHF|JPY|KRW|CNY|INR|CAD|AUD|BRL|MXN|SEK|NOK|DKK|PLN"
-    r"|(?:US|CA|AU|A|C|R|HK|S)?\$|[€£¥₩₹₽₺₫₱₪฿₴₦₡]|kr|zł|Rs\.?)"
+    r"|(?:US|CA|AU|NZ|A|C|R|HK|NT|S|MX)?\$|[€£¥₩₹₽₺₫₱₪฿₴₦₡￥￦원円元]|kr\.?|zł|Kč|Ft|Rs\.?|S/\.?)"
 )
-_PRICE = re.compile(rf"-?{_UNIT} ?-?\d[\d.,' ]{{0,23}}|-?\d[\d.,' ]{{0,23}} ?{_UNIT}")
+_PRICE = re.compile(rf"[+-]?{_UNIT}\s?-?\d[\d.,'\s]{{0,23}}|[+-]?\d[\d.,'\s]{{0,23}}{_UNIT}")
 _CODED_PRICE = re.compile(rf"([A-Za-z]{{3}}) ?{_AMOUNT}|{_AMOUNT} ?([A-Za-z]{{3}})", re.ASCII)
 # Words that JavaScript makes of missing values.
 _PLACEHOLDER = re.compile(r"(?:undefined|null|NaN|Invalid Date)(?: (?:undefined|null|NaN))*")
 _OBJECT = "[object Object]"
 # The first characters of dates and amounts besides capital letters.
-_FIRST = frozenset("0123456789-$€£¥₩₹₽₺₫₱₪฿₴₦₡kz/\\")
+_FIRST = frozenset("0123456789+-($€£¥₩₹₽₺₫₱₪฿₴₦₡￥￦kz/\\")
+_DIGITS = frozenset("0123456789")
 # A day, with or without minutes and seconds.
 _DATE_DIGIT_COUNTS = frozenset({8, 12, 14})
 # The fields of a time of Firestore and of Protocol Buffers, in JSON.
@@ -153,7 +159,11 @@ def _about_text(name: str, text: str, *, is_event: bool) -> Rule | None:
     first = text[0]
     if len(text) <= _MAX_CHECKED_CHARS:
         # Most texts are words and ids, which this skips at little cost.
-        if first in _FIRST or (first.isupper() and _DIGIT.search(text) is not None):
+        if (
+            first in _FIRST
+            or (text[-1] in _DIGITS and " " in text)
+            or (first.isupper() and _DIGIT.search(text) is not None)
+        ):
             found = _about_number_text(meaning_of(name), text, is_event=is_event)
             if found is not None:
                 return found

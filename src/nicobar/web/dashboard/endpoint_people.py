@@ -105,10 +105,10 @@ async def show(
     visitor: Visitor,
     identify: str = "",
     key: str = "",
-    changed: bool = False,
+    changed: str = "",
 ) -> Response[bytes]:
-    """The question with the current answer, and a preview of another one. `changed` says what to do after a
-    change.
+    """The question with the current answer, and a preview of another one. `changed`, the time of a change, says what
+    to do after it.
     """
     endpoint = await _asked(context, endpoint_id)
     form = {"identify": identify, "key": key} if identify else answer_of(rule_of(endpoint.settings))
@@ -138,6 +138,7 @@ async def change(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
         endpoint = context.endpoint(edit, endpoint_id)
         await identify(edit, endpoint, read_answer(visitor.form, rule_of(endpoint.settings)))
 
+    changed_at_ms = context.now_ms()
     try:
         await edited(context.services, visitor, answer)
     except UserError as problem:
@@ -145,7 +146,7 @@ async def change(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
         return await _change_page(
             context, visitor, endpoint, visitor.form, template="endpoint_people.html", problem=problem
         )
-    return redirect(f"/webhooks/{endpoint_id}/people?changed=1")
+    return redirect(address(f"/webhooks/{endpoint_id}/people", changed=iso(changed_at_ms)))
 
 
 async def _asked(context: Context, endpoint_id: str) -> Endpoint:
@@ -164,7 +165,7 @@ async def _change_page(
     *,
     template: str,
     problem: NicobarError | None = None,
-    changed: bool = False,
+    changed: str = "",
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     of_kind = connector(endpoint.connector)
@@ -183,7 +184,8 @@ async def _change_page(
         is_new=False,
         can_ask=can_be_asked(context, endpoint),
         changed=changed,
-        resend_link=address(replays, kind="bulk", status="success", since=since, new_ids="1"),
+        # Later events are about the right person already, and would count twice.
+        resend_link=address(replays, kind="bulk", status="success", since=since, until=changed, new_ids="1"),
         back=address(f"/webhooks/{endpoint.id}/people", **_shown(form)),
         problem=problem,
     )
