@@ -5,7 +5,7 @@ from __future__ import annotations
 from nicobar.connectors.customerio import track_api
 from nicobar.model import Level, Record, Verdict
 from nicobar.people import FALLBACK_USED
-from nicobar.reasons import Reason, reason
+from nicobar.reasons import Reason, bounded
 
 
 class Rule(Record):
@@ -18,7 +18,13 @@ class Rule(Record):
 
     def at(self, path: str, detail: str, fix: str, /, **values: str | float | Reason) -> Verdict:
         """A verdict of this rule on one location of a call, as templates and their values."""
-        why = reason(self.name, detail, fix, location=path, **values)
+        why = Reason(
+            code=self.name,
+            template=detail,
+            fix_template=fix,
+            values=bounded(values) if values else {},
+            location=path,
+        )
         return Verdict(level=self.level, reason=why, source=self.source)
 
 
