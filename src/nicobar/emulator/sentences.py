@@ -19,6 +19,7 @@ TEMPLATES = (
     noop("the campaign is a draft"),
     noop("the campaign's messages wait as drafts until a user sends them"),
     noop("%(field)s is %(value)s, which is not a time in Unix seconds; the campaign requires: %(required)s"),
+    noop("%(field)s is missing; the campaign requires: %(required)s"),
     noop("%(field)s is %(value)s; the campaign requires: %(required)s"),
     noop("the person is not in segment %(number)s"),
     noop("the person is in segment %(number)s"),
