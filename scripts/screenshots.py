@@ -96,7 +96,12 @@ def add_history(database: Path, now_ms: int) -> None:
         for hour, state, count in counts
     ]
     with sqlite3.connect(database) as connection:
-        connection.executemany("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany(
+            "INSERT INTO tallies "
+            "(endpoint_seq, at_ms, event_type, state, attempts, duration_ms, latency_ms, latency_max_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
 
 async def add_problems(nicobar: Installation, address: str) -> None:

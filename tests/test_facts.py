@@ -11,6 +11,7 @@ from nicobar.facts import About, Completed, about, complete, known_fact, merged_
 from nicobar.model import Customer
 from support.stated import ACCEPTED_MS, SOURCE, body_of, rule, stated_message
 
+ADA = {"customer_id": "cus_1", "email": "a@b.example"}
 CUSTOMER, PAYMENT = "dodo-payments//customer/cus_1", "dodo-payments//payment/pay_1"
 
 _scalars = st.sampled_from(["u_1", "u_2", 1, 1.0, True, 12345678901234567890123])
@@ -90,6 +91,12 @@ def test_a_fact_from_the_future_counts_as_of_its_acceptance():
     assert known(*both)[CUSTOMER].values["email"] == ["later@b.example", "future@b.example"]
     event = SOURCE.read({}, future)
     assert facts.state(SOURCE.kind, event, event_id="e", body=future, accepted_at_ms=ACCEPTED_MS).is_ahead
+
+
+def test_a_fact_of_a_clock_that_is_ahead_is_no_newer_than_its_acceptance():
+    """So that deleting all payloads up to a time deletes it too."""
+    new = stated_message("evt", body_of("payment.succeeded", ACCEPTED_MS + 1, customer=ADA))
+    assert [fact.occurred_at_ms for fact in new.facts] == [ACCEPTED_MS]
 
 
 def test_an_event_is_completed_by_its_payment_and_then_its_customer():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from zlib import crc32
 
@@ -38,13 +38,15 @@ _FIELDS = '":{'
 # Fields by the place of the event that said them. Values stay as they were written, so that numbers are exact.
 _Layers = dict[str, dict[str, msgspec.Raw]]
 _LAYERS = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
+_encode = msgspec.json.Encoder().encode
 _KNOWN = msgspec.json.Decoder(dict[str, dict[str, Json]])
 
 
 class StatedFact(Record):
     """A fact as it is stored. `key` is that of the table, `customer_key` the sender's id of its customer;
     `parent_key` the key of the payment of a refund or dispute. `content` is JSON: fields by place. `email` is the
-    newest address of a customer that can be used, by which others with it are found.
+    newest address of a customer that can be used, by which others with it are found. `occurred_at_ms` is when the
+    newest event happened that states it, or was accepted if its sender's clock is ahead.
     """
 
     key: str
@@ -85,7 +87,7 @@ class Stated(Record):
 
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
     """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
-    return f"{source_kind}/{mode}/{kind.value}/{object_id}"
+    return f"{source_kind}/{mode}/{kind}/{object_id}"
 
 
 def customer_fact_key(source_kind: str, customer_key: str) -> str:
@@ -112,9 +114,10 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
     """What is stored of an event's facts."""
     at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
     updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
-    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
+    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body) if event.facts else ""
+    keys = [fact_key(source_kind, fact.kind, fact.id) for fact in event.facts]
     facts: list[StatedFact] = []
-    for fact in event.facts:
+    for key, fact in zip(keys, event.facts, strict=True):
         fields = _fields(fact)
         if not fields:
             continue
@@ -122,15 +125,15 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
         own = fact.id if fact.kind is FactKind.CUSTOMER else _text(fields.get("customer_id"))
         facts.append(
             StatedFact(
-                key=fact_key(source_kind, fact.kind, fact.id),
-                occurred_at_ms=at_ms,
-                content=msgspec.json.encode({place: fields}).decode(),
+                key=key,
+                occurred_at_ms=min(at_ms, accepted_at_ms),
+                content=_encode({place: fields}).decode(),
                 customer_key=own,
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,
                 email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
             )
         )
-    return Stated(about=about(source_kind, event), facts=tuple(facts), is_ahead=is_ahead)
+    return Stated(about=_about(source_kind, event, keys), facts=tuple(facts), is_ahead=is_ahead)
 
 
 def _text(value: Json) -> str | None:
@@ -154,7 +157,8 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
     """The place of an event among all, as text that is ordered alike everywhere, and written alike in JSON. Two
     bodies under one event id have two places.
     """
-    status, kind = (min(max(rank, 0), _MAX_RANK) for rank in ranks)
+    status, kind = ranks
+    status, kind = min(max(status, 0), _MAX_RANK), min(max(kind, 0), _MAX_RANK)
     if not _PLAIN_ID.fullmatch(event_id):
         event_id = hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
@@ -164,7 +168,7 @@ def _fields(fact: Fact) -> dict[str, Json]:
     fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
     left = MAX_METADATA_KEYS
     for name, value in fact.metadata.items():
-        if left and not isinstance(value, list) and _is_kept(value) and (field := _metadata_field(name)):
+        if left and _is_kept(value) and not isinstance(value, list) and (field := _metadata_field(name)):
             fields[field] = value
             left -= 1
     return fields
@@ -209,7 +213,7 @@ def merged(one: str, other: str) -> str:
         ((place, name, text) for name, values in kept.items() for place, text in values), reverse=True
     ):
         layers.setdefault(place, {})[name] = msgspec.Raw(text)
-    return msgspec.json.encode(layers).decode()
+    return _encode(layers).decode()
 
 
 def merged_facts(facts: Iterable[StatedFact]) -> list[StatedFact]:
@@ -289,13 +293,19 @@ class Completed(Record):
 
 
 def about(source_kind: str, event: Event) -> About:
-    others = [fact for fact in event.facts if fact.kind is not FactKind.CUSTOMER]
-    return About(
-        source_kind=source_kind,
-        customer=event.customer,
-        keys=tuple(fact_key(source_kind, fact.kind, fact.id) for fact in others),
-        metadata={} if event.customer else {name: value for fact in others for name, value in fact.metadata.items()},
-    )
+    return _about(source_kind, event, [fact_key(source_kind, fact.kind, fact.id) for fact in event.facts])
+
+
+def _about(source_kind: str, event: Event, keys: Sequence[str]) -> About:
+    """What an event is about whose facts have these keys."""
+    metadata: dict[str, Json] = {}
+    others: list[str] = []
+    for key, fact in zip(keys, event.facts, strict=True):
+        if fact.kind is not FactKind.CUSTOMER:
+            others.append(key)
+            if event.customer is None:
+                metadata |= fact.metadata
+    return About(source_kind=source_kind, customer=event.customer, keys=tuple(others), metadata=metadata)
 
 
 def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import click
 
-from chaos import plan
+from chaos import memory, plan
 from chaos.arena import Arena, Tally
 from chaos.database_faults import DatabaseFaults
 from chaos.disk import Disk
@@ -133,6 +133,7 @@ class Chaos:
         drain_s = time.monotonic() - draining_s
         overtaken = await operations.event_ids({item for life in self._tally.lives for item in life.overtaken()})
         await self._stop(lives)
+        forgotten = await asyncio.to_thread(memory.differences, self._site)
         contents = [await self._contents(http, url) for url in urls]
         promises = [
             {
@@ -180,6 +181,7 @@ class Chaos:
             silent=tuple(witness.seen.silent),
             surprises=(
                 *found[:MAX_SHOWN],
+                *forgotten[:MAX_SHOWN],
                 *self._tally.surprises,
                 *load.refusals[:MAX_SHOWN],
                 *[line for life in self._tally.lives for line in life.internal_errors()][:MAX_SHOWN],

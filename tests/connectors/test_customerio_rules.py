@@ -349,6 +349,10 @@ BREAKS: dict[str, list[dict[str, object]]] = {
         )
     ],
     "anonymous_person": [{"payload": {**person("page", name="Home", id=ULID), "identifiers": {"anonymous_id": "a"}}}],
+    "encoded_twice": [
+        {"payload": {"plan": "pro"}, "method": "PUT", "path": "/api/v1/customers/a%2540b.example"},
+        {"payload": {"plan": "pro"}, "method": "PUT", "path": "/api/v1/customers/%25EA%25B9%2580"},
+    ],
     "segment_identifiers": [
         {"payload": {"ids": ["a"]}, "path": f"/api/v1/segments/7/{what}_customers"} for what in ("add", "remove")
     ],
@@ -459,6 +463,7 @@ IDENTIFICATION = {
     "identifier_kept",
     "several_ids",
     "metadata_trusted",
+    "chosen_by_metadata",
     "identifier_replaced",
     "identity_fallback",
     "id_dropped",

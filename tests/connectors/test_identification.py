@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import msgspec
 import pytest
 
@@ -167,6 +169,81 @@ def test_calls_that_cannot_be_undone_are_warned_about_only(rule, call):
     assert not found(plain, "identifier_kept")
 
 
+CIO, DOTS, ADDRESS = "cio_0a1b", "..", "eve@northpine.example"
+BUYER = "buyer@northpine.example"
+
+
+def of_buyer(user: str) -> Origin:
+    """A buyer who wrote this into the metadata."""
+    return origin(Customer(key="cus_1", email=BUYER, name="Eve", metadata={"user": user}))
+
+
+@pytest.mark.parametrize("user", [CIO, DOTS, ".", ADDRESS])
+def test_v1_path_that_names_somebody_else_is_not_sent(user):
+    for method, path in (("POST", "customers/cus_1/events"), ("PUT", "customers/cus_1")):
+        prepared = prepare("metadata.user", v1(method, path, {"name": "paid"}), of_buyer(user))
+        assert (prepared.calls, found(prepared, "path")) == ((), ["path"])
+    (item,) = sent(prepare("metadata.user", v2(person("event", name="paid")), of_buyer(user)))
+    assert item["identifiers"] == {"id": user}, "v2 says that it is an id"
+
+
+def test_v1_path_of_an_address_like_a_cio_id_is_not_sent():
+    of = origin(Customer(key="cus_1", email="cio_bo@northpine.example"))
+    prepared = prepare("email", v1("POST", "customers/cus_1/events", {"name": "paid"}), of)
+    assert (prepared.calls, found(prepared, "path")) == ((), ["path"])
+
+
+@pytest.mark.parametrize("user", ["user_42", CIO, ADDRESS])
+def test_buyers_choose_nobody_s_address_by_a_v1_path(user):
+    call = v1("PUT", f"customers/{quote(user, safe='')}", {"email": BUYER, "name": "Eve", "phone": "+1", "id": "x"})
+    (body,) = sent(prepare("metadata.user", call, of_buyer(user)))
+    assert body == {"billing_email": BUYER, "billing_name": "Eve", "billing_phone": "+1"}
+
+
+@pytest.mark.parametrize("who", [{"email": BUYER}, {"phone": "+15551234567"}, {"cio_id": "0a"}, {"id": "own"}])
+def test_buyers_give_nobody_the_id_of_another_person(who):
+    calls = v2(person("identify", who, attributes={"id": "user_42", "plan": "a"}))
+    of = of_buyer("user_42")
+    prepared = prepare("metadata.user", calls, of)
+    assert (sent(prepared)[0]["attributes"], found(prepared, "attributes_renamed")) == (
+        {"plan": "a"},
+        ["attributes_renamed"],
+    )
+    trusted = prepare("metadata.user", calls, of, trust_metadata=True)
+    assert sent(trusted)[0]["attributes"]["id"] == "user_42"
+    assert found(trusted, "metadata_trusted")
+    by_path = prepare("metadata.user", v1("PUT", f"customers/{quote(BUYER)}", {"id": "user_42", "plan": "a"}), of)
+    assert sent(by_path) == [{"plan": "a"}]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        v2(person("delete", {"id": "user_42"})),
+        v2(person("suppress", {"id": "user_42"})),
+        v2(person("add_device", {"id": "user_42"}, device={"token": "a", "platform": "ios"})),
+        v2({"type": "person", "action": "merge", "primary": {"id": "user_42"}, "secondary": {"email": BUYER}}),
+        v1("DELETE", "customers/user_42"),
+        v1("POST", "customers/user_42/suppress"),
+        v1("POST", "merge_customers", {"primary": {"email": BUYER}, "secondary": {"id": "user_42"}}),
+        v1("POST", "segments/1/add_customers", {"ids": ["user_42"]}),
+        v1("POST", "forms/a/submit", {"data": {"id": "user_42", "name": "Eve"}}),
+    ],
+    ids=lambda call: f"{call[0].method} {call[0].url[-20:]}",
+)
+def test_calls_about_whom_a_buyer_chose_are_warned_about(call):
+    of = of_buyer("user_42")
+    prepared = prepare("metadata.user", call, of)
+    assert prepared.calls
+    assert found(prepared, "chosen_by_metadata") == ["chosen_by_metadata"]
+    for plain in (
+        prepare("metadata.user", call, of, trust_metadata=True),
+        prepare("metadata.user", call, of_buyer("user_7")),
+        prepare("email", call, of),
+    ):
+        assert not found(plain, "chosen_by_metadata")
+
+
 def test_ids_of_another_type_in_a_segment_are_no_customer_ids():
     call = v1("POST", "segments/1/add_customers?id_type=cio_id", {"ids": ["cus_1"]})
     assert not found(prepare("email", call), "identifier_kept")
@@ -185,6 +262,16 @@ def test_call_without_its_person_is_not_sent(rule):
         assert prepared.no_identity is not None
         assert (prepared.calls, prepared.no_identity.code) == ((), "no_identity")
         assert not [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
+
+
+def test_object_of_a_customer_without_an_identity_waits():
+    of = {"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": "a"}}
+    for who in (UNKNOWN_CUSTOMER, {"id": "cus_1"}):
+        prepared = prepare(
+            "email", v2({**of, "cio_relationships": [{"identifiers": who}]}), origin(Customer(key="cus_1"))
+        )
+        assert prepared.no_identity is not None
+        assert not [it for it in prepared.verdicts if it.level is Level.ERROR]
 
 
 def test_call_that_needs_nobody_is_sent_without_an_identity():

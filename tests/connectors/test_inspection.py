@@ -136,6 +136,14 @@ async def test_failed_changes_around_the_delivery_of_its_person():
     ]
 
 
+@pytest.mark.parametrize("at_s", [1e308, -1e308, 10**30, True, "1", None, [], {}])
+async def test_times_that_are_none_are_read_as_unknown(at_s):
+    activity = {"type": "failed_attribute_change", "timestamp": at_s, "data": {"id": 1}}
+    transport = Recorded(found({"activities": [activity]}))
+    (change,) = await inspection().failures(transport, sent(identify(id="u")), 0, 1)
+    assert change.at_ms == 0
+
+
 async def test_people_of_v1_paths_are_recognized():
     transport = Recorded(*[found({"activities": []})] * 3)
     base = "https://track.customer.io/api/v1/customers/"

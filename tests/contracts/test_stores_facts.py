@@ -143,6 +143,15 @@ async def test_an_erased_customer_leaves_no_fact(store, tmp_path):
     assert kept == ["dodo-payments//customer/cus_2", "dodo-payments//payment/pay_2"]
 
 
+async def test_an_erased_event_without_customer_names_no_person(store, tmp_path):
+    """It found its person after it was accepted."""
+    body = body_of("dispute.opened", 2, dispute_id="dp_1", payment_id="pay_erased")
+    await canceled(store, body=body, awaits=("dodo-payments//payment/pay_erased",))
+    assert await identify(store, await store.unidentified(1, now_ms=NOW_MS, limit=100)) == 1
+    assert await store.hide_values("app", ["pay_erased"], now_ms=NOW_MS) == 1
+    assert run_sql(tmp_path, "SELECT customer_key, state FROM deliveries") == [(None, "canceled")]
+
+
 THIN = body_of("dunning.started", 2, customer_id="cus_1", subscription_id="sub_1")
 RECENT_MS = 60_000
 
@@ -210,6 +219,8 @@ async def test_an_identified_delivery_goes_out_in_its_persons_order(store):
         await store.record([done(one, attempt=f"atmpt_{len(sent)}")])
     assert [item.message.id for item in sent] == ["msg_evt_1", first.id, second.id]
     assert {item.order_key for item in sent} == {"ada@b.example"}
+    # The later event sets what they would set back.
+    assert [item.setbacks.overtaken_at_ms for item in sent] == [None, NOW_MS, NOW_MS]
     assert [(item.edition, item.replay_key, item.manual, item.attempts_used) for item in sent] == [
         (0, "", False, 0)
     ] * 3
@@ -241,6 +252,37 @@ async def test_a_delivery_that_a_user_sent_again_waits_no_longer(store):
     (one,) = await claim(store, now_ms=NOW_MS)
     await store.record([done(one, attempt="atmpt_2")])
     assert not await store.has_unidentified(1)
+
+
+@pytest.mark.parametrize("during", ["before the look", "between look and result"])
+async def test_what_was_stated_during_a_canceled_replay_is_looked_at(store, during):
+    (app,) = (await store.snapshot()).applications
+    await canceled(store, app_id=app.id)
+    found = await store.unidentified(1, now_ms=NOW_MS, limit=100)
+    which = ReplayFilter(states=(DeliveryState.CANCELED,))
+    await store.add_task(
+        NewTask(id="task", app_id=app.id, endpoint_seq=1, kind=TaskKind.BULK_REPLAY, filter=which, created_at_ms=1)
+    )
+    assert (await store.work_on_task("task", now_ms=NOW_MS, limit=10)).moved == 1
+    if during == "before the look":
+        said = payment("evt_2", email="ada@b.example", endpoints=())
+        await store.append(msgspec.structs.replace(said, app_id=app.id))
+        assert await looked_at(store) == [None]
+    else:
+        assert await identify(store, found) == 0
+    await store.cancel_task("task", now_ms=NOW_MS)
+    await store.work_on_task("task", now_ms=NOW_MS, limit=10)
+    assert await looked_at(store) == ["msg_evt_thin"]
+
+
+async def test_what_is_known_already_tells_nobody(store):
+    await canceled(store)
+    await store.append(payment("evt_1", customer_id="cus_1"))
+    assert await looked_at(store) == ["msg_evt_thin"]
+    await store.append(payment("evt_2", at_ms=2, customer_id="cus_1", payment_id="pay_2"))
+    assert await looked_at(store) == []
+    await store.append(payment("evt_3", at_ms=3, email="ada@b.example"))
+    assert await looked_at(store) == ["msg_evt_thin"]
 
 
 async def test_deliveries_that_wait_for_nothing_are_counted_too(store):

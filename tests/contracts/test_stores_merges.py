@@ -61,8 +61,8 @@ async def test_a_merge_is_stored_with_its_pairs_and_counted(store):
     assert await store.merge_pairs(merge.seq, after=0, limit=5) == tuple(put)
     found = await store.merge("mrg_1")
     assert (found.counts, found.done, found.updated_at_ms) == ({IDENTIFIED: 1, PairState.REJECTED: 1}, 1, 9)
-    assert await store.pairs_to_do(merge.seq, IDENTIFIED, until_ms=6, limit=5) == ()
-    assert await store.pairs_to_do(merge.seq, IDENTIFIED, until_ms=7, limit=5) == (put[0],)
+    assert await store.pairs_to_do(merge.seq, WAITING, limit=5) == ()
+    assert await store.pairs_to_do(merge.seq, IDENTIFIED, limit=5) == (put[0],)
     assert await store.merges(1, limit=5) == await store.open_merges() == (found,)
     assert (await store.merges(2, limit=5), await store.merge("mrg_2")) == ((), None)
 
@@ -80,6 +80,8 @@ async def test_the_end_of_a_merge_cancels_what_is_left_once(store):
     await store.put_pairs(merge.seq, [numbered(1, MERGED)], now_ms=6)
     canceled = await store.cancel_merge("mrg_1", now_ms=7, audit_line=LINE)
     assert (canceled.status, await states(store, merge)) == (MergeStatus.CANCELED, [MERGED, PairState.CANCELED])
+    await store.put_pairs(merge.seq, [numbered(2, IDENTIFIED)], now_ms=8)
+    assert await states(store, merge) == [MERGED, PairState.CANCELED], "its step was under way"
     await store.put_merge(merge.seq, MergeStatus.RUNNING, plain("waits"), now_ms=8)
     again = await store.cancel_merge("mrg_1", now_ms=9, audit_line=LINE)
     assert (again, await store.cancel_merge("mrg_2", now_ms=9)) == (canceled, None)

@@ -18,6 +18,10 @@ from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password, weight_of
 from support.server import ADA, TYPES
 
+ADD_TALLY = """INSERT INTO tallies
+    (endpoint_seq, at_ms, event_type, state, attempts, duration_ms, latency_ms, latency_max_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
 HANDLER = """
 function handler(webhook) {
   if (webhook.eventType === "payment.failed") throw new Error("no reason given");
@@ -244,7 +248,7 @@ async def tell_of_a_day(nicobar, endpoint):
             ):
                 values = (endpoint.seq, at_ms, "payment.succeeded", state, many, many * 40, many * 60, 900)
                 if many:
-                    session.connection.execute("INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+                    session.connection.execute(ADD_TALLY, values)
 
     await nicobar.runtime.store._database.write(work)
 

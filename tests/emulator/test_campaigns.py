@@ -239,6 +239,20 @@ def test_a_merge_moves_journeys_and_history():
     assert reasons(it) == ["frequency"]
 
 
+@pytest.mark.parametrize("delay_s", [0, DAY_S])
+def test_a_merge_ends_journeys_that_the_primary_entered_too(delay_s):
+    it = World(campaign(delay_s=2 * DAY_S))
+    it.send("identify", {"id": "eve"}, attributes={"email": "eve@northpine.example"})
+    it.send("identify", attributes=ADDRESS)
+    it.send("event", name="paid")
+    it.wait(delay_s)
+    it.send("event", {"id": "eve"}, name="paid")
+    it.state.accept({"type": "person", "action": "merge", "primary": {"id": "ada"}, "secondary": {"id": "eve"}})
+    it.wait(3 * DAY_S)
+    assert [email.person for email in it.sent] == ["ada"]
+    assert reasons(it) == ["deleted"]
+
+
 @pytest.mark.parametrize(
     ("fields", "sent_on"),
     [

@@ -68,6 +68,7 @@ async def emulated():
         await server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("ko-KR", "dark")])
 async def test_every_tab_is_readable_on_phone_and_desktop(emulated, locale, scheme):
@@ -110,6 +111,7 @@ async def test_an_email_is_rendered_below_its_event_and_runs_nothing(emulated):
         assert await link.get_attribute("href") == f"http://nicobar.example/logs?q={ULID}&customer=cus_1"
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 async def test_lists_update_live_and_keep_the_focus(emulated):
     it = await emulated(THANKS)

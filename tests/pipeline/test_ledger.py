@@ -55,6 +55,27 @@ async def test_facts_of_stored_messages_are_as_if_stated_when_accepted(tmp_path,
         assert await it.store.facts(app_id, keys) == await it.store.facts("as accepted", keys)
 
 
+@pytest.mark.parametrize("database", STORES)
+async def test_an_erasure_during_a_step_stays_one(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        app_id, stated = await accept_as_before(it)
+        await it.store.begin_rebuild()
+
+        class Erasing:
+            """The store, in which a user deletes the customer once the messages were read."""
+
+            def __getattr__(self, name):
+                return getattr(it.store, name)
+
+            async def messages_to_state(self, *args, **bounds):
+                page = await it.store.messages_to_state(*args, **bounds)
+                assert await it.store.expunge_customer(app_id, "cus_1", now_ms=1, limit=10) == 2
+                return page
+
+        await Ledger(store=Erasing(), configuration=it.worker._configuration, clock=it.clock).step()
+        assert await it.store.facts(app_id, [fact.key for new in stated for fact in new.facts]) == {}
+
+
 async def test_a_process_goes_on_where_another_one_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "STEP_MESSAGES", 1)
     async with world(tmp_path) as it:

@@ -12,6 +12,7 @@ from contracts.test_stores import endpoint, message
 from contracts.test_stores_merges import begun, pair, states
 from nicobar.connectors import NoResponse, Response
 from nicobar.connectors.customerio import CustomerIo
+from nicobar.people import Identifier
 from nicobar.pipeline.people_merging import SETTLE_MS, STEP_MS, PeopleMerger, rule_text
 from nicobar.reasons import plain
 from nicobar.store import MergeStatus, PairState
@@ -114,6 +115,7 @@ async def test_a_merge_goes_on_where_another_process_stopped(store):
     await it.turn(SETTLE_MS)
     it.merger = it.open()
     await it.turn()
+    await it.turn(SETTLE_MS)
     assert ((await it.turn()).status, it.sent()) == (MergeStatus.FINISHED, ["identify"] * 2 + ["merge"] * 2)
 
 
@@ -203,7 +205,7 @@ async def test_a_customer_with_unfinished_deliveries_is_skipped(store):
     [
         ([{"id": "user_9", "email": "u1@northpine.example"}], MERGED, None),
         ([{"id": None, "email": "u1@northpine.example"}], MERGED, None),
-        ([{"id": "cus_1", "email": "u1@northpine.example"}], PairState.SKIPPED, "merge_one_person"),
+        ([{"id": "cus_1", "email": "u1@northpine.example"}], MERGED, "merge_one_person"),
         ([], PairState.SKIPPED, "merge_nobody"),
         ([{"id": "a", "email": ""}, {"id": "b", "email": ""}], PairState.SKIPPED, "merge_ambiguous"),
         (Response(status=429, headers={}, body=b"", duration_ms=1), IDENTIFIED, None),
@@ -217,7 +219,7 @@ async def test_nobody_is_merged_with_themselves(store, people, state, code):
     await it.turn(SETTLE_MS)
     (found,) = await store.merge_pairs(merge.seq, after=0, limit=1)
     assert (found.state, found.reason.code if found.reason else None) == (state, code)
-    assert ("merge" in it.sent()) is (state is MERGED)
+    assert ("merge" in it.sent()) is (state is MERGED and code is None)
 
 
 async def test_without_an_app_api_key_nobody_is_merged_by_email(store):
@@ -237,3 +239,38 @@ async def test_a_clock_that_is_set_shortens_no_wait(store):
     assert it.sent() == ["identify"] * 2
     await it.turn(SETTLE_MS)
     assert it.sent() == ["identify"] * 2 + ["merge"] * 2
+
+
+@pytest.mark.parametrize("set_by", [10 * SETTLE_MS, -10 * SETTLE_MS])
+async def test_another_process_waits_a_minute_by_no_clock_that_is_set(store, set_by):
+    it = Scene(store)
+    await begun(store, rule=it.rule)
+    await it.turn()
+    it.merger = it.open()
+    it.clock.set_by(set_by)
+    await it.turn()
+    assert it.sent() == ["identify"] * 2
+    await it.turn(SETTLE_MS)
+    assert it.sent() == ["identify"] * 2 + ["merge"] * 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "state", "code"),
+    [
+        (None, MERGED, None),
+        ("cus_1", MERGED, None),
+        ("user_1", MERGED, "merge_one_person"),
+        ("user_9", PairState.SKIPPED, "merge_other_person"),
+    ],
+)
+async def test_an_earlier_address_of_somebody_else_is_not_merged(store, owner, state, code):
+    it = Scene(store, credentials=APP_KEY)
+    address = "ada@northpine.example"
+    it.people = {address: [{"id": owner, "email": address}]}
+    earlier = msgspec.structs.replace(pair(1), secondary=Identifier(kind="email", value=address))
+    merge = await begun(store, earlier, rule=it.rule)
+    await it.turn()
+    await it.turn(SETTLE_MS)
+    (found,) = await store.merge_pairs(merge.seq, after=0, limit=1)
+    assert (found.state, found.reason.code if found.reason else None) == (state, code)
+    assert ("merge" in it.sent()) is (state is MERGED and code is None)

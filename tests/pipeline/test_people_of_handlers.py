@@ -112,6 +112,10 @@ async def test_published_copy_of_an_earlier_recipe_reaches_the_same_person(sandb
     assert rest == {"PLAN": "pro"}
     after = items(await _run_with(sandbox, of, rest, settings))
     assert [item["identifiers"] for item in after] == [item["identifiers"] for item in before]
+    assert [item.get("id") for item in after] == [item.get("id") for item in before], "sent once, not once more"
+    other = {**settings, "identify_by": "email", "trust_metadata": False}
+    by_email = items(await _run_with(sandbox, of, rest, other))
+    assert by_email[-1]["id"] == before[-1]["id"], "whatever identifies people later"
     assert [item["attributes"].get("email") for item in after] == [item["attributes"].get("email") for item in before]
     assert {name for name, value in settings.items() if value is True} == (
         {"trust_metadata"} if value.startswith("metadata") else set()

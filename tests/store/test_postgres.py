@@ -225,7 +225,9 @@ async def test_retention_keeps_a_message_that_is_being_replayed(stores, url):
     await stores[0].record([done(item) for item in claimed])
     with connect(url) as replaying, transaction(replaying, 10_000) as session:
         values = {"message_seqs": [claimed[0].message.seq], "endpoint_seq": 1, "now_ms": NOW_MS, "new_ids": False}
-        session.run("replay_deliveries", values | {"edition": 0, "replay_key": "", "task_seq": None})
+        session.run(
+            "replay_deliveries", values | {"edition": 0, "replay_key": "", "task_seq": None, "order_keys": "{}"}
+        )
         forgetting = asyncio.create_task(
             stores[1].forget_old(before_ms=NOW_MS * 2, now_ms=NOW_MS * 2, after_seq=0, limit=10)
         )

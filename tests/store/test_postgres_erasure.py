@@ -19,7 +19,7 @@ from nicobar.store.tables.retention import expunge
 # Long enough that a write without a lock would be over.
 WAITING_S = 0.1
 REPLAY = {"message_seqs": [1], "endpoint_seq": 1, "now_ms": 100, "new_ids": False}
-REPLAY |= {"edition": 0, "replay_key": "", "task_seq": None}
+REPLAY |= {"edition": 0, "replay_key": "", "task_seq": None, "order_keys": "{}"}
 
 
 @pytest.fixture

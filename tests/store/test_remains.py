@@ -13,6 +13,8 @@ from contracts.test_stores_erasure import EMAIL, KEY, body_of, erased, named, st
 from nicobar.store.sqlite import space
 from support.store import open_store
 
+ADD_FACT = "INSERT INTO facts (app_id, key, occurred_at_ms, content) VALUES (?, ?, 1, ?)"
+
 
 @pytest.fixture
 async def store(tmp_path):
@@ -23,7 +25,7 @@ async def store(tmp_path):
     with closing(sqlite3.connect(tmp_path / "nicobar.db", isolation_level=None)) as other:
         other.execute("PRAGMA secure_delete = OFF")
         for key in ("a", "b"):
-            other.execute("INSERT INTO facts VALUES (?, ?, NULL, 1, ?)", (app.id, key, f"{key} {EMAIL}"))
+            other.execute(ADD_FACT, (app.id, key, f"{key} {EMAIL}"))
         other.execute("DELETE FROM facts WHERE key = 'a'")
         other.execute("UPDATE facts SET content = ''")
     await opened.clear_log()

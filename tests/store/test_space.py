@@ -121,7 +121,7 @@ async def older(directory) -> SqliteStore:
 
 async def test_compact_converts_an_older_file(tmp_path):
     opened = await older(tmp_path)
-    await fill(opened, 40)
+    await fill(opened, 60)
     (app,) = (await opened.snapshot()).applications
     for number in range(9):
         await opened.expunge_customer(app.id, f"{MARK.decode()}{number}", now_ms=NOW_MS, limit=100)

@@ -19,7 +19,7 @@ PROMISED = {
     "sqlite": {
         "accept": 7,
         "accept for three endpoints": 9,
-        "accept facts": 9,
+        "accept facts": 10,
         "accept for a person": 9,
         "claim": 7,
         "record one": 9,

@@ -17,7 +17,7 @@ from support.records import make_endpoint
 from support.shared import SANDBOX
 
 SECRETS = {"site_id": "a", "api_key": "b"}
-FIXED = {"identify_fallback": "reject", "trust_metadata": True}
+FIXED = {"identify_fallback": "reject", "trust_metadata": True, "event_ids_by": "metadata.user"}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,9 @@ def test_variable_becomes_the_setting(value, settings, expected):
 
 def test_variable_of_code_of_its_own_stays():
     own = "function handler(w) { return w.env.IDENTIFIER === 'email' ? w : null; }"
-    assert CustomerIo().carried_settings({}, {"IDENTIFIER": "email"}, own) is None
+    also = f"{EARLIER_RECIPE}\nfunction log(w) {{ console.log(w.env['IDENTIFIER']); }}"
+    for code in (own, also):
+        assert CustomerIo().carried_settings({}, {"IDENTIFIER": "email"}, code) is None
     assert CustomerIo().carried_settings({}, {"A": "b"}, None) is None
 
 
@@ -105,7 +107,8 @@ async def test_file_with_the_variable_is_applied_as_the_setting_with_a_note(tmp_
             (note,) = plan.notes
             assert note == (
                 "endpoint mails: the variable IDENTIFIER is a setting now, and was applied as one. Add "
-                'identify_by = "metadata.user", identify_fallback = "reject", trust_metadata = true to its settings. '
+                'identify_by = "metadata.user", identify_fallback = "reject", trust_metadata = true, '
+                'event_ids_by = "metadata.user" to its settings. '
                 "Remove IDENTIFIER from its variables."
             )
             async with services.edit(CommandLine(ACTOR)) as edit:

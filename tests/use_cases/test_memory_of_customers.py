@@ -36,7 +36,7 @@ async def test_deliveries_without_an_identity_are_counted_and_linked(tmp_path):
         assert "1 delivery is sent once a later event identifies its customer." in page
         assert f"/logs?state=canceled&amp;endpoint={endpoint.id}" in page
         snapshot = nicobar.runtime.configuration.snapshot
-        shown = await overview(
+        shown = await overview.handler(
             application=snapshot.applications[0], snapshot=snapshot, services=services_of(nicobar), hours=1
         )
         assert [item.no_identity for item in shown.endpoints] == [1]

@@ -284,11 +284,23 @@ class Campaigns:
                     break
 
     def _merge(self, primary: Person, secondary: Person) -> None:
-        """The primary inherits the secondary's journeys: https://docs.customer.io/journeys/merge-people."""
+        """The primary inherits the secondary's journeys, except those of campaigns that it entered itself:
+        https://docs.customer.io/integrations/api/track/tag/track-customers/merge/.
+        """
+        entered = {
+            campaign.title for campaign in self._campaigns if (campaign.title, primary.cio_id) in self._entered
+        }
+        entered |= {self._journeys[number].campaign.title for number in self._journeys_of.get(primary.cio_id, {})}
         for campaign in self._campaigns:
             at = self._entered.pop((campaign.title, secondary.cio_id), None)
             if at is not None:
                 self._entered.setdefault((campaign.title, primary.cio_id), at)
+        for number in list(self._journeys_of.get(secondary.cio_id, {})):
+            journey = self._journeys[number]
+            waits = journey.since + journey.campaign.delay_s > self._now()
+            if waits and journey.campaign.title in entered:
+                why = f"the person was merged into {primary.key}, who had entered the campaign before"
+                self._refuse(self._end(number), self._now(), Silence.DELETED, why)
         for number in self._journeys_of.pop(secondary.cio_id, {}):
             self._journeys[number].person = primary
             self._journeys_of.setdefault(primary.cio_id, {})[number] = None

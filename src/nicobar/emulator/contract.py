@@ -185,6 +185,9 @@ def merged(item: dict[str, Json]) -> Iterator[Problem]:
     """`primary` and `secondary` of a merge."""
     for side in ("primary", "secondary"):
         yield from _one_of(side, item, ("id", "email", "cio_id"))
+    primary, secondary = (item.get(side) for side in ("primary", "secondary"))
+    if isinstance(primary, dict) and primary and primary == secondary:
+        yield invalid("secondary", "it is the primary")
 
 
 def _one_of(field: str, item: dict[str, Json], names: tuple[str, ...]) -> Iterator[Problem]:
@@ -263,7 +266,8 @@ def _identifier(value: Json) -> bool:
     """The specification names text only; the live API accepts numbers too, and says so in its error."""
     if isinstance(value, float):
         return math.isfinite(value)
-    return _text(value) or (isinstance(value, int) and not isinstance(value, bool))
+    is_text = isinstance(value, str) and value.strip() != ""
+    return is_text or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _size(text: str) -> int:

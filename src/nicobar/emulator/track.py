@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Sequence
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, unquote_to_bytes
 
 import msgspec
 
@@ -131,6 +132,8 @@ class TrackApi:
             case ("POST", "api", "v2", "entity" | "batch" as kind):
                 return self._v2(request.body, fault, batch=kind == "batch")
             case (_, "api", "v1", *segments):
+                if not _is_encoded(request.path):
+                    return _oops(400, "the path is not percent-encoded UTF-8")
                 return self._v1(request, segments)
             case _:
                 return _oops(404, f"there is no {request.method} {request.path[:200]}")
@@ -212,6 +215,14 @@ class TrackApi:
         except (binascii.Error, ValueError):
             return False
         return scheme.lower() == "basic" and given == ":".join(self._state.credentials)
+
+
+def _is_encoded(path: str) -> bool:
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return re.search(r"%(?![0-9A-Fa-f]{2})", path) is None
 
 
 def _needs_credentials(request: _Request) -> bool:

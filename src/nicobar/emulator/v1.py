@@ -86,6 +86,8 @@ def _item(who: str, action: str, **fields: Json) -> dict[str, Json]:
 def _who(who: str) -> Iterator[Problem]:
     if len(who.encode()) > 150:  # noqa: PLR2004 - bytes, the documented limit
         yield invalid("identifier", "the identifier is longer than 150 bytes")
+    if not who.strip():
+        yield required("identifier")
 
 
 def _plain(who: str, action: str) -> V1:

@@ -335,6 +335,8 @@ class Lane:
             await self._keep_breaker()
             await self._follow_answers(endpoint, passed)
         except NicobarError as error:
+            # The outcome is not known; some may be stored.
+            self._identifying.begin()
             self._tell_unfinished(error)
         except Exception as error:  # noqa: BLE001 - one broken message must not stop the others
             log.exception(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from nicobar import facts
 from nicobar.clock import Clock
@@ -55,23 +54,20 @@ class Ledger:
             return None
         page = await self._store.messages_to_state(at, limit=STEP_MESSAGES, max_bytes=STEP_BYTES)
         for app_id in sorted({message.app_id for message in page}):
-            await self._store.put_facts(app_id, self._stated([item for item in page if item.app_id == app_id]))
+            of_app = [message for message in page if message.app_id == app_id]
+            # A customer may be erased while this step runs.
+            await self._store.put_facts_of_messages(app_id, {item.seq: self._stated(item) for item in of_app})
         after_seq = page[-1].seq if page else at.until_seq
         now_ms = self._clock.now_ms()
         await self._store.move_rebuild(at, after_seq=after_seq, messages=len(page), now_ms=now_ms)
         return await self._store.rebuild()
 
-    def _stated(self, messages: Sequence[Message]) -> list[StatedFact]:
-        stated: list[StatedFact] = []
-        for message in messages:
-            read, unreadable = self._configuration.reread(message)
-            if unreadable is None:
-                kind, event = self._configuration.event(read)
-                stated += facts.state(
-                    kind.kind,
-                    event,
-                    event_id=message.event_id,
-                    body=message.body,
-                    accepted_at_ms=message.accepted_at_ms,
-                ).facts
-        return stated
+    def _stated(self, message: Message) -> tuple[StatedFact, ...]:
+        read, unreadable = self._configuration.reread(message)
+        if unreadable is not None:
+            return ()
+        kind, event = self._configuration.event(read)
+        stated = facts.state(
+            kind.kind, event, event_id=message.event_id, body=message.body, accepted_at_ms=message.accepted_at_ms
+        )
+        return stated.facts

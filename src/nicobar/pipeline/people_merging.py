@@ -57,7 +57,8 @@ class PeopleMerger:
         self._may_send = may_send
         # When each merge goes on, by steady time.
         self._resting: dict[int, int] = {}
-        # When what was identified last has settled, by steady time: a clock that is set shortens no wait.
+        # When what was identified last has settled, by steady time: a clock that is set changes no wait. What another
+        # process identified counts as identified when this one first sees the merge.
         self._settled: dict[int, int] = {}
         # Merges of which the destination rejected a whole request: each call has one of its own.
         self._alone: set[int] = set()
@@ -75,6 +76,9 @@ class PeopleMerger:
     async def turn(self) -> None:
         """One step of each open merge. Raises StoreError."""
         open_merges = await self._store.open_merges()
+        for merge in open_merges:
+            if merge.seq not in self._resting and merge.counts.get(PairState.IDENTIFIED):
+                self._settled[merge.seq] = self._clock.steady_ms() + SETTLE_MS
         self._resting = {merge.seq: self._resting.get(merge.seq, 0) for merge in open_merges}
         self._alone &= self._resting.keys()
         self._settled = {seq: at_ms for seq, at_ms in self._settled.items() if seq in self._resting}
@@ -103,17 +107,13 @@ class PeopleMerger:
             )
             await self._end(merge, MergeStatus.STOPPED, why)
             return
-        now_ms = self._clock.now_ms()
         limit = 1 if merge.seq in self._alone else step_pairs(opened.endpoint)
-        settled_ms = now_ms - SETTLE_MS
-        if waiting := await self._store.pairs_to_do(merge.seq, PairState.WAITING, until_ms=now_ms, limit=limit):
+        if waiting := await self._store.pairs_to_do(merge.seq, PairState.WAITING, limit=limit):
             await self._identify(merge, destination, waiting)
             self._settled[merge.seq] = self._clock.steady_ms() + SETTLE_MS
         elif self._settled.get(merge.seq, 0) > self._clock.steady_ms():
             return
-        elif ready := await self._store.pairs_to_do(
-            merge.seq, PairState.IDENTIFIED, until_ms=settled_ms, limit=limit
-        ):
+        elif ready := await self._store.pairs_to_do(merge.seq, PairState.IDENTIFIED, limit=limit):
             await self._merge_people(merge, destination, ready)
         elif not any(merge.counts.get(state) for state in (PairState.WAITING, PairState.IDENTIFIED)):
             await self._end(merge, MergeStatus.FINISHED, None)
@@ -147,7 +147,9 @@ class PeopleMerger:
                     await self._rest(merge, why_not.reason)
                     break
                 if why_not is not None:
-                    done.append(_skipped(pair, why_not))
+                    # One person already is as good as merged: no later merge is about them.
+                    state = PairState.MERGED if why_not.code == ONE_PERSON else PairState.SKIPPED
+                    done.append(msgspec.structs.replace(pair, state=state, reason=why_not))
                     continue
             call = merging.merge_call(pair.primary, pair.secondary)
             if isinstance(call, Reason):
@@ -208,6 +210,7 @@ class PeopleMerger:
         log.info("merge of people ended", merge_id=merge.id, endpoint_id=merge.endpoint_id, status=status.value)
 
 
+ONE_PERSON = "merge_one_person"
 NEEDS_LOOK = reason(
     "merge_needs_look",
     "People are identified by email, so the two may already be one person, which only the destination knows.",
@@ -244,11 +247,17 @@ def why_not_merged(pair: Pair, people: Sequence[Profile]) -> Reason | None:
     """Why a pair is not merged, from the people with the one's address; None if it is."""
     other = pair.secondary if pair.primary.kind == "email" else pair.primary
     if any(person.id == other.value for person in people):
-        return reason("merge_one_person", "They are already one person at the destination.")
+        return reason(ONE_PERSON, "They are already one person at the destination.")
     if len(people) > 1:
         return reason("merge_ambiguous", "Several people at the destination have the email address.")
     if not people:
         return reason("merge_nobody", "No person at the destination has the email address.")
+    if pair.secondary.kind == "email" and people[0].id not in {"", pair.customer_key}:
+        return reason(
+            "merge_other_person",
+            "The person at the destination with the email address has an ID of your app, and may be another "
+            "customer.",
+        )
     return None
 
 

@@ -47,9 +47,13 @@ class Identifying:
         """Queues what waits no longer; returns the milliseconds until the next look, None if nothing waits. Raises
         StoreError.
         """
+        if self._look_at_ms is None:
+            # Nothing waits. What comes is looked at by the rule of then.
+            self._looked_by = (target.destination.identity_rule,)
+            return None
         now_ms = self._clock.steady_ms()
         is_changed = self._looked_by != (target.destination.identity_rule,)
-        if self._look_at_ms is not None and (is_changed or self._look_at_ms <= now_ms):
+        if is_changed or self._look_at_ms <= now_ms:
             self._look_at_ms = now_ms + LOOK_AGAIN_MS
             if not await self._facts.has_unidentified(target.endpoint.seq):
                 self._look_at_ms = None
@@ -84,7 +88,8 @@ class Identifying:
     async def _identified(self, target: OpenEndpoint, found: list[Unidentified]) -> list[Identified]:
         """Those whose person is known now, and those of an endpoint that no longer needs to know."""
         rule = target.destination.identity_rule
-        waiting = [(item.message, self._configuration.about(item.message)) for item in found if item.message]
+        messages = [self._configuration.reread(item.message)[0] for item in found if item.message]
+        waiting = [(message, self._configuration.about(message)) for message in messages]
         keys = dict.fromkeys(key for _, about in waiting for key in about.wanted)
         known = await self._facts.facts(target.endpoint.app_id, list(keys)) if keys else {}
         identified = []

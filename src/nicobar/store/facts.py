@@ -92,6 +92,10 @@ class Facts(Protocol):
         """Merges facts with what is stored."""
         ...
 
+    async def put_facts_of_messages(self, app_id: str, facts: Mapping[int, Sequence[StatedFact]]) -> None:
+        """The same with what stored messages state, by their `seq`; without those that have no payload any more."""
+        ...
+
     async def has_unidentified(self, endpoint_seq: int) -> bool:
         """Whether deliveries of an endpoint wait for what identifies their person."""
         ...

@@ -26,7 +26,8 @@ class MergeStatus(StrEnum):
 
 class PairState(StrEnum):
     """`waiting → identified → merged`: the primary was identified, then the merge was accepted; or else the
-    destination rejected it, there was nothing to merge, or the merge ended before.
+    destination rejected it, there was nothing to merge, or the merge ended before. MERGED with a reason: they were
+    one person.
     """
 
     WAITING = "waiting"
@@ -132,8 +133,8 @@ class Merges(Protocol):
         """The pairs with a higher number than `after`."""
         ...
 
-    async def pairs_to_do(self, merge_seq: int, state: PairState, *, until_ms: int, limit: int) -> tuple[Pair, ...]:
-        """The next pairs that got into this state by `until_ms`."""
+    async def pairs_to_do(self, merge_seq: int, state: PairState, *, limit: int) -> tuple[Pair, ...]:
+        """The next pairs in this state."""
         ...
 
     async def unfinished_among(self, endpoint_seq: int, values: Sequence[str]) -> frozenset[str]:
@@ -141,7 +142,7 @@ class Merges(Protocol):
         ...
 
     async def put_pairs(self, merge_seq: int, pairs: Sequence[Pair], *, now_ms: int) -> None:
-        """Stores what came of these pairs."""
+        """Stores what came of these pairs. One that was canceled meanwhile stays so, unless it was merged."""
         ...
 
     async def put_merge(self, merge_seq: int, status: MergeStatus, reason: Reason | None, *, now_ms: int) -> None:

@@ -16,6 +16,8 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 T = TypeVar("T")
 
 Row: TypeAlias = Sequence[Any]
+# A fact, and the stored message that states it if it counts only while that has its payload.
+Stating: TypeAlias = tuple[int | None, StatedFact]
 Values: TypeAlias = Mapping[str, object]
 
 
@@ -70,7 +72,7 @@ class Database(Protocol):
 
     async def record(self, finished: Sequence[Finished]) -> int: ...
 
-    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None: ...
+    async def put_facts(self, app_id: str, stated: Sequence[Stating]) -> None: ...
 
     async def give_back_space(self, *, max_pages: int) -> int: ...
 

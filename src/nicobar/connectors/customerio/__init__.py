@@ -141,6 +141,7 @@ class CustomerIo:
                 profile=bool(values["keep_profile"]),
                 identifier=bool(values["correct_identifier"]),
                 trust_metadata=bool(values["trust_metadata"]),
+                event_ids_by=str(values["event_ids_by"]),
             ),
         )
 
@@ -325,10 +326,11 @@ class CustomerIoDestination:
     def _parts(self, index: int, call: Call, verdicts: list[Verdict]) -> Iterator[ObjectPart | SinglePart]:
         """The parts of one call, in order: v2 objects, or one v1 request."""
         path = self._path(call.url)
-        documented_call = None if path is None else track_api.v1_call(call.method, path)
         if path in {ENTITY, BATCH} and call.method == "POST":
             yield from object_parts(index, path, call.payload, verdicts)
-        elif path is None or documented_call is None or is_cut(documented_call, call.url):
+            return
+        documented_call = None if path is None else track_api.v1_call(call.method, path)
+        if path is None or documented_call is None or is_cut(documented_call, call.url):
             verdicts.append(wrong_url(index, call, path, (self._base, *HOSTS.values())))
         else:
             # Calls without a body are sent without one, whatever the payload.

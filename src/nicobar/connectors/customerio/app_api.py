@@ -13,6 +13,7 @@ import msgspec
 from nicobar.connectors import NoResponse, Request, Response, Transport
 from nicobar.connectors.answers import status_code, summary_of
 from nicobar.connectors.customerio.answers import read_object
+from nicobar.connectors.customerio.track_api import MAX_TIMESTAMP_S
 from nicobar.connectors.fields import address_error
 from nicobar.connectors.inspection import Campaign, CampaignState, FailedChange, Profile, Unanswered
 from nicobar.masking import MASK
@@ -222,7 +223,7 @@ def _campaign(item: Mapping[str, Json]) -> Campaign:
 
 def _failed_change(item: Mapping[str, Json], person: str) -> FailedChange:
     data, at_s = item.get("data"), item.get("timestamp")
-    is_time = isinstance(at_s, int | float) and not isinstance(at_s, bool)
+    is_time = isinstance(at_s, int | float) and not isinstance(at_s, bool) and 0 <= at_s <= MAX_TIMESTAMP_S
     return FailedChange(
         at_ms=int(at_s * 1000) if is_time and isinstance(at_s, int | float) else 0,
         person=person,

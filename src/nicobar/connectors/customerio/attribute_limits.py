@@ -9,6 +9,9 @@ from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Verdict
 
 _MAX_SHOWN_CHARS = 100
+# Most texts are so short that their bytes need no counting: a character has at most four.
+_SHORT_NAME_CHARS = track_api.MAX_ATTRIBUTE_NAME_BYTES // 4
+_SHORT_VALUE_CHARS = track_api.MAX_ATTRIBUTE_VALUE_BYTES // 4
 
 
 def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Verdict]:
@@ -22,6 +25,8 @@ def check_kept_attributes(path: str, attributes: dict[str, Json]) -> Iterator[Ve
             max_attributes=track_api.MAX_ATTRIBUTES,
         )
     for name, value in attributes.items():
+        if isinstance(value, str) and len(name) <= _SHORT_NAME_CHARS and len(value) <= _SHORT_VALUE_CHARS:
+            continue
         own = f"{path}.{name[:_MAX_SHOWN_CHARS]}"
         if _bytes(name) > track_api.MAX_ATTRIBUTE_NAME_BYTES:
             yield rules.ATTRIBUTE_NAME.at(

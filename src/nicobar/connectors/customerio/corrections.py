@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
+from nicobar.connectors.customerio.earlier_variables import earlier_id
 from nicobar.connectors.customerio.error_checks import find_action, shown
-from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted, of_path
+from nicobar.connectors.customerio.identification import BILLING_NAMES, metadata_trusted
+from nicobar.connectors.customerio.person_paths import of_path
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity, names_person, person_of
 from nicobar.model import Json, Record, Verdict
 from nicobar.people import PersonOrigin
@@ -37,6 +40,8 @@ class Corrections(Record):
     profile: bool = True
     identifier: bool = True
     trust_metadata: bool = False
+    # As in `earlier_variables.py`.
+    event_ids_by: str = ""
 
 
 class Occurrence(Record):
@@ -50,8 +55,10 @@ class Occurrence(Record):
     data: str = "attributes"
     recipient: Json = None
 
-    def person(self, origin: Origin) -> tuple[str, str]:
-        """The person as part of the id; ("", "") if there is none, or not exactly one."""
+    def person(self, origin: Origin, earlier: str = "") -> tuple[str, str]:
+        """The person as part of the id; ("", "") if there is none, or not exactly one. `earlier` is the id that the
+        handler named for the customer before, if it was another one.
+        """
         names = self.who if isinstance(self.who, dict) else {}
         if names.get(V1_PATH_ID):
             # The path decides: an additional `anonymous_id` may be the same for two people.
@@ -64,6 +71,8 @@ class Occurrence(Record):
         ((kind, value),) = found
         if kind == V1_PATH_ID:
             kind, value = _of_path(value, origin)
+        if earlier and origin.customer is not None and (kind, value) == ("id", origin.customer.key):
+            return kind, earlier
         return person_of(kind, value, origin.event_customer)
 
 
@@ -86,6 +95,7 @@ class Corrector:
         self._verdicts = verdicts
         self._ids = EventIds(origin)
         self._place = 0
+        self._earlier = earlier_id(wanted.event_ids_by, origin.body)
         # The ids made of natural keys.
         self.once_ids: set[str] = set()
 
@@ -158,7 +168,7 @@ class Corrector:
     def _with_id(self, path: str, item: dict[str, Json], event: Occurrence) -> dict[str, Json]:
         """The event with its final id and without the handler's own identity fields."""
         place, self._place = self._place, self._place + 1
-        given, person = item.get("id"), event.person(self._origin)
+        given, person = item.get("id"), event.person(self._origin, self._earlier)
         once, key = (value if isinstance(value := item.get(field), str) else None for field in OWN_FIELDS)
         item = _without_own_fields(item)
         if isinstance(given, str) and track_api.is_ulid(given):
@@ -299,7 +309,9 @@ def _seconds(value: Json) -> int | None:
         value = float(value) if "." in value else int(value)
     if isinstance(value, str):
         try:
-            moment = datetime.fromisoformat(value)
+            # ISO 8601 starts with a digit, and RFC 2822 may: its month is a word.
+            is_iso = value[4:5] == "-" or value[:8].isdecimal()
+            moment = datetime.fromisoformat(value) if is_iso else parsedate_to_datetime(value)
             return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
         except (ValueError, OverflowError):
             return None

@@ -47,6 +47,8 @@ def check(path: str, item: dict[str, Json], body: bytes | None) -> Iterator[Verd
     for field in (*action.required, *action.optional):
         if field in item and field in _FIELDS:
             yield from _FIELDS[field](f"{path}.{field}", item[field], action)
+    if action.action == "merge":
+        yield from check_merge_of_one(path, item)
 
 
 def _no_action(path: str, item: dict[str, Json]) -> Verdict:
@@ -154,7 +156,7 @@ def _one_person(path: str, value: Json, names: Sequence[str]) -> Iterator[Verdic
         return
     name, given_value = next(iter(value.items()))
     text = as_identifier(given_value)
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text.strip():
         yield rules.IDENTIFIERS.at(
             f"{path}.{name}",
             "`%(field)s` is %(given)s. Identifiers must be non-empty text or numbers.",
@@ -193,7 +195,8 @@ def check_id(path: str, text: str) -> Iterator[Verdict]:
 
 def _object(path: str, value: Json) -> Iterator[Verdict]:
     fields = {name: as_identifier(item) for name, item in value.items()} if isinstance(value, dict) else {}
-    if fields.keys() not in ({"object_type_id", "object_id"}, {"cio_object_id"}) or not are_texts(fields):
+    is_known = fields.keys() in ({"object_type_id", "object_id"}, {"cio_object_id"})
+    if not is_known or not are_texts(fields) or any(str(text).isspace() for text in fields.values()):
         yield rules.IDENTIFIERS.at(
             path,
             "An object needs either `object_type_id` and `object_id`, or `cio_object_id`, as text.",
@@ -310,6 +313,26 @@ def check_merged(path: str, value: Json, _action: Action | None = None) -> Itera
     if found:
         why = msgspec.structs.replace(found[0].reason, code=rules.MERGE.name)
         yield msgspec.structs.replace(found[0], reason=why, source=rules.MERGE.source)
+
+
+def check_merge_of_one(path: str, item: dict[str, Json]) -> Iterator[Verdict]:
+    """What a merge of a person into the same person does is not documented; merges are irreversible."""
+    if is_same_person(item.get("primary"), item.get("secondary")):
+        yield rules.MERGE.at(
+            f"{path}.secondary",
+            "`primary` and `secondary` are the same person.",
+            "Merge another person, or omit the call if both are the same.",
+        )
+
+
+def is_same_person(one: Json, other: Json) -> bool:
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(identifiers: dict[str, Json]) -> dict[str, Json]:
+    return {name: str(value).casefold() if name == "email" else value for name, value in identifiers.items()}
 
 
 _FIELDS: dict[str, Callable[[str, Json, Action], Iterator[Verdict]]] = {

@@ -14,6 +14,7 @@ from nicobar.connectors.customerio.error_checks import (
     check_event_id,
     check_event_name,
     check_id,
+    check_merge_of_one,
     check_merged,
     check_relationships,
     check_timestamp,
@@ -106,6 +107,7 @@ def _device(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
 def _merge(path: str, payload: dict[str, Json]) -> Iterator[Verdict]:
     for field in ("primary", "secondary"):
         yield from check_merged(f"{path}.{field}", payload.get(field))
+    yield from check_merge_of_one(path, payload)
 
 
 def _segment_url(path: str, url_path: str) -> Iterator[Verdict]:

@@ -23,6 +23,9 @@ _V2_FIELDS: dict[tuple[object, object], frozenset[str]] = {
     if name not in _WITHOUT_VALUES
 }
 _IDENTIFIES = frozenset({"identify", "identify_anonymous"})
+# The only field of other bodies of v1. More beside the people of a merge change nothing.
+_V1_FIELD = {"device": "device", "form": "data", "segment": "ids"}
+_MIN_MILLISECONDS = 10**12
 _V1_EVENT_FIELDS = frozenset({"name", "id", "type", "timestamp", "data", "anonymous_id"})
 # Other senders' words for a field.
 _BAGS = frozenset({"data", "properties", "traits", "payload", "props", "params", "metadata", "fields"})
@@ -89,6 +92,10 @@ def check_fields_v1(path: str, body: str, payload: Mapping[str, Json]) -> Iterat
             yield _unknown(path, name, meant if is_missing else None, "data")
     elif body == "identify":
         yield from _wrapped(path, payload)
+    elif (only := _V1_FIELD.get(body)) is not None and len(payload) > 1:
+        unknown = [name for name, value in payload.items() if name != only and value is not None]
+        for name in unknown[:MAX_WARNINGS]:
+            yield _unknown(path, name, None, "" if body == "segment" else only)
 
 
 def _wrapped(path: str, payload: Mapping[str, Json]) -> Iterator[Verdict]:
@@ -106,6 +113,27 @@ def _wrapped(path: str, payload: Mapping[str, Json]) -> Iterator[Verdict]:
             f"{path}.identifiers",
             "This is a call of v2, but the URL is one of v1, which reads its fields as attributes.",
             "Send it to /api/v2/entity, or send only the attributes.",
+        )
+
+
+def check_time_field(path: str, attributes: Mapping[str, Json]) -> Iterator[Verdict]:
+    """A warning about the time of an identify of v1 under its name in v2, which is an attribute here."""
+    if attributes.get("timestamp") is not None and "_timestamp" not in attributes:
+        yield rules.UNKNOWN_FIELD.at(
+            f"{path}.timestamp",
+            "An identify call of v1 has its time in `_timestamp`. This sets an attribute named `timestamp`.",
+            "Remove it: Customer.io discards attributes whose time is older than the last change.",
+        )
+
+
+def check_last_used(path: str, device: Mapping[str, Json]) -> Iterator[Verdict]:
+    given = device.get("last_used")
+    if isinstance(given, int | float) and given >= _MIN_MILLISECONDS:
+        yield rules.MILLISECONDS.at(
+            f"{path}.last_used",
+            "The time %(given)s is not in Unix seconds, which Customer.io expects.",
+            "Send whole Unix seconds: divide milliseconds by 1000 and round.",
+            given=given,
         )
 
 

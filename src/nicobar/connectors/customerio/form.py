@@ -90,9 +90,16 @@ FIELDS = (
         name="trust_metadata",
         label="Trust the metadata",
         kind=FieldKind.SWITCH,
-        help="true or false: send email, id and name to people identified by metadata. Buyers may set metadata of "
-        "static payment links, and could change another person's address.",
+        help="true or false: send email, id, name and phone to people identified by metadata. Buyers may set "
+        "metadata of static payment links, and could change another person's address.",
         default=False,
+    ),
+    Field(
+        name="event_ids_by",
+        label="Event IDs as before",
+        kind=FieldKind.TEXT,
+        help="Nicobar sets it to metadata.KEY where a recipe had the variable IDENTIFIER. Keep it: without it, "
+        "events that are replayed would count twice.",
     ),
     Field(
         name="keep_profile",

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, quote, unquote
 
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import rules, track_api
-from nicobar.connectors.customerio.error_checks import find_action
+from nicobar.connectors.customerio.error_checks import as_identifier, find_action
+from nicobar.connectors.customerio.person_paths import fits_path, not_in_path, of_path
 from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.model import Json, Verdict
 from nicobar.people import (
@@ -34,8 +35,8 @@ REPLACED_ACTIONS = frozenset({"identify", *track_api.EVENT_TYPES, *track_api.REL
 REPLACED_V1_BODIES = frozenset({"identify", "event"})
 # Attributes of people identified by metadata, which buyers may set: with another person's id in it, these would give
 # that person the buyer's address.
-OWN_NAMES = ("email", "id", "name")
-BILLING_NAMES = {"email": "billing_email", "name": "billing_name"}
+OWN_NAMES = ("email", "id", "name", "phone")
+BILLING_NAMES = {"email": "billing_email", "name": "billing_name", "phone": "billing_phone"}
 
 
 class Identification:
@@ -113,7 +114,7 @@ class Identification:
             return item
         if action.action not in REPLACED_ACTIONS:
             named = [item.get(field) for field in ("identifiers", "primary", "secondary")]
-            self._note_kept(path, action.action, any(map(self._names_customer, named)))
+            self._note_kept(path, action.action, named)
             return item
         if "identifiers" not in item:  # an error
             return item
@@ -131,14 +132,17 @@ class Identification:
         if self._rule is None:
             return url_path, payload
         if call.segments[0] != "customers" or call.body not in REPLACED_V1_BODIES:
-            self._note_kept(path, "/".join(call.segments), self._is_about_customer(call, url_path, payload))
+            self._note_kept(path, "/".join(call.segments), self._named_by(call, url_path, payload))
             return url_path, payload
         start, _, query = url_path.partition("?")
         segments = start.split("/")
         named = self._of_path(unquote(segments[4]))
         identifiers = self._identified(f"{path.rpartition('.')[0]}.url", named)
         if identifiers is not named and isinstance(identifiers, dict):
-            (value,) = identifiers.values()
+            ((kind, value),) = identifiers.items()
+            if not fits_path(kind, str(value)):
+                self._verdicts.append(not_in_path(f"{path.rpartition('.')[0]}.url", kind))
+                return url_path, payload
             segments[4] = quote(str(value), safe="")
             url_path = "/".join(segments) + (f"?{query}" if query else "")
         if call.body == "identify" and isinstance(payload, dict):
@@ -148,6 +152,9 @@ class Identification:
     def _of_path(self, value: str) -> dict[str, Json]:
         """The identifier in a v1 path."""
         if self._origin.customer is not None and value == self._origin.customer.key:
+            return {"id": value}
+        if self._is_buyer and self.person is not None and value == self.person.value:
+            # Whoever that is at Customer.io: a buyer has chosen them.
             return {"id": value}
         kind, value = of_path(value)
         return {kind: value}
@@ -203,28 +210,38 @@ class Identification:
             kept.append(one if is_same or not isinstance(one, dict) else {**one, "identifiers": identifiers})
         return {**item, "cio_relationships": kept}
 
-    def _is_about_customer(self, call: V1Call, url_path: str, payload: Json) -> bool:
-        """Whether a v1 request whose identifiers stay as they are names the customer."""
+    def _named_by(self, call: V1Call, url_path: str, payload: Json) -> Sequence[Json]:
+        """The people whom a v1 request names that stays as it is."""
         if call.segments[0] == "customers":
-            return self._names_customer({"id": unquote(url_path.partition("?")[0].split("/")[4])})
+            return [self._of_path(unquote(url_path.partition("?")[0].split("/")[4]))]
         if not isinstance(payload, dict):
-            return False
+            return ()
         match call.body:
             case "merge":
-                return any(self._names_customer(payload.get(field)) for field in ("primary", "secondary"))
+                return [payload.get("primary"), payload.get("secondary")]
             case "segment":
                 ids = payload.get("ids")
                 kind = parse_qs(url_path.partition("?")[2]).get("id_type", ["id"])
-                return (
-                    kind == ["id"] and isinstance(ids, list) and any(self._names_customer({"id": it}) for it in ids)
-                )
+                return [{"id": it} for it in ids] if kind == ["id"] and isinstance(ids, list) else ()
             case "form":
                 data = payload.get("data")
-                return isinstance(data, dict) and "id" in data and self._names_customer({"id": data["id"]})
-        return False
+                return [{"id": data["id"]}] if isinstance(data, dict) and "id" in data else ()
+        return ()
 
-    def _note_kept(self, path: str, action: str, is_about_customer: bool) -> None:  # noqa: FBT001
-        if not (is_about_customer and self._wanted.identifier):
+    def _note_kept(self, path: str, action: str, named: Sequence[Json]) -> None:
+        """Warnings about a call whose identifiers stay as they are."""
+        if self.protects and any(map(self.is_person, named)):
+            self._verdicts.append(
+                rules.CHOSEN_BY_METADATA.at(
+                    path,
+                    "The call %(action)s is about a person identified by metadata, which buyers may set: with the id "
+                    "of another person in it, that person is changed. Nicobar does not change such calls.",
+                    'If only your server sets the metadata, turn on "Trust the metadata" (`trust_metadata`) in the '
+                    "endpoint's settings.",
+                    action=action,
+                )
+            )
+        if not (self._wanted.identifier and any(map(self._names_customer, named))):
             return
         person, customer = self.person, self._origin.customer
         if person is not None and customer is not None and (person.kind, person.value) == ("id", customer.key):
@@ -243,6 +260,12 @@ class Identification:
     def _attributes(self, path: str, attributes: dict[str, Json], identifiers: Json) -> dict[str, Json]:
         """The attributes that an identify call sets: the same object if they are unchanged."""
         if not self.is_person(identifiers):
+            if (
+                self._is_buyer
+                and self.person is not None
+                and as_identifier(attributes.get("id")) == self.person.value
+            ):
+                return self._of_other(path, attributes)
             is_own = self._gives_own_id(attributes, identifiers)
             return self._without_id(path, attributes) if is_own else attributes
         kept = self._in_one_spelling(path, attributes)
@@ -270,7 +293,7 @@ class Identification:
         if customer is None or rule is None or rule.by is IdentifyBy.CUSTOMER_ID:
             return False
         is_by_email = isinstance(identifiers, dict) and identifiers.keys() == {"email"}
-        return is_by_email and attributes.get("id") == customer.key
+        return is_by_email and as_identifier(attributes.get("id")) == customer.key
 
     def _without_id(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
         self._verdicts.append(
@@ -316,14 +339,31 @@ class Identification:
         self._verdicts.append(
             rules.ATTRIBUTES_RENAMED.at(
                 path,
-                "The person is identified by metadata, which buyers may set. Nicobar sends `email` and `name` as "
-                "`billing_email` and `billing_name`, and omits `id`. Attributes: %(names)s.",
+                "The person is identified by metadata, which buyers may set. Nicobar sends `email`, `name` and "
+                "`phone` as `billing_email`, `billing_name` and `billing_phone`, and omits `id`. "
+                "Attributes: %(names)s.",
                 'If only your server sets the metadata, turn on "Trust the metadata" (`trust_metadata`) in the '
                 "endpoint's settings.",
                 names=", ".join(given),
             )
         )
         return kept
+
+    def _of_other(self, path: str, attributes: dict[str, Json]) -> dict[str, Json]:
+        """The attributes of a person who would get the id that the metadata says."""
+        if self.trusts_buyer:
+            self._verdicts.extend(metadata_trusted(path, ["id"]))
+            return attributes
+        self._verdicts.append(
+            rules.ATTRIBUTES_RENAMED.at(
+                f"{path}.id",
+                "The attribute `id` is that of the metadata, which buyers may set. Nicobar omits it: with the id of "
+                "another person, the two could become one.",
+                'If only your server sets the metadata, turn on "Trust the metadata" (`trust_metadata`) in the '
+                "endpoint's settings.",
+            )
+        )
+        return {name: value for name, value in attributes.items() if name != "id"}
 
     def _tell(self) -> None:
         """Says once how the customer was identified, if it is not as the endpoint's rule says."""
@@ -356,13 +396,6 @@ class Identification:
                     value=person.value,
                 )
             )
-
-
-def of_path(value: str) -> tuple[str, str]:
-    """The kind of an identifier in a v1 path, by its form, and the identifier."""
-    if value.startswith("cio_"):
-        return "cio_id", value.removeprefix("cio_")
-    return "email" if "@" in value else "id", value
 
 
 def metadata_trusted(path: str, names: Sequence[str]) -> Iterator[Verdict]:

@@ -20,11 +20,11 @@ def _words(text: str) -> frozenset[str]:
 _MONEY = _words(
     "amount amounts total totals price prices revenue spent spend paid cost costs fee fees mrr arr ltv clv "
     "balance discount discounts tax taxes vat refund refunded refunds charge charges charged subtotal gross "
-    "gmv payout deposit salary budget earnings income profit commission msrp arpu owed donation donated expense "
-    "expenses"
+    "gmv aov proceeds penalty penalties surcharge surcharges rebate rebates cashback payout turnover rent "
+    "deposit salary budget earnings income profit commission msrp arpu owed donation donated expense expenses"
 )
 # Amounts only if they are written with decimals.
-_MAYBE_MONEY = _words("value payment sum tip shipping net due outstanding sales credit")
+_MAYBE_MONEY = _words("value payment sum tip shipping net due outstanding sales credit bill usd eur gbp jpy krw chf")
 # The value is a number of something else, or no number at all.
 _NOT_MONEY = _words(
     "type kind status currency count counts quantity qty items item orders users seats days day weeks months "
@@ -47,6 +47,7 @@ _CLEARLY_TIME = _words(
     "updated birthday"
 )
 _TIME = _CLEARLY_TIME | _words("ts expire renews renewal ends starts started ended last next when due")
+_MOMENT = _words("at timestamp timestamps ts")
 _TOTAL_FIRST = frozenset({"total", "lifetime", "cumulative", "average", "avg"})
 # What happens more than once, so that the first of it is known to all events together.
 _REPEATED = _words("payment purchase order charge invoice transaction subscription paid purchased ordered")
@@ -55,8 +56,8 @@ _TOTAL = frozenset({"ltv", "clv"})
 # What one event knows in full: the seats of a subscription, and the start of a state.
 _COUNTED = _words(
     "seat seats license licenses user users member members unit units item items product products device "
-    "devices quantity addon addons employee employees retry retries attempt attempts point points credit credits "
-    "token tokens score scores"
+    "devices page pages quantity addon addons employee employees retry retries attempt attempts point points credit "
+    "credits token tokens score scores"
 )
 _STATES = (
     "due",
@@ -90,6 +91,7 @@ class Meaning(Record):
     is_money: bool
     is_maybe_money: bool
     is_time: bool
+    is_moment: bool  # a time to compare, never one to read
     is_identity: bool
     is_display: bool
     special: Special
@@ -105,6 +107,7 @@ def meaning_of(name: str) -> Meaning:
         is_money=bool(known & _MONEY) and not has_other,
         is_maybe_money=bool(known & _MAYBE_MONEY) and not has_other,
         is_time=bool(known & _CLEARLY_TIME) or (bool(known & _TIME) and not known & (_IDENTITY | _MONEY)),
+        is_moment=bool(known & _MOMENT),
         is_identity=bool(known & _IDENTITY) and not known & _CLEARLY_TIME,
         is_display=bool(known & _DISPLAY),
         special=_special(name, words),

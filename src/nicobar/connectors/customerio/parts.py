@@ -9,10 +9,11 @@ import msgspec
 
 from nicobar.connectors.customerio import corrections, rules
 from nicobar.connectors.customerio.corrections import Corrector, Occurrence
-from nicobar.connectors.customerio.error_checks import check, find_action, shown
+from nicobar.connectors.customerio.error_checks import check, find_action, is_same_person, shown
 from nicobar.connectors.customerio.error_checks_v1 import check_v1
-from nicobar.connectors.customerio.identification import Identification, of_path
+from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
+from nicobar.connectors.customerio.person_paths import of_path
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded
@@ -131,7 +132,7 @@ def check_object(
     part: ObjectPart, people: Sequence[dict[str, Json]], context: Context, identification: Identification
 ) -> Iterator[Verdict]:
     """The verdicts on an object of v2; `people` are all objects sent with it."""
-    if identification.no_identity is not None and part.item.get("identifiers") == UNKNOWN_CUSTOMER:
+    if identification.no_identity is not None and _names_unknown_customer(part.item):
         return
     errors = list(check(part.path, part.item, part.body))
     yield from errors
@@ -144,6 +145,12 @@ def check_object(
     is_own = (identification.protects and identification.is_person(who)) or identification.has_earlier_address(who)
     if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
         yield no_address(part.path, is_invalid=identification.has_invalid_address)
+
+
+def _names_unknown_customer(item: dict[str, Json]) -> bool:
+    related = item.get("cio_relationships")
+    people = [one.get("identifiers") for one in related if isinstance(one, dict)] if isinstance(related, list) else []
+    return UNKNOWN_CUSTOMER in (item.get("identifiers"), *people)
 
 
 def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:
@@ -166,21 +173,13 @@ def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdic
     """
     for part in parts:
         primary = _merged(part)
-        if primary is not None and any(_same_person(_identified(other), primary) for other in parts):
+        if primary is not None and any(is_same_person(_identified(other), primary) for other in parts):
             yield rules.MERGE_RACE.at(
                 f"{part.path}.primary",
                 "This message also identifies the person. Customer.io may merge before it has the person, and then "
                 "does nothing.",
                 "Send the merge with a later event.",
             )
-
-
-def _same_person(one: Json, other: Json) -> bool:
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return False
-    return {name: str(value).casefold() if name == "email" else value for name, value in one.items()} == {
-        name: str(value).casefold() if name == "email" else value for name, value in other.items()
-    }
 
 
 def _merged(part: ObjectPart | SinglePart) -> Json:

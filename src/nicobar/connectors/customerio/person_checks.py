@@ -16,6 +16,7 @@ from nicobar.connectors.customerio.names import Special, meaning_of
 from nicobar.model import Json, Verdict
 
 MAX_ADDRESS_CHARS = 254  # RFC 5321, section 4.5.3.1.3, without the brackets
+MAX_LOCAL_PART_CHARS = 64  # section 4.5.3.1.1
 # RFC 5322's addr-spec without comments and folding, and RFC 6532's letters; the domain needs a dot.
 _ATOM = r"[^\s@\"(),:;<>\[\]\\.\x00-\x1f]+"
 _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
@@ -27,6 +28,8 @@ _UNSUBSCRIBED = frozenset({"true", "1"})
 _SUBSCRIBED = frozenset({"false", "0", "", "no", "n", "off", "f", "subscribed", "none"})
 # What programs write for an identifier that is missing.
 _TEMPLATE = re.compile(r"\$?\{{1,2}[^{}]{0,80}\}{1,2}|:[A-Za-z_]{1,40}|<[A-Za-z_ -]{1,40}>")
+# What encoding leaves of @ / + : # ? & % and of spaces: few ids have it themselves.
+_ENCODED = re.compile(r"%(?:40|2F|2B|3A|23|3F|26|25|20|[C-F][0-9A-F]%[89AB][0-9A-F])", re.IGNORECASE)
 _NO_IDENTIFIER = frozenset({"undefined", "null", "NaN", "None", "nil", "[object Object]", "(null)", "<nil>"})
 
 
@@ -86,6 +89,24 @@ def check_v1_id(path: str, text: str) -> Iterator[Verdict]:
     """Warnings about the id in a v1 URL, once it was decoded."""
     if text in _NO_IDENTIFIER or _TEMPLATE.fullmatch(text):
         yield _placeholder(path, text)
+    elif _ENCODED.search(text):
+        yield rules.ENCODED_TWICE.at(
+            path,
+            'The id in the URL was encoded twice: it arrives as "%(given)s".',
+            "Encode it once: encodeURIComponent(id).",
+            given=text[:MAX_SHOWN_CHARS],
+        )
+
+
+def check_name(path: str, name: Json) -> Iterator[Verdict]:
+    """Warnings about the name of an event."""
+    if isinstance(name, str) and (name in _NO_IDENTIFIER or _TEMPLATE.fullmatch(name)):
+        yield rules.PLACEHOLDER.at(
+            path,
+            'The event name is "%(given)s", which stands for a value that is missing.',
+            "Check the field that the handler reads.",
+            given=name[:MAX_SHOWN_CHARS],
+        )
 
 
 def _placeholder(path: str, value: str) -> Verdict:
@@ -111,13 +132,19 @@ def _placeholder(path: str, value: str) -> Verdict:
 def check_email(path: str, value: Json) -> Iterator[Verdict]:
     if value is None:  # removes the address
         return
-    if not isinstance(value, str) or len(value) > MAX_ADDRESS_CHARS or _ADDRESS.fullmatch(value) is None:
+    if not isinstance(value, str) or not _is_address(value):
         yield rules.INVALID_EMAIL.at(
             path,
             # Without the address: it may be a customer's, with a typing error.
             "The email address is not valid. Customer.io sends no emails to it.",
             "Check the field that the handler reads. Send the address alone, without a name and spaces.",
         )
+
+
+def _is_address(text: str) -> bool:
+    if len(text) > MAX_ADDRESS_CHARS or text.rfind("@") > MAX_LOCAL_PART_CHARS:
+        return False
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def _unsubscribed(path: str, value: Json) -> Iterator[Verdict]:
@@ -146,6 +173,12 @@ def _preferences(path: str, value: Json) -> Iterator[Verdict]:
     if isinstance(topics, dict):
         for name, given in topics.items():
             yield from _topic(f"{path}.topics.{name[:MAX_SHOWN_CHARS]}", given)
+    elif isinstance(value, dict) and value:
+        yield rules.UNKNOWN_FIELD.at(
+            path,
+            "Customer.io reads subscription preferences from `topics` only, so this one has no effect.",
+            "Send {topics: {topic_1: true}}.",
+        )
 
 
 def _time_zone(path: str, value: Json) -> Iterator[Verdict]:

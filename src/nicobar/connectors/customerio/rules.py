@@ -5,7 +5,7 @@ from __future__ import annotations
 from nicobar.connectors.customerio import track_api
 from nicobar.model import Level, Record, Verdict
 from nicobar.people import FALLBACK_USED
-from nicobar.reasons import Reason, reason
+from nicobar.reasons import Reason, bounded
 
 
 class Rule(Record):
@@ -18,7 +18,13 @@ class Rule(Record):
 
     def at(self, path: str, detail: str, fix: str, /, **values: str | float | Reason) -> Verdict:
         """A verdict of this rule on one location of a call, as templates and their values."""
-        why = reason(self.name, detail, fix, location=path, **values)
+        why = Reason(
+            code=self.name,
+            template=detail,
+            fix_template=fix,
+            values=bounded(values) if values else {},
+            location=path,
+        )
         return Verdict(level=self.level, reason=why, source=self.source)
 
 
@@ -74,7 +80,9 @@ RELATIONSHIPS = _error(
 RELATIONSHIP_SIZE = _error("relationship_size", "The attributes of a relationship are larger than 100 KB.")
 DEVICE = _error("device", "A device has no token or no valid platform.", track_api.DEVICE_CALL)
 MERGE = _error(
-    "merge", "`primary` or `secondary` does not contain exactly one valid identifier.", track_api.MERGE_CALL
+    "merge",
+    "`primary` or `secondary` does not contain exactly one valid identifier, or both are the same person.",
+    track_api.MERGE_CALL,
 )
 DELIVERY = _error("delivery", "A delivery event is not opened, converted or delivered, or has no device token.")
 SEGMENT = _error(
@@ -88,7 +96,9 @@ FORM = _error("form", "A form's data does not have exactly one of id and email, 
 NAME_BESIDE_IDENTIFY = _warning("name_beside_identify", "An identify call has a `name`, which has no effect.")
 ISO_DATE = _warning("iso_date", "A date is sent as text, which time conditions cannot use.", track_api.TIMESTAMPS)
 MILLISECONDS = _warning(
-    "milliseconds", "A time is sent in milliseconds, which time conditions cannot use.", track_api.TIMESTAMPS
+    "milliseconds",
+    "A time is sent in milliseconds or finer, which time conditions cannot use.",
+    track_api.TIMESTAMPS,
 )
 MONEY_AS_TEXT = _warning("money_as_text", "An amount is sent as text, which cannot be compared as a number.")
 WRONG_DECIMALS = _warning(
@@ -98,6 +108,7 @@ PLACEHOLDER = _warning("placeholder", "A value is text such as `undefined`, `nul
 UNKNOWN_FIELD = _warning(
     "unknown_field", "Customer.io does not read a field, such as `properties` instead of `attributes`."
 )
+ENCODED_TWICE = _warning("encoded_twice", "The id in a v1 URL was encoded twice, so it is another person's.")
 MISPLACED_FIELD = _warning(
     "misplaced_field", "An event's `id` or `timestamp` is among its properties, where it has no effect."
 )
@@ -159,7 +170,12 @@ IDENTIFIER_KEPT = _warning(
 )
 SEVERAL_IDS = _warning("several_ids", "The customer was seen with two values of the metadata that identifies people.")
 METADATA_TRUSTED = _warning(
-    "metadata_trusted", "A person identified by metadata, which buyers may set, gets an email, id or name."
+    "metadata_trusted",
+    "A person identified by metadata, which buyers may set, gets an email, id, name or phone number.",
+)
+CHOSEN_BY_METADATA = _warning(
+    "chosen_by_metadata",
+    "A call whose identifiers Nicobar never changes is about a person identified by metadata, which buyers may set.",
 )
 
 # --- corrections: Nicobar changes the call ---
@@ -183,8 +199,8 @@ EMAIL_TRIMMED = _correction("email_trimmed", "Spaces around the email address of
 ID_DROPPED = _correction("id_dropped", "The attribute `id` of a person identified by email is omitted.")
 ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
-    "For a person identified by metadata, `email` and `name` are sent as `billing_email` and `billing_name`, without "
-    "`id`.",
+    "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` "
+    "and `billing_phone`, without `id`; no other person gets their `id`.",
 )
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
 
 from nicobar.connectors.customerio import rules
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS
@@ -21,7 +22,23 @@ _WHAT_FOLLOWS_A_PERSON = frozenset({"events", "suppress", "unsuppress", "devices
 
 def is_cut(call: V1Call, url: str) -> bool:
     """Whether the id in a URL would arrive as another one: a ? cuts it, a % that encodes nothing has no meaning."""
-    return call.segments[0] == "customers" and _NOT_ENCODED.search(url) is not None
+    return call.segments[0] == "customers" and (
+        _NOT_ENCODED.search(url) is not None or _unreadable(url.partition(_PEOPLE)[2]) is not None
+    )
+
+
+def _unreadable(below: str) -> str | None:
+    """The segment that servers decode in different ways or not at all: blank, dots, or not UTF-8. None if there is
+    none.
+    """
+    for segment in below.split("/"):
+        try:
+            text = unquote_to_bytes(segment).decode()
+        except UnicodeDecodeError:
+            return segment
+        if not text.strip() or text in {".", ".."}:
+            return segment
+    return None
 
 
 def wrong_url(index: int, call: Call, path: str | None, bases: Sequence[str]) -> Verdict:
@@ -37,6 +54,14 @@ def wrong_url(index: int, call: Call, path: str | None, bases: Sequence[str]) ->
                 'The id in the URL contains "%(character)s", which is not encoded. It could reach another person.',
                 "Encode the id: encodeURIComponent(id).",
                 character=found[0],
+            )
+        unreadable = _unreadable(below.removeprefix(_PEOPLE)) if is_person else None
+        if unreadable:
+            return rules.PATH.at(
+                f"[{index}].url",
+                'The id "%(given)s" in the URL is blank, only dots or not UTF-8. It could reach another person.',
+                "Check the field that the handler reads, and encode the id: encodeURIComponent(id).",
+                given=unreadable[:MAX_SHOWN_CHARS],
             )
         if is_person and _has_slash(below.removeprefix(_PEOPLE)):
             return rules.PATH.at(

@@ -11,10 +11,18 @@ from nicobar.connectors.customerio.error_checks import shown
 from nicobar.connectors.customerio.field_checks import (
     check_fields,
     check_fields_v1,
+    check_last_used,
     check_properties,
     check_relationship_fields,
+    check_time_field,
 )
-from nicobar.connectors.customerio.person_checks import check_email, check_identifiers, check_person, check_v1_id
+from nicobar.connectors.customerio.person_checks import (
+    check_email,
+    check_identifiers,
+    check_name,
+    check_person,
+    check_v1_id,
+)
 from nicobar.connectors.customerio.track_api import V1Call
 from nicobar.connectors.customerio.value_checks import check_values
 from nicobar.model import Json, Record, Verdict
@@ -44,6 +52,8 @@ def advise(path: str, item: dict[str, Json], written: Mapping[str, Json], contex
             if "anonymous_id" in _mapping(item.get("identifiers")):
                 yield _anonymous(f"{path}.identifiers.anonymous_id")
             yield from _event(path, item, written, ("attributes", values), context)
+        elif action == "add_device":
+            yield from check_last_used(f"{path}.device", _mapping(item.get("device")))
     if (related := item.get("cio_relationships")) is not None:
         yield from _relationships(f"{path}.cio_relationships", related, context)
 
@@ -69,7 +79,7 @@ def _anonymous(path: str) -> Verdict:
     )
 
 
-def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
+def advise_v1(  # noqa: C901, PLR0917 - one case a body; a call, as written and as sent
     path: str, call: V1Call, url_path: str, written: Json, payload: Json, context: Context
 ) -> Iterator[Verdict]:
     """Warnings about a call of v1 without errors; `path` is the location of its payload."""
@@ -81,6 +91,7 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
     match call.body:
         case "identify":
             attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
+            yield from check_time_field(path, attributes)
             yield from check_person(path, attributes, context.amounts)
             yield from check_values(path, attributes, context.amounts)
             related = _mapping(payload.get("cio_relationships")).get("relationships")
@@ -91,6 +102,8 @@ def advise_v1(  # noqa: PLR0917 - a call, as written and as sent
             if is_invite and data.get("recipient") is not None:
                 yield from check_email(f"{path}.data.recipient", data["recipient"])
             yield from _event(path, payload, _mapping(written), ("data", data), context, is_invite=is_invite)
+        case "device":
+            yield from check_last_used(f"{path}.device", _mapping(payload.get("device")))
         case "form":
             yield from check_identifiers(f"{path}.data", payload.get("data"))
         case "merge":
@@ -119,6 +132,7 @@ def _event(
     """
     field, data = properties
     data_path = f"{path}.{field}"
+    yield from check_name(f"{path}.name", item.get("name"))
     for name in sorted(track_api.MAIL_PROPERTIES & data.keys()):
         if name != "recipient" or not is_invite:
             yield rules.MAIL_PROPERTY.at(
@@ -143,7 +157,7 @@ def _event(
             'Turn on "Add event IDs" (`correct_event_id`) in the endpoint\'s settings.',
         )
     yield from check_properties(data_path, data, written, context.event_id)
-    yield from check_values(data_path, data, context.amounts)
+    yield from check_values(data_path, data, context.amounts, is_event=True)
 
 
 def no_address(path: str, *, is_invalid: bool = False) -> Verdict:

@@ -14,7 +14,6 @@ import psycopg
 from psycopg import errors
 
 from nicobar.errors import NicobarError, StoreUnavailable
-from nicobar.facts import StatedFact
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.erasure import KeptBackup, Place
@@ -34,7 +33,7 @@ from nicobar.store.postgres.errors import is_retried, meaning
 from nicobar.store.postgres.hot import append_many, claim, put_facts, record
 from nicobar.store.postgres.search import tables_with
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
-from nicobar.store.session import Session, closed
+from nicobar.store.session import Session, Stating, closed
 
 MAX_READERS = 4
 MAX_WRITERS = 4
@@ -95,9 +94,9 @@ class PostgresDatabase:
 
         return await self._writers.run(lambda connection: _write(connection, work))
 
-    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
+    async def put_facts(self, app_id: str, stated: Sequence[Stating]) -> None:
         def work(session: PostgresSession) -> None:
-            put_facts(session, app_id, facts)
+            put_facts(session, app_id, stated)
 
         await self._writers.run(lambda connection: _write(connection, work))
 

@@ -13,9 +13,10 @@ from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.postgres.connection import PostgresSession
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
+from nicobar.store.session import Stating
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
-from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -82,8 +83,9 @@ def _ordered(session: PostgresSession, messages: Sequence[NewMessage]) -> list[O
     return ordered
 
 
-def put_facts(session: PostgresSession, app_id: str, facts: Sequence[StatedFact]) -> None:
-    session.run("put_facts", _fact_columns([(app_id, fact) for fact in merged_facts(facts)]))
+def put_facts(session: PostgresSession, app_id: str, stated: Sequence[Stating]) -> None:
+    facts = merged_facts(still_stated(session, stated))
+    session.run("put_facts", _fact_columns([(app_id, fact) for fact in facts]))
 
 
 def _fact_columns(facts: Sequence[tuple[str, StatedFact]]) -> dict[str, object]:

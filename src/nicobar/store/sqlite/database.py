@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from nicobar.errors import NicobarError, StoreUnavailable
-from nicobar.facts import StatedFact
 from nicobar.store.catalogue import Audited
 from nicobar.store.condition import Condition, LatestAppend
 from nicobar.store.erasure import KeptBackup, Place
 from nicobar.store.group_commit import GroupCommit
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
-from nicobar.store.session import Session, closed
+from nicobar.store.session import Session, Stating, closed
 from nicobar.store.sqlite.connection import SQL, DatabaseFiles, SqliteSession, connect
 from nicobar.store.sqlite.errors import Errors
 from nicobar.store.sqlite.hot import append_many, claim_many, put_each, record_many
@@ -77,8 +76,8 @@ class SqliteDatabase:
     async def record(self, finished: Sequence[Finished]) -> int:
         return await self._commits.submit(record_many, finished)
 
-    async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
-        await self._commits.submit(put_each, (app_id, facts))
+    async def put_facts(self, app_id: str, stated: Sequence[Stating]) -> None:
+        await self._commits.submit(put_each, (app_id, stated))
 
     async def give_back_space(self, *, max_pages: int) -> int:
         return await self._commits.submit(give_back_each, max_pages)

@@ -11,10 +11,11 @@ from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
+from nicobar.store.session import Stating
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
-from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts
+from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
@@ -23,8 +24,8 @@ def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Aud
     return [_append(session, new, audit_line) for new, audit_line in messages]
 
 
-def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[StatedFact]]]) -> list[int]:
-    return [_put_facts(session, app_id, merged_facts(facts)) for app_id, facts in groups]
+def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stating]]]) -> list[int]:
+    return [_put_facts(session, app_id, merged_facts(still_stated(session, stated))) for app_id, stated in groups]
 
 
 def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact]) -> int:
@@ -39,7 +40,10 @@ def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact])
             "content": fact.content,
             "email": fact.email,
         }
-        session.connection.execute(SQL["put_fact"], values).close()
+        # A customer with an address is known, most often.
+        is_put = fact.email is not None and session.connection.execute(SQL["put_known_fact"], values).rowcount
+        if not is_put:
+            session.connection.execute(SQL["put_fact"], values).close()
     return len(facts)
 
 

@@ -119,6 +119,8 @@ class ErasureTables(Tables):
 def _erase(seqs: Sequence[int], values: Sequence[str], now_ms: int, session: Session) -> int:
     emptied = expunge(session, seqs, now_ms)
     session.run("remove_sent_keys_of_messages", {"seqs": seqs})
+    # Its person may have been found after it was accepted.
+    session.run("forget_customer_of_deliveries", {"seqs": seqs})
     for seq in seqs:
         _hide_event_id(session, seq, values)
     return emptied

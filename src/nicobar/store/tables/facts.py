@@ -20,7 +20,7 @@ from nicobar.store.facts import (
     Unidentified,
 )
 from nicobar.store.queue import Finished, NewMessage
-from nicobar.store.session import Row, Session
+from nicobar.store.session import Row, Session, Stating
 from nicobar.store.tables.base import Tables, json_text
 from nicobar.store.tables.queue import check_lease
 from nicobar.store.tables.rows import message
@@ -50,7 +50,12 @@ class FactTables(Tables):
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
-            await self._database.put_facts(app_id, facts)
+            await self._database.put_facts(app_id, [(None, fact) for fact in facts])
+
+    async def put_facts_of_messages(self, app_id: str, facts: Mapping[int, Sequence[StatedFact]]) -> None:
+        stated = [(seq, fact) for seq, of_message in facts.items() for fact in of_message]
+        if stated:
+            await self._database.put_facts(app_id, stated)
 
     async def has_unidentified(self, endpoint_seq: int) -> bool:
         return await self._row("has_unidentified", {"endpoint_seq": endpoint_seq}) is not None
@@ -211,6 +216,15 @@ def add_unidentified(session: Session, finished: Iterable[Finished]) -> None:
     ]
     if waiting:
         session.run("add_unidentified", waiting)
+
+
+def still_stated(session: Session, stated: Sequence[Stating]) -> list[StatedFact]:
+    """Without the facts of messages that were emptied or deleted; the others stay as they are until the transaction
+    ends.
+    """
+    seqs = sorted({seq for seq, _ in stated if seq is not None})
+    left = {seq for (seq,) in session.rows("hold_payloads", {"seqs": seqs})} if seqs else set()
+    return [fact for seq, fact in stated if seq is None or seq in left]
 
 
 def facts_near(session: Session, app_id: str, keys: Sequence[str]) -> list[StatedFact]:

@@ -77,8 +77,8 @@ class MergeTables(Tables):
         values = {"merge_seq": merge_seq, "after_number": after, "limit": limit}
         return tuple(map(_pair, await self._rows("merge_pairs", values)))
 
-    async def pairs_to_do(self, merge_seq: int, state: PairState, *, until_ms: int, limit: int) -> tuple[Pair, ...]:
-        values = {"merge_seq": merge_seq, "state": state.value, "until_ms": until_ms, "limit": limit}
+    async def pairs_to_do(self, merge_seq: int, state: PairState, *, limit: int) -> tuple[Pair, ...]:
+        values = {"merge_seq": merge_seq, "state": state.value, "limit": limit}
         return tuple(map(_pair, await self._rows("merge_pairs_to_do", values)))
 
     async def unfinished_among(self, endpoint_seq: int, values: Sequence[str]) -> frozenset[str]:

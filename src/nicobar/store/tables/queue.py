@@ -158,7 +158,10 @@ def check_lease(session: Session, endpoint_seq: int, term: int) -> None:
 def give_back(session: Session, message_seqs: Sequence[int], endpoint_seq: int) -> int:
     """Turns deliveries back into what a replay has found, those without an attempt since; returns how many."""
     values = {"message_seqs": list(message_seqs), "endpoint_seq": endpoint_seq}
-    return session.run("give_back", values) + session.run("unmake_deliveries", values)
+    given_back = session.run("give_back", values)
+    if given_back:
+        session.run("recheck_unidentified_of_messages", values)
+    return given_back + session.run("unmake_deliveries", values)
 
 
 def duplicate_of(

@@ -94,6 +94,11 @@ BEGIN
 END
 $$;
 
+-- Whether two contents of a fact say the same, other than in their first places.
+CREATE FUNCTION is_same_said(one text, other text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT substr(one, strpos(one, '":{')) = substr(other, strpos(other, '":{'))
+$$;
+
 -- The sender's id of a fact's customer, as the newest event says that says one.
 CREATE FUNCTION customer_of_fact(content text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -143,9 +148,9 @@ $$;
 
 -- === Facts of earlier messages ===
 
--- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+-- How far the facts are rebuilt from the messages that were stored before, in the background. The only row has id 1.
 CREATE TABLE fact_rebuilds (
-    id bigint PRIMARY KEY CHECK (id = 1),
+    id bigint PRIMARY KEY,
     after_seq bigint NOT NULL,
     until_seq bigint NOT NULL,
     messages bigint NOT NULL,

@@ -73,11 +73,13 @@ CREATE INDEX unidentified_by_key ON unidentified (app_id, key);
 CREATE INDEX unidentified_of_endpoint ON unidentified (endpoint_seq, message_seq);
 CREATE INDEX unidentified_news ON unidentified (endpoint_seq) WHERE news > checked;
 CREATE INDEX unidentified_late ON unidentified (endpoint_seq, since_ms) WHERE NOT late;
--- What waits for a fact is looked at again once it was stated.
+-- What waits for a fact is looked at again once it says something else than before, other than in its first place: a customer
+-- may have many events that nobody is identified for.
 CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
 END;
-CREATE TRIGGER facts_changed AFTER UPDATE ON facts BEGIN
+CREATE TRIGGER facts_changed AFTER UPDATE ON facts
+WHEN substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr(old.content, '":{')) BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
 END;
 
@@ -89,9 +91,9 @@ CREATE INDEX facts_by_email ON facts (app_id, email) WHERE email IS NOT NULL;
 
 -- === Facts of earlier messages ===
 
--- How far the facts are rebuilt from the messages that were stored before, in the background. There is at most one row.
+-- How far the facts are rebuilt from the messages that were stored before, in the background. The only row has id 1.
 CREATE TABLE fact_rebuilds (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
+    id INTEGER PRIMARY KEY,
     after_seq INTEGER NOT NULL,
     until_seq INTEGER NOT NULL,
     messages INTEGER NOT NULL,
