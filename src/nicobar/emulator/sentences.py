@@ -28,7 +28,7 @@ TEMPLATES = (
     noop("the person left the campaign: `%(name)s` was received"),
     noop("the person left the campaign: the person changed"),
     noop("the person was deleted"),
-    noop("the person was merged into %(primary)s, who had entered the campaign before"),
+    noop("the person was merged into %(primary)s; that person had entered the campaign before"),
     noop("the person has no email address"),
     noop("the person is unsubscribed"),
     noop("the email uses %(field)s, which is missing"),
