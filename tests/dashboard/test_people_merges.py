@@ -183,6 +183,10 @@ async def test_a_changed_address_is_shown_and_merged_for_one_customer(shop):
     assert (await shop.visitor.send(f"{shop.page}/merges", expected="1", customer=ADA.key))[0] == 303
     await shop.work()
     assert shop.identifiers() == [("", "ada@new.example")]
+    text = (await shop.visitor.ask("GET", f"/customers/timeline?key={ADA.key}"))[1]
+    assert ("At the destinations" in text, f"merges/count?customer={ADA.key}" in text) == (True, False)
+    text = (await shop.visitor.ask("GET", f"{shop.page}/merges/count?customer={ADA.key}"))[1]
+    assert "No people to merge" in text, "the person who remains would be merged with itself"
 
 
 async def test_an_address_of_another_customer_is_not_merged_away(shop):

@@ -175,7 +175,10 @@ async def test_pages_escape_values_and_run_only_their_script(emulated):
 async def test_the_page_says_why_a_campaign_sent_nothing(emulated):
     it = await emulated(THANKS)
     html, _ = await it.read("/")
-    assert "Campaign “Thanks” waits for <code>payment_completed</code>, which was not received." in html
+    assert (
+        "Campaign “Thanks” waits for <code>payment_completed</code>, which was not received since it was added."
+        in html
+    )
     it.send("event", name="Payment Completed", attributes={})
     html, _ = await it.read("/")
     waits = "waits for <code>payment_completed</code>; received: <code>Payment Completed</code>."

@@ -299,7 +299,7 @@ class Campaigns:
             journey = self._journeys[number]
             waits = journey.since + journey.campaign.delay_s > self._now()
             if waits and journey.campaign.title in entered:
-                why = f"the person was merged into {primary.key}, which had entered the campaign before"
+                why = f"the person was merged into {primary.key}; that person had entered the campaign before"
                 self._refuse(self._end(number), self._now(), Silence.DELETED, why)
         for number in self._journeys_of.pop(secondary.cio_id, {}):
             self._journeys[number].person = primary

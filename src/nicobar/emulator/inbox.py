@@ -173,9 +173,8 @@ class Shown:
         elif campaign.state is CampaignState.STOPPED:
             why = reason("", "Campaign “%(title)s” is stopped.", title=title)
         elif waits_for_event:
-            why = reason(
-                "", "Campaign “%(title)s” waits for `%(name)s`, which was not received.", title=title, name=name
-            )
+            text = noop("Campaign “%(title)s” waits for `%(name)s`, which was not received since it was added.")
+            why = reason("", text, title=title, name=name)
         elif campaign.trigger is Trigger.SEGMENT:
             text = noop("Campaign “%(title)s” waits for the attribute `%(name)s`, which no one has.")
             wanted = f"{name} = {campaign.value}" if campaign.value else name

@@ -101,7 +101,7 @@ async def _plan_one(
     kinds = await _kinds(store, endpoint.app_id)
     customer = (await known_customers(store, endpoint.app_id, kinds, [customer_key]))[customer_key]
     pairs: list[Pair | _Same | None] = []
-    for value in await store.sent_identifiers(endpoint.app_id, endpoint.seq, customer_key):
+    for value in await _unmerged_identifiers(store, endpoint, customer_key):
         if value == customer_key:
             pairs.append(_pair_of(rule, customer, customer_key))
         elif email_identifier(value) == value and not await store.another_has_email(
@@ -109,6 +109,15 @@ async def _plan_one(
         ):
             pairs.append(_pair_of(rule, customer, customer_key, Identifier(kind="email", value=value)))
     return _with(MergePlan(rule=rule), pairs, can_look=can_look)
+
+
+async def _unmerged_identifiers(store: Store, endpoint: Endpoint, customer_key: str) -> list[str]:
+    """By which values the customer's deliveries were ordered, without those of people that were merged: the person
+    that remains has their identifiers now, and would be merged with itself.
+    """
+    sent = await store.sent_identifiers(endpoint.app_id, endpoint.seq, customer_key)
+    merged = await store.merged_before(endpoint.seq, sent) if sent else frozenset()
+    return [value for value in sent if value not in merged]
 
 
 async def _kinds(store: Store, app_id: str) -> list[str]:
@@ -242,7 +251,8 @@ async def identified_customer(
         customer = (await known_customers(services.store, endpoint.app_id, kinds, [customer_key]))[customer_key]
         person = resolve(rule, customer)
         now = person.value if isinstance(person, Person) else ""
-        others = tuple(value for value in earlier if value != now)
+        merged = await services.store.merged_before(endpoint.seq, earlier)
+        others = tuple(value for value in earlier if value != now and value not in merged)
         found.append(IdentifiedCustomer(endpoint=endpoint, person=person, earlier=others))
     return tuple(found)
 
