@@ -264,6 +264,16 @@ def test_call_without_its_person_is_not_sent(rule):
         assert not [verdict for verdict in prepared.verdicts if verdict.level is Level.ERROR]
 
 
+def test_object_of_a_customer_without_an_identity_waits():
+    of = {"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": "a"}}
+    for who in (UNKNOWN_CUSTOMER, {"id": "cus_1"}):
+        prepared = prepare(
+            "email", v2({**of, "cio_relationships": [{"identifiers": who}]}), origin(Customer(key="cus_1"))
+        )
+        assert prepared.no_identity is not None
+        assert not [it for it in prepared.verdicts if it.level is Level.ERROR]
+
+
 def test_call_that_needs_nobody_is_sent_without_an_identity():
     prepared = prepare("email", v2(person("event", {"id": "bo"}, name="b")), origin(UNKNOWN))
     assert prepared.no_identity is None

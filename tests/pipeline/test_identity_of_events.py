@@ -50,11 +50,13 @@ async def test_an_event_is_sent_once_a_later_one_says_whose_it_is(tmp_path, data
         (endpoint,) = it.snapshot.endpoints
         assert await it.store.count_unidentified(endpoint.app_id) == {endpoint.id: 1}
         await accept(it, "paid", "payment.succeeded", 2, customer=ADA, payment_id="pay_1")
-        assert await sent(it) == [("paid", {"email": "ada@northpine.example"})]
+        found = await sent(it)
         await it.next_recorded()
-        await it.move(LOOK_AGAIN_MS)
-        assert await sent(it) == [("early", {"email": "ada@northpine.example"})]
+        if len(found) == 1:  # the other one may be found in time for the same request
+            await it.move(LOOK_AGAIN_MS)
+            found += await sent(it)
         await it.next_recorded()
+        assert found == [(name, {"email": "ada@northpine.example"}) for name in ("paid", "early")]
         assert (await it.delivery(early)).state is DeliveryState.SUCCESS
         assert await it.store.count_unidentified(endpoint.app_id) == {}
         # From now on Nicobar remembers.

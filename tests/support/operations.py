@@ -90,6 +90,7 @@ async def create_things(api: Api) -> dict[str, str]:
         "connector_id": "customerio",
         "target_id": "alt_x",
         "token_id": "tok_x",
+        "merge_id": "merge_x",
         **_QUERY,
     }
 

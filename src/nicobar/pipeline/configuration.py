@@ -66,7 +66,7 @@ class Unusable:
 class OpenEndpoint:
     """An endpoint with its connector and its opened destination. `secret_variables` are for the handler only.
     `hidden` are their values, which nothing shows; `confidential` are credentials and headers too, which a response
-    may repeat. `secret_headers` are names in lower case.
+    may repeat. `secret_headers` are names in lower case, `credential_names` those of the credentials that are set.
     """
 
     endpoint: Endpoint
@@ -74,6 +74,7 @@ class OpenEndpoint:
     destination: Destination
     secret_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret_headers: frozenset[str] = frozenset()
+    credential_names: frozenset[str] = frozenset()
     hidden: Secrets = NO_SECRETS
     confidential: Secrets = NO_SECRETS
 
@@ -167,6 +168,7 @@ def _opened_endpoint(vault: Vault, endpoint: Endpoint, destination: Destination)
         destination=destination,
         secret_variables=variables,
         secret_headers=frozenset(secret),
+        credential_names=frozenset(name for name, value in credentials.items() if value),
         hidden=Secrets(variables),
         confidential=Secrets(variables, sent),
     )

@@ -47,9 +47,13 @@ class Identifying:
         """Queues what waits no longer; returns the milliseconds until the next look, None if nothing waits. Raises
         StoreError.
         """
+        if self._look_at_ms is None:
+            # Nothing waits. What comes is looked at by the rule of then.
+            self._looked_by = (target.destination.identity_rule,)
+            return None
         now_ms = self._clock.steady_ms()
         is_changed = self._looked_by != (target.destination.identity_rule,)
-        if self._look_at_ms is not None and (is_changed or self._look_at_ms <= now_ms):
+        if is_changed or self._look_at_ms <= now_ms:
             self._look_at_ms = now_ms + LOOK_AGAIN_MS
             if not await self._facts.has_unidentified(target.endpoint.seq):
                 self._look_at_ms = None

@@ -90,8 +90,8 @@ FIELDS = (
         name="trust_metadata",
         label="Trust the metadata",
         kind=FieldKind.SWITCH,
-        help="true or false: send email, id and name to people identified by metadata. Buyers may set metadata of "
-        "static payment links, and could change another person's address.",
+        help="true or false: send email, id, name and phone to people identified by metadata. Buyers may set "
+        "metadata of static payment links, and could change another person's address.",
         default=False,
     ),
     Field(

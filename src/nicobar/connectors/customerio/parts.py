@@ -132,7 +132,7 @@ def check_object(
     part: ObjectPart, people: Sequence[dict[str, Json]], context: Context, identification: Identification
 ) -> Iterator[Verdict]:
     """The verdicts on an object of v2; `people` are all objects sent with it."""
-    if identification.no_identity is not None and part.item.get("identifiers") == UNKNOWN_CUSTOMER:
+    if identification.no_identity is not None and _names_unknown_customer(part.item):
         return
     errors = list(check(part.path, part.item, part.body))
     yield from errors
@@ -145,6 +145,12 @@ def check_object(
     is_own = (identification.protects and identification.is_person(who)) or identification.has_earlier_address(who)
     if is_event and not is_own and not corrections.has_address(part.item["identifiers"], people):
         yield no_address(part.path, is_invalid=identification.has_invalid_address)
+
+
+def _names_unknown_customer(item: dict[str, Json]) -> bool:
+    related = item.get("cio_relationships")
+    people = [one.get("identifiers") for one in related if isinstance(one, dict)] if isinstance(related, list) else []
+    return UNKNOWN_CUSTOMER in (item.get("identifiers"), *people)
 
 
 def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:

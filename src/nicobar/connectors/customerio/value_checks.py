@@ -34,7 +34,7 @@ _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DATE = re.compile(
     # ISO 8601, extended and basic.
-    r"\d{4}[-/]\d{2}[-/]\d{2}(?:[T ]\d{2}:?\d{2}.{0,40})?"
+    r"\d{4}[-/]\d{2}[-/]\d{2}(?:[Tt ]\d{2}(?::| ?h ?)?\d{2}.{0,40})?"
     r"|\d{8}T\d{4}(?:\d{2})?(?:[.,]\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?"
     # RFC 2822.
     rf"|(?:{_DAY}, ?)?\d{{1,2}} {_MONTH} (?:\d{{2}}){{1,2}} \d{{2}}:\d{{2}}.{{0,40}}"
@@ -133,10 +133,19 @@ def _inside(
             own = f"{path}.{inner_name[:MAX_SHOWN_CHARS]}"
             yield from _inside(own, inner_name, inner, amounts, depth + 1, is_event=is_event)
     elif isinstance(value, list):
+        if _is_date_list(value) and meaning_of(name).is_time:
+            yield from _said(path, rules.ISO_DATE, name, shown(value), amounts)
+            return
         for number, inner in enumerate(value):
             yield from _inside(f"{path}[{number}]", name, inner, amounts, depth + 1, is_event=is_event)
     elif value is not None and not isinstance(value, bool):
         yield from _said(path, _found(name, value, is_event=is_event), name, value, amounts)
+
+
+def _is_date_list(value: list[Json]) -> bool:
+    """Whether these are a year, a month, a day and perhaps a time, as Java's libraries write dates."""
+    numbers = [number for number in value if type(number) is int]
+    return len(numbers) == len(value) in range(3, 8) and 1970 <= numbers[0] < 2200 and 1 <= numbers[1] <= 12  # noqa: PLR2004 - years and months
 
 
 def _found(name: str, value: str | float, *, is_event: bool) -> Rule | None:

@@ -8,6 +8,7 @@ from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
 from nicobar.ids import is_id, made_at_ms
 from nicobar.model import Application, Endpoint
+from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.store import Snapshot
 from nicobar.use_cases import endpoints
 from nicobar.use_cases.edit import Edit, edited
@@ -79,7 +80,7 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         updated_at=moment(endpoint.details.updated_at_ms or made_at_ms(endpoint.id)),
         metadata=endpoint.details.metadata,
         name=endpoint.name,
-        connector=EndpointConnector(kind=endpoint.connector, config=_shown_config(endpoint)),
+        connector=EndpointConnector(kind=endpoint.connector, config=_shown_config(endpoint, opened)),
         uid=endpoint.uid,
         throttle_rate=endpoint.max_messages_per_s,
         event_types=list(endpoint.event_types) or None,
@@ -92,9 +93,11 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
     )
 
 
-def _shown_config(endpoint: Endpoint) -> dict[str, str | bool]:
+def _shown_config(endpoint: Endpoint, opened: OpenEndpoint | None) -> dict[str, str | bool]:
+    """The settings, and `***` for credentials that are set; for those that must be, if they cannot be read."""
     fields = connector(endpoint.connector).fields
-    secrets = {field.name: MASKED for field in fields if field.kind is FieldKind.SECRET}
+    needed = {field.name for field in fields if field.kind is FieldKind.SECRET and field.required}
+    secrets = dict.fromkeys(sorted(needed if opened is None else opened.credential_names), MASKED)
     settings = {name: value if isinstance(value, bool) else str(value) for name, value in endpoint.settings.items()}
     return secrets | settings
 
