@@ -32,7 +32,7 @@ def serve(*, new_installation: bool, **flags: Any) -> None:
     start_logs(settings)
 
     def started(runtime: Runtime) -> None:
-        # What is there now stays. Looking through all of it for garbage, again and again, takes a sixth of the CPU time.
+        # What is there now stays. Looking through all of it for garbage again and again takes a sixth of the CPU.
         gc.collect()
         gc.freeze()
         address = runtime.server.url if runtime.server else None
