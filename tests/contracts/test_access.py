@@ -305,12 +305,17 @@ async def test_allowed_callers_succeed_and_see_their_own(world):
             if status is not OK:
                 continue
             asked += 1
-            new = await USED_UP[operation.id](world) if operation.id in USED_UP else {}
-            values = world.values | new
-            token = tokens[caller]
-            if "app_id" in new or ROW[operation.id] is RIGHTS["itself"]:
-                token = await token_of(world, caller, values["app_id"])
-            answer = await world.call(operation.method, operation.address(values), body_of(operation, values), token)
+            for _ in range(2):  # a replay may end before it is canceled
+                new = await USED_UP[operation.id](world) if operation.id in USED_UP else {}
+                values = world.values | new
+                token = tokens[caller]
+                if "app_id" in new or ROW[operation.id] is RIGHTS["itself"]:
+                    token = await token_of(world, caller, values["app_id"])
+                answer = await world.call(
+                    operation.method, operation.address(values), body_of(operation, values), token
+                )
+                if answer.status != 409 or operation.id not in USED_UP:
+                    break
             sees_too_much = caller.startswith("other") and is_marked(answer.body)
             if not 200 <= answer.status < 300 or sees_too_much:
                 wrong[operation.id, caller] = (answer.status, answer.body[:160])

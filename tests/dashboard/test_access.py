@@ -395,6 +395,8 @@ async def test_allowed_visitors_succeed_and_see_their_own(world):
             values = world.values | (await USED_UP[row](world) if row in USED_UP else {})
             session = await session_of(world, visitor) if row in ENDING else sessions[visitor]
             answer = await visit(world, row, values, session)
+            if answer.status == 409 and row in USED_UP:  # the replay ended before it was canceled
+                answer = await visit(world, row, world.values | await USED_UP[row](world), session)
             is_done = answer.status in {statuses[row], 200, 303} and (
                 row in ENDING or not answer.headers.get("location", "").startswith("/login")
             )
