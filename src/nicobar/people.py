@@ -137,7 +137,7 @@ def resolve(rule: IdentityRule, known: Customer | None) -> Person | NoIdentity:
 
 def order_key(rule: IdentityRule | None, known: Customer | None) -> str | None:
     """What the order of deliveries depends on: the person, so that several customers who are one person share it; the
-    sender's customer id where there is no rule, or nobody is identified.
+    sender's customer id where there is no rule, or no person is identified.
     """
     if known is None:
         return None

@@ -157,7 +157,7 @@ RECENT_MS = 60_000
 
 
 async def canceled(store, event_id="evt_thin", *, body=THIN, awaits=(CUSTOMER,), app_id="app"):
-    """A delivery that ended because nobody was identified."""
+    """A delivery that ended because no person was identified."""
     await store.append(stated_message(event_id, body, rules=BY_EMAIL, app_id=app_id))
     (one,) = await claim(store, now_ms=NOW_MS)
     why = reason("no_identity", "Nobody is known.")
@@ -172,7 +172,7 @@ async def counted(store):
 
 
 async def looked_at(store, *, now_ms=NOW_MS):
-    """What is to be looked at, which then nobody has identified."""
+    """What is to be looked at, which is still not identified."""
     found = await store.unidentified(1, now_ms=now_ms, limit=100)
     await store.settle_unidentified(1, term=0, now_ms=now_ms, identified=(), others=found)
     return [item.message and item.message.id for item in found]
@@ -193,7 +193,7 @@ async def test_a_delivery_without_identity_is_looked_at_at_news_only(store):
     assert await looked_at(store) == []
     await store.append(payment("evt_2", email="ada@b.example"))
     assert await looked_at(store) == ["msg_evt_thin"]
-    # A fact that was stated by a transaction which was open when the delivery ended tells nobody.
+    # A fact that was stated by a transaction which was open when the delivery ended tells no delivery.
     assert await looked_at(store, now_ms=NOW_MS + RECENT_MS) == ["msg_evt_thin"]
     assert await looked_at(store, now_ms=NOW_MS + 2 * RECENT_MS) == []
 

@@ -195,7 +195,7 @@ class World:
         return made.id
 
     async def merge(self, endpoint_id: str) -> str:
-        """A running merge of nobody's people."""
+        """A running merge of people who do not exist."""
         (endpoint,) = [item for item in (await self.store.snapshot()).endpoints if item.id == endpoint_id]
         pair = Pair(
             customer_key="cus_7",

@@ -73,7 +73,7 @@ def with_header(world: World) -> list[Change]:
 
 
 def undecided(world: World) -> list[Change]:
-    """An endpoint of which nobody has said what identifies people."""
+    """An endpoint without an answer to what identifies people."""
     endpoint = world.endpoint(
         kind="customerio",
         settings={"base_url": world.nicobar.emulator.url},

@@ -134,8 +134,8 @@ class ReadyCall(Record):
 
 class Prepared(Record):
     """Calls that are ready to send, or why not: `calls` is empty if and only if there is an ERROR among the verdicts,
-    or `no_identity`. That is why nobody is identified though a call is about the customer; then none of the calls is
-    sent, since a later event may say who the customer is.
+    or `no_identity`. That is why no person is identified although a call is about the customer; then no call is sent,
+    since a later event may say who the customer is.
     """
 
     calls: tuple[ReadyCall, ...]

@@ -15,7 +15,7 @@ class PeopleMerging(Protocol):
     """The calls of a merge. A Reason instead of a call says why the destination would reject it."""
 
     def identify_call(self, primary: Identifier) -> ReadyCall | Reason:
-        """Creates the primary if nobody has the identifier, and changes nothing else."""
+        """Creates the primary if no person has the identifier, and changes nothing else."""
         ...
 
     def merge_call(self, primary: Identifier, secondary: Identifier) -> ReadyCall | Reason: ...

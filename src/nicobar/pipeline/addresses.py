@@ -19,7 +19,7 @@ async def with_addresses(
     facts: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, subjects: Sequence[Subject]
 ) -> list[Subject]:
     """The subjects with what is known of their customers' addresses: one query for all of them, and another one for
-    those whose address has ever changed; none where an address is not sent, or identifies nobody. Raises StoreError.
+    those whose address has ever changed; none where an address is not sent, or identifies no one. Raises StoreError.
     """
     rule = target.destination.identity_rule
     asked = [

@@ -36,9 +36,9 @@ async def _completed(
         if subject.known is None and _is_looked_up(rule, about)
         for key in about.wanted
     )
-    known = await facts.facts(app_id, list(keys)) if keys else {}
+    known = dict(await facts.facts(app_id, list(keys))) if keys else {}
     return [
-        identified(target, msgspec.structs.replace(subject, about=about, known=subject.known or dict(known)))
+        identified(target, msgspec.structs.replace(subject, about=about, known=subject.known or known))
         for subject, about in zip(subjects, abouts, strict=True)
     ]
 

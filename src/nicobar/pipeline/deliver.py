@@ -39,7 +39,7 @@ NO_ALERTS = reason("not_an_alert_endpoint", "this endpoint does not receive aler
 class Passed:
     """The result of a page for its endpoint. `is_sent`: a delivery was attempted; `is_accepted`: one was accepted
     completely. `hold_reason` says why the endpoint must go on hold, `disable_reason` why it must be disabled.
-    `awaits_identity`: one ended because nobody was identified.
+    `awaits_identity`: one ended because no person was identified.
     """
 
     is_sent: bool = False

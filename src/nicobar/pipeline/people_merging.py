@@ -1,7 +1,7 @@
 """Carries out merges of people that users asked for, one step of each in turn: the primary is identified, and merged
 with the secondary a while later, since a destination may not find a person that it has just accepted.
 
-Each step is repeated after a crash: an identify without attributes changes nobody, and merging somebody who is gone
+Each step is repeated after a crash: an identify without attributes changes no person, and merging one who is gone
 does nothing.
 """
 

@@ -73,7 +73,7 @@ class Ready(Record):
 
 class Stopped(Record):
     """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
-    retried. `awaits` are the keys of the facts that may identify the person where nobody was; None otherwise.
+    retried. `awaits` are the keys of the facts that may identify the person where none was; None otherwise.
     """
 
     state: DeliveryState

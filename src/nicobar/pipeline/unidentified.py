@@ -1,5 +1,5 @@
-"""Sends deliveries for which nobody was identified, once a later event, or another setting of the endpoint, says who
-the customer is.
+"""Sends deliveries for which no person was identified, once a later event, or another setting of the endpoint, says
+who the customer is.
 """
 
 from __future__ import annotations

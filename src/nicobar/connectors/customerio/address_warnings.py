@@ -49,7 +49,7 @@ def address_warnings(
 
 
 def _given_by(part: ObjectPart | SinglePart, address: str) -> str | None:
-    """Where a call gives this address to somebody who is identified by something else."""
+    """Where a call gives this address to a person who is identified by something else."""
     if isinstance(part, ObjectPart):
         identifiers, attributes = part.item.get("identifiers"), part.item.get("attributes")
         is_identify = part.item.get("type") == "person" and part.item.get("action") == "identify"

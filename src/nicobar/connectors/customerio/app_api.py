@@ -54,7 +54,7 @@ class AppApi:
         if not isinstance(results, list):
             return Unanswered(reason=_unreadable("results"))
         people = [Profile(id=_text(item.get("id")), email=_text(item.get("email"))) for item in _objects(results)]
-        # Addresses are compared without case there. An answer about somebody else is none.
+        # Addresses are compared without case there. A response about another person is none.
         wanted = email.strip().lower()
         return tuple(person for person in people if person.email.strip().lower() in {"", wanted})
 

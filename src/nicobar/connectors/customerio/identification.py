@@ -41,7 +41,7 @@ BILLING_NAMES = {"email": "billing_email", "name": "billing_name", "phone": "bil
 
 class Identification:
     """Identifies the people of one message's calls, and adds what it changes to `verdicts`. `no_identity` says why
-    nobody is identified, once a call would have needed it.
+    no person is identified, once a call would have needed it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Identification:
         self._found = resolve(rule, origin.customer) if rule is not None else None
         self._is_told = False
         self.no_identity: Reason | None = None
-        # The customer at the destination; None without a rule, and if nobody is identified.
+        # The customer at the destination; None without a rule, and if no person is identified.
         self.person = self._found if isinstance(self._found, Person) else None
         self._is_buyer = self.person is not None and self.person.origin is PersonOrigin.METADATA
         # Whether the customer is identified by what buyers may set: then they get no email, id or name, or do
@@ -154,7 +154,7 @@ class Identification:
         if self._origin.customer is not None and value == self._origin.customer.key:
             return {"id": value}
         if self._is_buyer and self.person is not None and value == self.person.value:
-            # Whoever that is at Customer.io: a buyer has chosen them.
+            # A buyer has chosen which person of Customer.io that is.
             return {"id": value}
         kind, value = of_path(value)
         return {kind: value}

@@ -14,7 +14,7 @@ def of_path(value: str) -> tuple[str, str]:
 
 
 def fits_path(kind: str, value: str) -> bool:
-    """Whether a v1 path can name this person, and nobody else: dots are steps of a path."""
+    """Whether a v1 path can name this person, and no other: dots are steps of a path."""
     return (kind, value) == of_path(value) and value not in {".", ".."}
 
 

@@ -207,7 +207,7 @@ def order_keys(session: Session, people: People | None, endpoint_seq: int, messa
 
 
 def add_unidentified(session: Session, finished: Iterable[Finished]) -> None:
-    """What deliveries wait for that ended because nobody was identified."""
+    """What deliveries wait for that ended because no person was identified."""
     waiting = [
         {"message_seq": item.message_seq, "endpoint_seq": item.endpoint_seq, "key": key, "since_ms": item.ended_at_ms}
         for item in finished

@@ -89,7 +89,7 @@
     for (const button of form.querySelectorAll(".no-script")) button.hidden = true;
     let latest = 0;
     form.addEventListener("input", async (event) => {
-      // Whoever types a name means the answer that it belongs to.
+      // A user who types a name means the answer that it belongs to.
       if (event.target.name === "key") form.querySelector("[value=metadata]").checked = true;
       const number = ++latest;
       await new Promise((resolve) => { setTimeout(resolve, PREVIEW_MS); });
