@@ -43,8 +43,15 @@ RELEASED = {
         11: "57166b4a3ea88e47",
         12: "cbe00943f114164c",
         13: "20e57f87520ecebf",
+        14: "29e94040a4fd1e84",
     },
-    "postgres": {10: "731f2ffc3f97ddd2", 11: "15b4a226e207de11", 12: "97740bb104dca345", 13: "e8c49574e35faeb4"},
+    "postgres": {
+        10: "731f2ffc3f97ddd2",
+        11: "15b4a226e207de11",
+        12: "97740bb104dca345",
+        13: "e8c49574e35faeb4",
+        14: "b84b86a11fdfb656",
+    },
 }
 GENERATIONS = [("sqlite", 1), ("sqlite", 5), ("sqlite", 10), ("postgres", 10)]
 LATEST = load_migrations("sqlite")[-1].number

@@ -1,0 +1,2 @@
+-- What the facts of a customer come to.
+-- Oldest version that may run on it: 11
