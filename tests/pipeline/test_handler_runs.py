@@ -7,6 +7,7 @@ import pytest
 from nicobar.ledger import EventFact, Snapshot
 from nicobar.model import Message
 from nicobar.pipeline.handler_runs import LedgerView
+from nicobar.pipeline.snapshots import snapshot_text
 from nicobar.pipeline.transform import Ready, Stopped, transform
 from nicobar.use_cases.dry_run import dry_target, past
 
@@ -72,7 +73,7 @@ async def test_ledger_is_read_once_for_a_page(sandbox):
 async def test_ledger_is_not_read_for_a_handler_without_need(sandbox):
     reader = Reader()
     (result,) = await transform(sandbox, dry_target("http", BLIND), [subject("msg_1")], 1, reader)
-    assert (result.view, reader.asked, reader.codes) == (None, [], set())
+    assert (result.snapshot, reader.asked, reader.codes) == ("", [], set())
 
 
 async def test_only_events_that_ask_read_the_ledger_first(sandbox):
@@ -93,14 +94,14 @@ async def test_result_has_what_its_handler_has_read(sandbox, known):
         reader.need(f"{target.endpoint.id}/{target.endpoint.transformation.version}")
     subjects = [subject("msg_1"), subject("msg_2", b'{"ask": true}')]
     unasked, asked = await transform(sandbox, target, subjects, 1, reader)
-    assert (unasked.view, asked.view) == (None, view("msg_2"))
+    assert (unasked.snapshot, asked.snapshot) == ("", snapshot_text(view("msg_2")))
 
 
 async def test_failure_has_what_its_handler_has_read(sandbox):
     code = "function handler(w) { w.facts; throw new Error('no'); }"
     (stopped,) = await transform(sandbox, dry_target("http", code), [subject("msg_1")], 1, Reader())
     assert isinstance(stopped, Stopped)
-    assert stopped.view == view("msg_1")
+    assert stopped.snapshot == snapshot_text(view("msg_1"))
 
 
 async def test_repaired_body_is_run_with_its_ledger(sandbox):

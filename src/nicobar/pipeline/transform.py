@@ -15,6 +15,7 @@ from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.exact_numbers import find_rounded, rounded_in
 from nicobar.pipeline.handler_runs import LedgerReader, LedgerView, run_handler
+from nicobar.pipeline.snapshots import snapshot_text
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
 from nicobar.reasons import Reason, reason
@@ -58,7 +59,7 @@ class Subject(Record):
 class Ready(Record):
     """Calls to send; never empty. `requested` are the handler's calls before corrections. `version` is that of the
     transformation that returned them, None for the endpoint's current one. `untouched`: the call is the event itself.
-    `view` is what the handler has read of the ledger, None if it has read nothing.
+    `snapshot` is what the handler has read of the ledger, as JSON, empty if it has read nothing.
     """
 
     requested: tuple[Call, ...]
@@ -68,13 +69,13 @@ class Ready(Record):
     duration_us: int = 0
     version: int | None = None
     untouched: bool = False
-    view: LedgerView | None = None
+    snapshot: str = ""
 
 
 class Stopped(Record):
     """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
-    retried. `awaits` are the keys of the facts that may identify the person where none was; None otherwise. `view` as
-    in `Ready`.
+    retried. `awaits` are the keys of the facts that may identify the person where none was; None otherwise.
+    `snapshot` as in `Ready`.
     """
 
     state: DeliveryState
@@ -86,7 +87,7 @@ class Stopped(Record):
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
     awaits: tuple[str, ...] | None = None
-    view: LedgerView | None = None
+    snapshot: str = ""
 
 
 Transformed = Ready | Stopped
@@ -115,7 +116,9 @@ async def transform(
             continue
         handled = next(ran)
         result = _beyond_limits(subject, handled.result) or _check(target, subject, handled.result, now_ms)
-        transformed.append(msgspec.structs.replace(result, view=handled.view) if handled.view else result)
+        if handled.view is not None:
+            result = msgspec.structs.replace(result, snapshot=snapshot_text(handled.view))
+        transformed.append(result)
     return [_without_secrets(target, result) for result in transformed]
 
 
@@ -211,22 +214,25 @@ def without_attributes(result: Transformed) -> Transformed:
         console=result.console,
         verdicts=verdicts,
         duration_us=result.duration_us,
+        snapshot=result.snapshot,
     )
 
 
 def masked(result: Transformed, redactor: Redactor) -> Transformed:
     """The result as it is shown, without personal data: it is not to be sent."""
+    redactor = redactor.also(result.snapshot)
     verdicts, console = tuple(map(redactor.verdict, result.verdicts)), tuple(map(redactor.text, result.console))
+    snapshot = redactor.text(result.snapshot)
     if isinstance(result, Stopped):
         why = redactor.reason(result.reason)
-        return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console)
+        return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console, snapshot=snapshot)
     calls = tuple(
         msgspec.structs.replace(
             call, url=redactor.text(call.url), body=redactor.text(call.body.decode("utf-8", "replace")).encode()
         )
         for call in result.calls
     )
-    return msgspec.structs.replace(result, calls=calls, verdicts=verdicts, console=console)
+    return msgspec.structs.replace(result, calls=calls, verdicts=verdicts, console=console, snapshot=snapshot)
 
 
 def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:

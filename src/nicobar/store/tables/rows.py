@@ -74,7 +74,7 @@ MESSAGE_COLUMNS = 17
 def expunged(attempt: Attempt) -> Attempt:
     """The rest of an attempt whose message was deleted."""
     return msgspec.structs.replace(
-        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=()
+        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=(), snapshot=""
     )
 
 
