@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.conversion import converter
+from nicobar.facts import StatedFact
 from nicobar.model import (
     Attempt,
     Delivery,
@@ -149,3 +150,15 @@ def endpoint(row: Row) -> Endpoint:
 
 def params_text(value: Json) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+def stored_fact(row: Row) -> StatedFact:
+    key, customer_key, parent_key, occurred_at_ms, content, email = row
+    return StatedFact(
+        key=key,
+        customer_key=customer_key,
+        parent_key=parent_key,
+        occurred_at_ms=occurred_at_ms,
+        content=content,
+        email=email,
+    )
