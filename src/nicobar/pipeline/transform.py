@@ -16,6 +16,7 @@ from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.exact_numbers import exact_texts, find_rounded, rounded_in
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
+from nicobar.raw_payloads import raw_payload
 from nicobar.reasons import Reason, reason
 from nicobar.redaction import Redactor
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
@@ -411,6 +412,7 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         shares_address=subject.shares_address,
         changed_address=subject.changed_address,
         has_known_address=subject.has_known_address,
+        raw=raw_payload(subject.message.params),
     )
 
 
