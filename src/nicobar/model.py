@@ -545,7 +545,8 @@ class RequestRecord(Record):
 class Attempt(Record):
     """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one;
     `response_headers` are its headers, bounded and with credentials masked.
-    `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt.
+    `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt. `snapshot` is what the
+    handler has read of the ledger, as JSON (see `pipeline/snapshots.py`), empty if it has read nothing.
     """
 
     id: str
@@ -562,6 +563,7 @@ class Attempt(Record):
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None
     manual: bool = False
+    snapshot: str = ""
 
     @property
     def is_warned(self) -> bool:

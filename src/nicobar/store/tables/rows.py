@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.conversion import converter
+from nicobar.facts import StatedFact
 from nicobar.model import (
     Attempt,
     Delivery,
@@ -74,7 +75,7 @@ MESSAGE_COLUMNS = 17
 def expunged(attempt: Attempt) -> Attempt:
     """The rest of an attempt whose message was deleted."""
     return msgspec.structs.replace(
-        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=()
+        attempt, reason=EXPUNGED, requests=(), response="", response_headers={}, console=(), verdicts=(), snapshot=""
     )
 
 
@@ -149,3 +150,15 @@ def endpoint(row: Row) -> Endpoint:
 
 def params_text(value: Json) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+def stored_fact(row: Row) -> StatedFact:
+    key, customer_key, parent_key, occurred_at_ms, content, email = row
+    return StatedFact(
+        key=key,
+        customer_key=customer_key,
+        parent_key=parent_key,
+        occurred_at_ms=occurred_at_ms,
+        content=content,
+        email=email,
+    )
