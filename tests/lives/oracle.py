@@ -187,13 +187,12 @@ class Oracle:
         webhook = self._at_s.get(it.at_s)
         if webhook is None:
             return None, f"nothing happened at {it.at_s}"
-        own = [truth for truth in self._life.truths if truth.mail == it.name and _concerns(truth, webhook)]
+        own = [truth for truth in self._life.truths if _is_of(it.name, truth) and _concerns(truth, webhook)]
         if not own:
             return None, f"nothing of the kind happened ({webhook.type} of {webhook.of.id})"
         # Of a state that is entered several times: the one that this webhook is about, else the latest before.
         before = [truth for truth in own if truth.webhook.at_ms <= webhook.at_ms + _SAME_MOMENT_MS]
-        found = next((truth for truth in before if truth.webhook is webhook), before[-1] if before else None)
-        return found, f"not yet so ({webhook.type} of {webhook.of.id})"
+        return next((truth for truth in before if truth.webhook is webhook), (before or own[:1])[-1]), ""
 
     def _wrong(self, it: Said, truth: Truth, count: int) -> Iterable[str]:
         if count > 1:
@@ -217,6 +216,11 @@ def _wrong_money(it: Said, truth: Truth) -> Iterable[str]:
     decimals = {"JPY": 0, "KWD": 3}.get(str(currency), 2)
     if isinstance(amount, int) and value is not None and float(str(value)) != amount / 10**decimals:
         yield f"{it.name}: amount {value} of {amount} {currency}"
+
+
+def _is_of(name: str, truth: Truth) -> bool:
+    """The end of a trial is an end, too."""
+    return truth.mail == name or (name == "subscription_ended" and truth.mail in GOODBYES)
 
 
 def _concerns(truth: Truth, webhook: Webhook) -> bool:
@@ -353,9 +357,16 @@ def _plan_changed(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool
     if told[1]["status"] in GONE:
         return False
     at_ms = truth.webhook.at_ms
+    if told[0] < at_ms and told[1]["product_id"] != truth.webhook.of.at(at_ms)[1]["product_id"]:
+        return False
     others = [data for place, data in view.history[truth.about] if place < at_ms]
     was_told = any(data["product_id"] != told[1]["product_id"] for data in others)
     return True if was_told and told[1]["product_id"] == truth.webhook.of.at(at_ms)[1]["product_id"] else None
+
+
+def _ended(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
+    told = _after(truth, view)
+    return None if told is None else told[1]["status"] in GONE
 
 
 def _new_card(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
@@ -400,6 +411,8 @@ _JUDGES: dict[str, Judge] = {
     "subscription_cancel_undone": _cancel_undone,
     "subscription_plan_change_scheduled": _plan_scheduled,
     "subscription_plan_changed": _plan_changed,
+    "subscription_ended": _ended,
+    "trial_ended": _ended,
     "payment_method_updated": _new_card,
     "abandoned_checkout_detected": _abandoned,
     "dunning_started": _dunning,
