@@ -40,7 +40,7 @@ const looks = EditorView.theme({
 });
 
 // What is in reach inside a handler.
-const WORDS = ["handler", "webhook", "eventType", "payload", "data", "headers", "env", "cancel", "transformationsParams"];
+const WORDS = ["handler", "webhook", "eventType", "payload", "data", "headers", "env", "cancel", "transformationsParams", "customer", "facts"];
 const HELPERS = [
   ["nicobar.money(minorUnits, currency)", "nicobar.money("],
   ["nicobar.unix(isoText)", "nicobar.unix("],

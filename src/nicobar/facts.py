@@ -281,6 +281,17 @@ def known_fact(fact: StatedFact) -> KnownFact:
     )
 
 
+def customer_of(fact: StatedFact) -> Customer:
+    """The customer of a fact of one, by its newest fields."""
+    values = values_of(fact.content)
+    return Customer(
+        key=fact.customer_key or fact.key.split("/", 3)[-1],
+        email=next(iter(_texts(values, "email")), None),
+        name=next(iter(_texts(values, "name")), None),
+        metadata={name: stated[0] for name, stated in _metadata(values).items()},
+    )
+
+
 class Completed(Record):
     """The customer of an event with what is known of them. `remembered_email` says that the email is not the event's
     own. `other_emails` and `other_metadata` are what other events stated differently, the newest.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 else:
     Json = Any  # msgspec cannot decode a recursive alias; it decodes Any as JSON
-Setting: TypeAlias = str | int | bool
+Setting: TypeAlias = str | int | bool | dict[str, str]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -545,7 +545,8 @@ class RequestRecord(Record):
 class Attempt(Record):
     """One attempt of a delivery, append-only. `status` is the HTTP status of the response, None without one;
     `response_headers` are its headers, bounded and with credentials masked.
-    `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt.
+    `next_try_at_ms` is set if a retry follows; `manual` if a user requested the attempt. `snapshot` is what the
+    handler has read of the ledger, as JSON (see `pipeline/snapshots.py`), empty if it has read nothing.
     """
 
     id: str
@@ -562,6 +563,7 @@ class Attempt(Record):
     verdicts: tuple[Verdict, ...] = ()
     next_try_at_ms: int | None = None
     manual: bool = False
+    snapshot: str = ""
 
     @property
     def is_warned(self) -> bool:

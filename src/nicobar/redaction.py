@@ -326,13 +326,19 @@ class Needle:
 class Redactor:
     """Masks the personal data of one event wherever it is quoted. Applied twice, it changes nothing more."""
 
-    def __init__(self, rules: Rules, body: bytes) -> None:
+    def __init__(self, rules: Rules, body: bytes, others: bytes = b"") -> None:
         self.rules = rules
         self._body = body
+        self._others = others
+
+    def also(self, snapshot: str) -> Redactor:
+        """One that also masks what a handler has read of the ledger (JSON), wherever it is quoted."""
+        return Redactor(self.rules, self._body, snapshot.encode()) if snapshot else self
 
     @cached_property
     def _found(self) -> list[tuple[_Kind, str]]:
-        return self.rules.values(_json(self._body)) if self.rules.may_find_in(self._body) else []
+        jsons = [json for json in (self._body, self._others) if self.rules.may_find_in(json)]
+        return [value for json in jsons for value in self.rules.values(_json(json))]
 
     @property
     def identifying(self) -> tuple[str, ...]:
@@ -405,6 +411,7 @@ class Redactor:
             response_headers=self.headers(attempt.response_headers),
             console=tuple(map(self.text, attempt.console)),
             verdicts=verdicts,
+            snapshot=self.text(attempt.snapshot),
         )
 
     def request(self, request: RequestRecord) -> RequestRecord:
@@ -453,7 +460,7 @@ def _texts(attempt: Attempt, *, bodies: bool) -> Iterable[str]:
     """What an attempt has from outside, without its reasons."""
     for request in attempt.requests:
         yield from (request.url, *request.headers, *request.headers.values())
-    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
+    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console, attempt.snapshot)
     if bodies:
         yield from (attempt.response, *(request.body for request in attempt.requests))
 

@@ -59,15 +59,19 @@ WORK += [
     "waiting",
     "waits",
 ]
+# What is sent once more.
+WORK += ["due_repeats", "recent_orders", "remove_repeats_of_messages", "unfinished_among"]
 LISTED = {
     "actions",
     "app_ids",
     "channels",
     "customer_keys",
+    "emails",
     "endpoint_seqs",
     "event_types",
     "message_ids",
     "message_seqs",
+    "metadata_values",
     "seqs",
     "states",
 }
@@ -110,6 +114,18 @@ def test_no_list_sorts_what_it_reads(connection, name):
 
 def test_customers_are_found_by_their_address(connection):
     assert any("facts_by_email (app_id=? AND email=?)" in step for step in plan(connection, "facts_of_people"))
+
+
+def test_the_facts_of_a_person_are_found_by_an_index(connection):
+    steps = plan(connection, "facts_of_persons")
+    assert not [step for step in steps if re.match(r"SCAN (facts|f|i|metadata_ids)\b", step)]
+    for index in (
+        "(app_id=? AND email=?)",
+        "(app_id=? AND name=? AND value=?)",
+        "(app_id=? AND customer_key=?)",
+        "(app_id=? AND parent_key=?)",
+    ):
+        assert any(index in step for step in steps), index
 
 
 @pytest.mark.parametrize("name", WORK)

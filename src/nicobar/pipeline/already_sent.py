@@ -69,6 +69,7 @@ def _left(ready: Ready, sent: Mapping[str, SentKey]) -> Transformed:
             console=ready.console,
             verdicts=verdicts,
             duration_us=ready.duration_us,
+            snapshot=ready.snapshot,
         )
     return msgspec.structs.replace(ready, calls=calls, verdicts=verdicts)
 

@@ -136,10 +136,15 @@ class Deliverer:
                 work.stopped = msgspec.structs.replace(BEHIND, due_at_ms=now_ms)
                 continue
             result = without_attributes(whole) if work.claimed.setbacks.overtaken_at_ms is not None else whole
+            work.redactor = work.redactor.also(result.snapshot)
             self._metrics.handler_seconds.labels(target.endpoint.name).observe(result.duration_us / 1_000_000)
             if isinstance(result, Stopped):
                 work.ready = Ready(
-                    requested=result.requested, calls=(), console=result.console, verdicts=result.verdicts
+                    requested=result.requested,
+                    calls=(),
+                    console=result.console,
+                    verdicts=result.verdicts,
+                    snapshot=result.snapshot,
                 )
                 work.stopped = self._stopped(target, work, result, now_ms)
             else:

@@ -29,7 +29,7 @@ class HalfSent(Record):
     """The calls of an attempt, for the destination at `url`. `calls` are the sent ones, unless each request is signed
     separately: then `requested` are the handler's calls. Secret variables are not stored: `mark` marks the places of
     their values, empty if they have none. `variables` is for short values, which may stand where they are not meant:
-    the places can be filled only while no variable was changed.
+    the places can be filled only while no variable was changed. `snapshot` as in `Ready`.
     """
 
     url: str
@@ -42,6 +42,7 @@ class HalfSent(Record):
     untouched: bool = False
     mark: str = ""
     variables: str = ""
+    snapshot: str = ""
 
 
 # With places of values, it is stored in a list: versions before read no list, and would send the places as they are.
@@ -70,6 +71,7 @@ def kept(target: OpenEndpoint, work: Work) -> bytes | None:
         untouched=ready.untouched,
         mark=mark,
         variables=_sealed(target) if _has_short(target) else "",
+        snapshot=ready.snapshot,
     )
     try:
         content = msgspec.msgpack.encode((half_sent,) if mark else half_sent)
@@ -106,6 +108,7 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
         verdicts=verdicts,
         version=half_sent.version,
         untouched=half_sent.untouched,
+        snapshot=half_sent.snapshot,
     )
 
 

@@ -120,6 +120,7 @@ class Recorder:
             verdicts=tuple(masked_verdict(target.hidden, verdict) for verdict in verdicts),
             next_try_at_ms=result.due_at_ms,
             manual=work.claimed.manual,
+            snapshot=work.ready.snapshot if work.ready else "",
         )
         return work.redactor.attempt(attempt, bodies_masked=True)
 

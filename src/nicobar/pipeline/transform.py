@@ -10,25 +10,23 @@ import msgspec
 from nicobar.connectors import Origin, Prepared, ReadyCall
 from nicobar.facts import About, KnownFact, complete
 from nicobar.masking import Secrets
-from nicobar.model import Call, Customer, DeliveryState, Endpoint, Json, Level, Message, Record, Verdict
+from nicobar.model import Call, Customer, DeliveryState, Json, Level, Message, Record, Verdict
 from nicobar.nesting import MAX_DEPTH_LEVELS, is_deeper
 from nicobar.pipeline.configuration import OpenEndpoint
-from nicobar.pipeline.exact_numbers import exact_texts, find_rounded, rounded_in
+from nicobar.pipeline.exact_numbers import find_rounded, rounded_in
+from nicobar.pipeline.handler_runs import LedgerReader, LedgerView, run_handler
+from nicobar.pipeline.snapshots import snapshot_text
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
+from nicobar.raw_payloads import raw_payload
 from nicobar.reasons import Reason, reason
 from nicobar.redaction import Redactor
-from nicobar.sandbox import Broken, Calls, Canceled, Failure, Job, Result, Sandbox, Untouched
+from nicobar.sandbox import Broken, Calls, Canceled, Failure, Result, Sandbox, Untouched
 
 # One message may become several calls; more than this is a mistake that would block the endpoint.
 MAX_CALLS = 200
 _ORDERING = "docs/explanation/delivery.md#ordering"
 _HELPERS = "docs/reference.md#handlers"
-# The handler's text and numbers as it gets them from a repaired body.
-_REPAIRED = (
-    "warning: the event has text with half of a surrogate pair, or a number that is too large. "
-    "The handler gets U+FFFD or null instead."
-)
 
 
 class Subject(Record):
@@ -37,6 +35,7 @@ class Subject(Record):
     `other_metadata`, `shares_address`, `changed_address` and `has_known_address` as in `Origin`. `unreadable` says
     why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about`
     and `known` are what the customer is completed from where the endpoint says what identifies people (`identified`).
+    `view` is what the handler reads of the ledger, if that is not read from the store.
     """
 
     message: Message
@@ -55,11 +54,13 @@ class Subject(Record):
     has_known_address: bool = False
     about: About | None = None
     known: dict[str, KnownFact] | None = None
+    view: LedgerView | None = None
 
 
 class Ready(Record):
     """Calls to send; never empty. `requested` are the handler's calls before corrections. `version` is that of the
     transformation that returned them, None for the endpoint's current one. `untouched`: the call is the event itself.
+    `snapshot` is what the handler has read of the ledger, as JSON, empty if it has read nothing.
     """
 
     requested: tuple[Call, ...]
@@ -69,11 +70,13 @@ class Ready(Record):
     duration_us: int = 0
     version: int | None = None
     untouched: bool = False
+    snapshot: str = ""
 
 
 class Stopped(Record):
     """Nothing to send: `state` is FAILED or CANCELED, `code` is the kind of reason. A failure that `may_pass` is
     retried. `awaits` are the keys of the facts that may identify the person where none was; None otherwise.
+    `snapshot` as in `Ready`.
     """
 
     state: DeliveryState
@@ -85,28 +88,38 @@ class Stopped(Record):
     verdicts: tuple[Verdict, ...] = ()
     duration_us: int = 0
     awaits: tuple[str, ...] | None = None
+    snapshot: str = ""
 
 
 Transformed = Ready | Stopped
 
 
 async def transform(
-    sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject], now_ms: int
+    sandbox: Sandbox,
+    target: OpenEndpoint,
+    subjects: Sequence[Subject],
+    now_ms: int,
+    ledger: LedgerReader | None = None,
 ) -> list[Transformed]:
-    """Runs the endpoint's handler on the messages and checks its calls. Raises SandboxError.
+    """Runs the endpoint's handler on the messages and checks its calls. Without a `ledger`, handlers that read it get
+    what the subjects have. Raises SandboxError, and StoreError where there is a ledger.
 
     In the handler, the current time is always the time when the message was accepted.
     """
     subjects = [identified(target, subject) for subject in subjects]
     stops = [_why_not_run(target, subject) for subject in subjects]
-    ran = iter(await _run(sandbox, target, [it for it, stop in zip(subjects, stops, strict=True) if stop is None]))
+    run = [it for it, stop in zip(subjects, stops, strict=True) if stop is None]
+    ran = iter(await run_handler(sandbox, target, run, ledger))
     transformed: list[Transformed] = []
     for subject, stop in zip(subjects, stops, strict=True):
         if stop is not None:
             transformed.append(stop)
             continue
-        result = next(ran)
-        transformed.append(_beyond_limits(subject, result) or _check(target, subject, result, now_ms))
+        handled = next(ran)
+        result = _beyond_limits(subject, handled.result) or _check(target, subject, handled.result, now_ms)
+        if handled.view is not None:
+            result = msgspec.structs.replace(result, snapshot=snapshot_text(handled.view))
+        transformed.append(result)
     return [_without_secrets(target, result) for result in transformed]
 
 
@@ -166,28 +179,6 @@ def shown(target: OpenEndpoint, result: Transformed) -> Transformed:
     return msgspec.structs.replace(result, requested=requested, calls=shown_calls)
 
 
-async def _run(sandbox: Sandbox, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[Result]:
-    """The handler's results, which may be about repaired bodies."""
-    endpoint = target.endpoint
-    if not subjects or endpoint.transformation is None or not endpoint.transformation_enabled:
-        return [Untouched(console=(), duration_us=0) for _ in subjects]
-    results = await sandbox.run([_job(target, subject) for subject in subjects])
-    # Rare: JavaScript reads such bodies, and fails if it passes on what is wrong in them.
-    repaired_bodies = {
-        place: body
-        for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
-        if isinstance(result, Broken) and (body := repaired(subject.message.body)) is not None
-    }
-    if repaired_bodies:
-        jobs = [
-            msgspec.structs.replace(_job(target, subjects[place]), body=body)
-            for place, body in repaired_bodies.items()
-        ]
-        for place, again in zip(repaired_bodies, await sandbox.run(jobs), strict=True):
-            results[place] = msgspec.structs.replace(again, console=(_REPAIRED, *again.console))
-    return results
-
-
 def _why_not_run(target: OpenEndpoint, subject: Subject) -> Stopped | None:
     """Why the handler is not run on a message: it cannot be read, or it can be now, and is none for the endpoint."""
     if subject.unreadable is not None:
@@ -224,61 +215,25 @@ def without_attributes(result: Transformed) -> Transformed:
         console=result.console,
         verdicts=verdicts,
         duration_us=result.duration_us,
+        snapshot=result.snapshot,
     )
 
 
 def masked(result: Transformed, redactor: Redactor) -> Transformed:
     """The result as it is shown, without personal data: it is not to be sent."""
+    redactor = redactor.also(result.snapshot)
     verdicts, console = tuple(map(redactor.verdict, result.verdicts)), tuple(map(redactor.text, result.console))
+    snapshot = redactor.text(result.snapshot)
     if isinstance(result, Stopped):
         why = redactor.reason(result.reason)
-        return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console)
+        return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console, snapshot=snapshot)
     calls = tuple(
         msgspec.structs.replace(
             call, url=redactor.text(call.url), body=redactor.text(call.body.decode("utf-8", "replace")).encode()
         )
         for call in result.calls
     )
-    return msgspec.structs.replace(result, calls=calls, verdicts=verdicts, console=console)
-
-
-def _job(target: OpenEndpoint, subject: Subject) -> Job:
-    endpoint, message = target.endpoint, subject.message
-    version, code = _version(endpoint)
-    code_id = f"{endpoint.id}/{version}"
-    return Job(
-        # Code of no endpoint yet shares a process with no other.
-        app_id=endpoint.app_id or code_id,
-        code_id=code_id,
-        code=code,
-        body=message.body,
-        event_type=message.event_type,
-        url=target.destination.url,
-        now_ms=message.accepted_at_ms,
-        occurred_at_ms=message.occurred_at_ms,
-        seed=_seed(subject, endpoint),
-        customer_key=subject.customer.key if subject.customer else None,
-        variables={**endpoint.variables, **target.secret_variables},
-        params=message.params,
-        exact=exact_texts(find_rounded(message.body)),
-        identifies=target.destination.identity_rule is not None,
-    )
-
-
-def _seed(subject: Subject, endpoint: Endpoint) -> str:
-    """The seed of `Math.random`: the event, so that a handler's random ids are the same wherever the event is
-    delivered. A delivery of the earlier scheme keeps its initial seed.
-    """
-    message = subject.message
-    if subject.replay_key is None:
-        return f"{message.id}/{endpoint.id}"
-    return f"{subject.app_uid}/{message.event_id or message.id}"
-
-
-def _version(endpoint: Endpoint) -> tuple[int, str]:
-    if endpoint.transformation is None:  # the caller has asked
-        raise AssertionError(endpoint.id)
-    return endpoint.transformation.version, endpoint.transformation.code
+    return msgspec.structs.replace(result, calls=calls, verdicts=verdicts, console=console, snapshot=snapshot)
 
 
 def _beyond_limits(subject: Subject, result: Result) -> Stopped | None:
@@ -411,6 +366,7 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         shares_address=subject.shares_address,
         changed_address=subject.changed_address,
         has_known_address=subject.has_known_address,
+        raw=raw_payload(subject.message.params),
     )
 
 

@@ -37,7 +37,8 @@ class Job(Record):
     `Date` is fixed at `now_ms` and `Math.random` is seeded with `seed`, so the same job returns the same calls on
     every attempt. `exact` has the digits of the numbers that JavaScript rounds, for `nicobar.exact`, by the steps to
     them, one per line. `identifies`: the destination finds out who a customer is, so that the helpers return calls
-    for an event whose customer is not known.
+    for an event whose customer is not known. `ledger` is a JSON object with `customer` and `facts`; without it, a
+    handler that reads one of them is stopped, and the result is `NeedsLedger`.
     """
 
     code_id: str
@@ -55,15 +56,19 @@ class Job(Record):
     params: Json = None
     exact: dict[str, str] = {}
     identifies: bool = False
+    ledger: bytes | None = None
 
 
 class Calls(Record, tag=True):
-    """The calls that the handler returned; never empty. `warnings` are about values that helpers could not use."""
+    """The calls that the handler returned; never empty. `warnings` are about values that helpers could not use.
+    `used_ledger`, as in the other results: the handler has read the job's ledger.
+    """
 
     calls: tuple[Call, ...]
     console: tuple[str, ...]
     duration_us: int
     warnings: tuple[Reason, ...] = ()
+    used_ledger: bool = False
 
 
 class Canceled(Record, tag=True):
@@ -72,6 +77,7 @@ class Canceled(Record, tag=True):
     console: tuple[str, ...]
     duration_us: int
     warnings: tuple[Reason, ...] = ()
+    used_ledger: bool = False
 
 
 class Untouched(Record, tag=True):
@@ -79,6 +85,7 @@ class Untouched(Record, tag=True):
 
     console: tuple[str, ...]
     duration_us: int
+    used_ledger: bool = False
 
 
 class Failure(StrEnum):
@@ -106,6 +113,7 @@ class Broken(Record, tag=True):
     console: tuple[str, ...] = ()
     duration_us: int = 0
     may_pass: bool = False
+    used_ledger: bool = False
 
     @property
     def line(self) -> int | None:
@@ -116,7 +124,14 @@ class Broken(Record, tag=True):
 Result = Calls | Canceled | Untouched | Broken
 
 
+class NeedsLedger(Record, tag=True):
+    """The handler reads the ledger, which the job does not have. Nothing of the run counts."""
+
+
+Run = Result | NeedsLedger
+
+
 class Sandbox(Protocol):
     """Runs jobs in parallel; the results are in the order of the jobs."""
 
-    async def run(self, jobs: Sequence[Job]) -> list[Result]: ...
+    async def run(self, jobs: Sequence[Job]) -> list[Run]: ...

@@ -68,6 +68,7 @@ class _Answer(msgspec.Struct):
     kind: Kind = Kind.BROKEN
     failure: _Failed | None = None
     warnings: tuple[tuple[str, str], ...] = ()
+    used: bool = False
 
 
 class _Context:
@@ -96,7 +97,8 @@ class _Context:
         # Until the event is known to have left no state.
         self.spoiled = True
         try:
-            head, _, calls = str(self._run(_input(job, bounds), job.body.decode("utf-8"))).partition("\n")
+            ledger = None if job.ledger is None else job.ledger.decode("utf-8")
+            head, _, calls = str(self._run(_input(job, bounds), job.body.decode("utf-8"), ledger)).partition("\n")
             answer = msgspec.json.decode(head, type=_Answer)
         except quickjs.JSException as error:
             return _ended(number, error, self._read_console(), _since_us(started_ns))
@@ -257,7 +259,8 @@ def _reply(number: int, answer: _Answer, calls: str, bounds: Bounds, duration_us
     if answer.failure is not None:
         failed = answer.failure
         line = _line(failed.stack)
-        return _broken(number, failed.code, failed.values, line=line, console=console, duration_us=duration_us)
+        broken = _broken(number, failed.code, failed.values, line=line, console=console, duration_us=duration_us)
+        return msgspec.structs.replace(broken, used_ledger=answer.used)
     content = calls.encode() if answer.kind is Kind.CALLS else b""
     if len(content) > bounds.output_bytes:
         values: dict[str, str | int] = {"output_bytes": bounds.output_bytes}
@@ -269,6 +272,7 @@ def _reply(number: int, answer: _Answer, calls: str, bounds: Bounds, duration_us
         console=console,
         duration_us=duration_us,
         warnings=answer.warnings,
+        used_ledger=answer.used,
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from nicobar.errors import SandboxError
 from nicobar.reasons import reason
-from nicobar.sandbox import Bounds, Broken, Failure, Job, Result
+from nicobar.sandbox import Bounds, Broken, Failure, Job, Run
 from nicobar.sandbox.children import DEATHS, WALL_FAILED, Child, Children
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
 from nicobar.sandbox.turns import QUICK_SLICE_US, Slice, Turns
@@ -32,11 +32,11 @@ class _Request:
     """The jobs of one caller, who waits for all results."""
 
     def __init__(self, count: int) -> None:
-        self._results: list[Result | None] = [None] * count
+        self._results: list[Run | None] = [None] * count
         self._left = count
-        self.done: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[list[Run]] = asyncio.get_running_loop().create_future()
 
-    def settle(self, index: int, result: Result) -> None:
+    def settle(self, index: int, result: Run) -> None:
         self._results[index] = result
         self._left -= 1
         if self._left == 0 and not self.done.done():
@@ -61,7 +61,7 @@ class _Item:
     def is_wanted(self) -> bool:
         return not self.request.done.done()
 
-    def settle(self, result: Result) -> None:
+    def settle(self, result: Run) -> None:
         self.request.settle(self._index, result)
 
     def fail(self, error: Exception) -> None:
@@ -131,7 +131,7 @@ class SandboxPool:
         self._idle.clear()
         await self._children.close()
 
-    async def run(self, jobs: Sequence[Job]) -> list[Result]:
+    async def run(self, jobs: Sequence[Job]) -> list[Run]:
         """Raises SandboxError if no child can be started."""
         if not self._is_open:
             raise _closed()
@@ -185,7 +185,7 @@ class SandboxPool:
         try:
             async with run.interrupted_if(look):
                 for number in await run.send([item.job for item in left]):
-                    result = await run.receive(number)
+                    result = await run.receive(number, left[0].job)
                     left.popleft().settle(result)
             self._learn(part, run.mean_us, is_compiled=run.is_compiled)
             self._give_back(child)
@@ -207,13 +207,13 @@ class SandboxPool:
             await self._children.end(child)
             raise
 
-    async def _alone(self, job: Job) -> Result:
+    async def _alone(self, job: Job) -> Run:
         """Retries an event whose process ended in a new process. It fails if that one ends too."""
         child = await self._children.start(job.app_id)
         run = _Run(child, self._bounds)
         try:
             (number,) = await run.send([job])
-            result = await run.receive(number)
+            result = await run.receive(number, job)
         except TimeoutError:
             return await self._timed_out(child)
         except DEATHS as error:
@@ -321,8 +321,8 @@ class _Run:
         self._child.writer.write(frame(batch))
         return range(first_number, first_number + len(jobs))
 
-    async def receive(self, number: int) -> Result:
-        """The result of a job. Raises TimeoutError, one of DEATHS, or InvalidReply."""
+    async def receive(self, number: int, job: Job) -> Run:
+        """The result of a job, whose reply has this number. Raises TimeoutError, one of DEATHS, or InvalidReply."""
         async with asyncio.timeout(self._bounds.wall_ms / 1000):
             await self._child.writer.drain()
             reply = await self._child.receive(Reply, max_reply_bytes(self._bounds))
@@ -330,7 +330,7 @@ class _Run:
             self.is_compiled, self._started_us, self._replies = True, self._reply_us, 0
         self._reply_us = self._child.cpu_us()
         self._replies += 1
-        return judge(reply, number, self._bounds)
+        return judge(reply, number, self._bounds, has_ledger=job.ledger is not None)
 
     @asynccontextmanager
     async def interrupted_if(self, is_awaited: Callable[[], bool] | None) -> AsyncIterator[None]:

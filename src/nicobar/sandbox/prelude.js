@@ -44,6 +44,11 @@
   let warnings = [];
   let exactNumbers = {};
   let original = null;
+  // JSON, null until the ledger is read; then its value.
+  let ledgerText = null;
+  let ledger = null;
+  let needsLedger = false;
+  let usedLedger = false;
   let bounds = { consoleLines: 0, consoleLineChars: 0, outputChars: 0, depthLevels: 0 };
 
   // --- no way to keep state, wait or measure time ---
@@ -403,6 +408,34 @@
     }
     return isExtensible(globalThis) && getPrototypeOf(globalThis) === globalPrototype;
   };
+  const frozen = (value) => {
+    if (typeof value === "object" && value !== null) {
+      const keys = ownKeys(value);
+      for (let index = 0; index < keys.length; index++) frozen(value[keys[index]]);
+      freeze(value);
+    }
+    return value;
+  };
+  const partOfLedger = (name) => {
+    if (ledgerText === null) {
+      // The handler may catch this: the event is run again whatever it does.
+      needsLedger = true;
+      throw new RealTypeError(`webhook.${name} is not known yet.`);
+    }
+    usedLedger = true;
+    if (ledger === null) ledger = frozen(parse(ledgerText));
+    return ledger[name];
+  };
+  // The webhook's other properties can be replaced, and handlers may have used these names for values of their own. A
+  // copy of the webhook is made without them, and without reading the ledger.
+  const ledgerAccessors = create(null);
+  for (const name of ["customer", "facts"]) {
+    const { get, set } = getOwnPropertyDescriptor({
+      get [name]() { return partOfLedger(name); },
+      set [name](value) { defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true }); },
+    }, name);
+    ledgerAccessors[name] = { get: freeze(get), set: freeze(set), enumerable: false, configurable: true };
+  }
   const answer = (factory, input, body) => {
     const payload = parse(body);
     original = payload;
@@ -412,6 +445,8 @@
       method: input.method, url: input.url, eventType: input.eventType, payload, headers: {}, env: input.env,
       transformationsParams: input.params,
     };
+    defineProperty(webhook, "customer", ledgerAccessors.customer);
+    defineProperty(webhook, "facts", ledgerAccessors.facts);
     const handler = factory();
     if (typeof handler !== "function") {
       bad("no_handler");
@@ -443,9 +478,9 @@
   };
   const tail = () => {
     const said = linesLeftOut ? [...lines, `… ${linesLeftOut} more lines`] : lines;
-    return `"console":${stringify(said)},"warnings":${stringify(warnings)},"clean":${clean()}}`;
+    return `"console":${stringify(said)},"warnings":${stringify(warnings)},"used":${usedLedger},"clean":${clean()}}`;
   };
-  return (factory) => (inputText, body) => {
+  return (factory) => (inputText, body, givenLedger) => {
     // Called with null after an event was stopped from outside: returns the console output until then.
     if (inputText === null) return whole("{", tail());
     const input = parse(inputText);
@@ -455,12 +490,20 @@
     linesLeftOut = 0;
     warnings = [];
     original = null;
+    ledgerText = givenLedger;
+    ledger = null;
+    needsLedger = false;
+    usedLedger = false;
     let head;
     let calls = "";
     try {
       ({ head, calls } = answer(factory, input, body));
     } catch (error) {
       head = `"kind":"broken","failure":${stringify(failureOf(error))}`;
+    }
+    if (needsLedger) {
+      head = `"kind":"needs_ledger"`;
+      calls = "";
     }
     return whole("{", head, ",", tail(), "\n", calls);
   };

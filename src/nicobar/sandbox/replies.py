@@ -12,7 +12,7 @@ import msgspec
 from nicobar.model import Call, Json
 from nicobar.nesting import is_deeper
 from nicobar.reasons import Reason, bounded, reason
-from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Result, Untouched
+from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, NeedsLedger, Run, Untouched
 from nicobar.sandbox.failures import KINDS, TEXTS, WARNINGS
 from nicobar.sandbox.wire import MAX_REASON_CHARS, MAX_REASON_VALUES, MAX_WARNING_CHARS, MAX_WARNINGS, Kind, Reply
 
@@ -51,22 +51,27 @@ def max_reply_bytes(bounds: Bounds) -> int:
     return bounds.output_bytes + (bounds.console_lines + 1) * line_bytes + _OTHER_BYTES
 
 
-def judge(reply: Reply, number: int, bounds: Bounds) -> Result:
-    """The result in the reply to the job of that number. Raises InvalidReply."""
+def judge(reply: Reply, number: int, bounds: Bounds, *, has_ledger: bool = False) -> Run:
+    """The result in the reply to the job of that number, which has a ledger or not. Raises InvalidReply."""
     if reply.number != number:
         raise InvalidReply("a reply to another job")
     if len(reply.console) > bounds.console_lines + 1:
         raise InvalidReply(f"{len(reply.console)} console lines; the limit is {bounds.console_lines}")
     if any(len(line) > bounds.console_line_chars + 1 for line in reply.console):
         raise InvalidReply(f"a console line of more than {bounds.console_line_chars} characters")
+    if (reply.kind is Kind.NEEDS_LEDGER) if has_ledger else reply.used_ledger:
+        raise InvalidReply("a ledger that is needed though it was given, or used though it was not")
     warnings = _warnings(reply)
+    used = reply.used_ledger
     match reply.kind:
+        case Kind.NEEDS_LEDGER:
+            return NeedsLedger()
         case Kind.BROKEN:
             return _broken(reply, bounds)
         case Kind.CANCELED:
-            return Canceled(console=reply.console, duration_us=reply.duration_us, warnings=warnings)
+            return Canceled(console=reply.console, duration_us=reply.duration_us, warnings=warnings, used_ledger=used)
         case Kind.UNTOUCHED:
-            return Untouched(console=reply.console, duration_us=reply.duration_us)
+            return Untouched(console=reply.console, duration_us=reply.duration_us, used_ledger=used)
         case Kind.CALLS:
             return _result(reply, bounds, warnings)
 
@@ -97,10 +102,16 @@ def _broken(reply: Reply, bounds: Bounds) -> Broken:
 
 
 def _failed(reply: Reply, failure: Failure, why: Reason) -> Broken:
-    return Broken(failure=failure, reason=why, console=reply.console, duration_us=reply.duration_us)
+    return Broken(
+        failure=failure,
+        reason=why,
+        console=reply.console,
+        duration_us=reply.duration_us,
+        used_ledger=reply.used_ledger,
+    )
 
 
-def _result(reply: Reply, bounds: Bounds, warnings: tuple[Reason, ...]) -> Result:
+def _result(reply: Reply, bounds: Bounds, warnings: tuple[Reason, ...]) -> Broken | Calls:
     content = reply.calls
     if len(content) > bounds.output_bytes:
         why = msgspec.structs.replace(TEXTS["output_too_large"], values={"output_bytes": bounds.output_bytes})
@@ -127,7 +138,13 @@ def _result(reply: Reply, bounds: Bounds, warnings: tuple[Reason, ...]) -> Resul
         raise InvalidReply("no calls")
     for call in calls:
         _check(call)
-    return Calls(calls=calls, console=reply.console, duration_us=reply.duration_us, warnings=warnings)
+    return Calls(
+        calls=calls,
+        console=reply.console,
+        duration_us=reply.duration_us,
+        warnings=warnings,
+        used_ledger=reply.used_ledger,
+    )
 
 
 def too_deep(bounds: Bounds) -> Reason:

@@ -184,7 +184,7 @@ class Turns(Generic[T]):
         size_bytes = 0
         while line and len(items) < most:
             if line[0].is_wanted:
-                size_bytes += len(line[0].job.body)
+                size_bytes += len(line[0].job.body) + len(line[0].job.ledger or b"")
                 if items and (size_bytes > SLICE_BYTES or line[0].request is not items[0].request):
                     break
                 items.append(line[0])

@@ -56,6 +56,7 @@ class Kind(StrEnum):
     CANCELED = "canceled"
     UNTOUCHED = "untouched"
     BROKEN = "broken"
+    NEEDS_LEDGER = "needs_ledger"
 
 
 class Reply(Record):
@@ -71,6 +72,7 @@ class Reply(Record):
     line: int | None = None
     console: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
+    used_ledger: bool = False
     duration_us: Annotated[int, Meta(ge=0, le=_MAX_DURATION_US)] = 0
 
 

@@ -14,8 +14,9 @@ Value: TypeAlias = int | str | bytes | None
 CopiedRow: TypeAlias = tuple[Value, ...]
 Key: TypeAlias = tuple[Value, ...]
 
-# Tables about this database or its processes, not about its data, and counts that each database keeps as rows change.
-NOT_COPIED = frozenset({"migrations", "moves", "workers", "leases", "queue_counts"})
+# Tables about this database or its processes, not about its data, and what each database keeps of other rows as
+# they change.
+NOT_COPIED = frozenset({"migrations", "moves", "workers", "leases", "queue_counts", "metadata_ids"})
 # Tables that only some databases have; their rows follow from others. They are copied between two that have them.
 ONE_SIDED = frozenset({"event_ids"})
 # These refer to one another, or have values that only one row may have: they are replaced together. Each comes after

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nicobar.facts import About, KnownFact, StatedFact
 from nicobar.model import Message, Record
-from nicobar.people import IdentityRule
+from nicobar.people import IdentityRule, Person
 
 # A delivery without an identity is looked at once more after this, since a fact may have been stated by a transaction
 # that was open when it ended. Transactions are cut long before.
@@ -38,6 +38,32 @@ class Identified(Record):
 MAX_SHARING = 500
 # Messages of a customer among which the one before with an address is found.
 MAX_BEFORE = 100
+
+
+# All persons of a page have so many facts; where they have more, each is read alone.
+MAX_FACTS_OF_PAGE = 50_000
+
+
+class Whose(Record):
+    """A person whose facts are asked for: the sender's customer id, by sources of one kind and mode, and who that is
+    at the endpoint; None where no rule identifies them.
+    """
+
+    source_kind: str
+    mode: str
+    customer_key: str
+    person: Person | None = None
+
+
+class FactsOfPerson(Record):
+    """`customer_keys` are the sender's ids that are the person, sorted; that of the question is always one. `facts`
+    are theirs, by key. `is_whole`: these are all; otherwise there are more than MAX_FACTS, and
+    subscriptions come first.
+    """
+
+    customer_keys: tuple[str, ...]
+    facts: tuple[StatedFact, ...]
+    is_whole: bool
 
 
 class Rebuild(Record):
@@ -86,6 +112,15 @@ class Facts(Protocol):
 
     async def facts_of_customer(self, app_id: str, customer_key: str, *, limit: int) -> list[KnownFact]:
         """Up to `limit` facts of a customer, by key."""
+        ...
+
+    async def ledger(
+        self, app_id: str, rule: IdentityRule | None, whose: Sequence[Whose]
+    ) -> Mapping[Whose, FactsOfPerson]:
+        """All facts of the persons of a page, each also under other customer ids that the rule identifies as the same
+        person: their payments, subscriptions, refunds and disputes. One query, and one for each person if there are
+        more than MAX_FACTS_OF_PAGE.
+        """
         ...
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from fuzz.choices import HOSTILE, Choices
-from nicobar.sandbox import Bounds, Broken, Calls
+from nicobar.sandbox import Bounds, Broken, Calls, NeedsLedger
 from nicobar.sandbox.failures import TEXTS, WARNINGS
 from nicobar.sandbox.replies import InvalidReply, judge, max_reply_bytes
 from nicobar.sandbox.wire import LENGTH_BYTES, Kind, Reply, frame_length, read
@@ -24,7 +24,7 @@ VALUES = (
     *HOSTILE,
 )
 CALL = {"method": "POST", "url": "https://track.example/", "headers": {"x-a": "b"}, "payload": {"a": [1, "b"]}}
-FIELDS = ("number", "kind", "calls", "code", "values", "line", "console", "warnings", "duration_us")
+FIELDS = ("number", "kind", "calls", "code", "values", "line", "console", "warnings", "duration_us", "used_ledger")
 SEEDS = (
     b"\0\0\0" + bytes(30),
     b"\1\0\0\2" + bytes(range(40)),
@@ -45,6 +45,8 @@ def run(data: bytes) -> None:
         result = judge(reply, 0, BOUNDS)
     except InvalidReply as error:
         assert len(str(error)) < 1_000
+        return
+    if isinstance(result, NeedsLedger):
         return
     assert len(result.console) <= BOUNDS.console_lines + 1
     assert all(len(line) <= BOUNDS.console_line_chars + 1 for line in result.console)

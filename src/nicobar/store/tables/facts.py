@@ -8,22 +8,25 @@ import msgspec
 
 from nicobar.facts import KnownFact, StatedFact, complete, known_fact, merged_facts, needs_facts
 from nicobar.model import Customer, Message
-from nicobar.people import order_key
+from nicobar.people import IdentityRule, order_key
 from nicobar.store.facts import (
     LATE_MS,
     MAX_BEFORE,
     MAX_COUNTED,
     MAX_SHARING,
+    FactsOfPerson,
     Identified,
     People,
     Rebuild,
     Unidentified,
+    Whose,
 )
 from nicobar.store.queue import Finished, NewMessage
-from nicobar.store.session import Row, Session, Stating
+from nicobar.store.session import Session, Stating
 from nicobar.store.tables.base import Tables, json_text
+from nicobar.store.tables.persons import facts_of_persons
 from nicobar.store.tables.queue import check_lease
-from nicobar.store.tables.rows import message
+from nicobar.store.tables.rows import message, stored_fact
 
 # Bodies that are read together.
 _BODIES_AT_ONCE = 200
@@ -47,6 +50,11 @@ class FactTables(Tables):
     async def facts_of_customer(self, app_id: str, customer_key: str, *, limit: int) -> list[KnownFact]:
         of = {"app_id": app_id, "customer_key": customer_key, "limit": limit}
         return [known_fact(stored_fact(row)) for row in await self._rows("facts_of_customer", of)]
+
+    async def ledger(
+        self, app_id: str, rule: IdentityRule | None, whose: Sequence[Whose]
+    ) -> Mapping[Whose, FactsOfPerson]:
+        return await self._database.read(lambda session: facts_of_persons(session, app_id, rule, whose))
 
     async def put_facts(self, app_id: str, facts: Sequence[StatedFact]) -> None:
         if facts:
@@ -229,18 +237,6 @@ def still_stated(session: Session, stated: Sequence[Stating]) -> list[StatedFact
 
 def facts_near(session: Session, app_id: str, keys: Sequence[str]) -> list[StatedFact]:
     return list(map(stored_fact, session.rows("facts_near", {"app_id": app_id, "keys": list(keys)})))
-
-
-def stored_fact(row: Row) -> StatedFact:
-    key, customer_key, parent_key, occurred_at_ms, content, email = row
-    return StatedFact(
-        key=key,
-        customer_key=customer_key,
-        parent_key=parent_key,
-        occurred_at_ms=occurred_at_ms,
-        content=content,
-        email=email,
-    )
 
 
 def known_facts(facts: Iterable[StatedFact]) -> dict[str, KnownFact]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from nicobar.model import RequestRecord
+from nicobar.model import Json, RequestRecord
 from nicobar.store.history import MessageAttempt
 from nicobar.use_cases.services import Services
 from nicobar.web.api.message_bodies import MessageOut, shown
@@ -30,7 +31,8 @@ class RequestOut(Shape):
 
 class MessageAttemptOut(Shape):
     """An attempt. Nicobar adds these fields to the Svix API: `reason`, `nextAttempt` (null if no retry is scheduled),
-    `transformationVersion`, `hasWarnings`, `console`, `verdicts` and `requests`. The last three are empty without
+    `transformationVersion`, `hasWarnings`, `console`, `verdicts`, `requests` and `snapshot`: what the handler read of
+    the ledger, `webhook.customer` and `webhook.facts`; null if it read nothing. The last four are empty without
     `with_content`.
     """
 
@@ -52,6 +54,7 @@ class MessageAttemptOut(Shape):
     console: list[str]
     verdicts: list[VerdictOut]
     requests: list[RequestOut]
+    snapshot: dict[str, Json] | None
     # Omitted, not null, unless requested: clients before 1.63 fail on null.
     msg: MessageOut | UnsetType = UNSET
 
@@ -89,7 +92,13 @@ def attempt_shown(
         console=list(attempt.console) if with_content else [],
         verdicts=[verdict_shown(verdict) for verdict in attempt.verdicts] if with_content else [],
         requests=[_request_shown(request) for request in attempt.requests] if with_content else [],
+        snapshot=snapshot_shown(attempt.snapshot) if with_content else None,
     )
+
+
+def snapshot_shown(snapshot: str) -> dict[str, Json] | None:
+    """What a handler has read of the ledger; None if it has read nothing."""
+    return msgspec.json.decode(snapshot, type=dict[str, Json]) if snapshot else None
 
 
 def _request_shown(request: RequestRecord) -> RequestOut:

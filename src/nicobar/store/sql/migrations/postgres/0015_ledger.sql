@@ -1,2 +1,70 @@
 -- What the facts of a customer come to.
 -- Oldest version that may run on it: 11
+
+-- === Customers with one id in their metadata ===
+
+-- Texts and numbers in the metadata of customers, by which all customers with one id are found. Triggers keep them, whichever
+-- version writes facts.
+CREATE TABLE metadata_ids (
+    app_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    PRIMARY KEY (app_id, name, value, key)
+);
+CREATE FUNCTION metadata_ids_in(content text) RETURNS TABLE (name text, value text) LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT substr(m.key, 10), i.value
+    FROM json_each(CAST(content AS json)) AS l, json_each(l.value) AS m, LATERAL (
+        SELECT CASE json_typeof(m.value) WHEN 'number' THEN CAST(trim_scale(CAST(m.value #>> '{}' AS numeric)) AS text)
+            ELSE m.value #>> '{}' END AS value
+    ) AS i
+    WHERE starts_with(m.key, 'metadata.') AND json_typeof(m.value) IN ('string', 'number') AND length(i.value) <= 150;
+END
+$$;
+CREATE FUNCTION keep_metadata_ids() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM metadata_ids AS m USING metadata_ids_in(old.content) AS i
+        WHERE m.app_id = old.app_id AND m.name = i.name AND m.value = i.value AND m.key = old.key;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO metadata_ids (app_id, name, value, key)
+        SELECT new.app_id, i.name, i.value, new.key FROM metadata_ids_in(new.content) AS i
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER metadata_ids_added AFTER INSERT ON facts FOR EACH ROW
+WHEN (strpos(new.key, '/customer/') > 0 AND strpos(new.content, '"metadata.') > 0) EXECUTE FUNCTION keep_metadata_ids();
+CREATE TRIGGER metadata_ids_changed AFTER UPDATE ON facts FOR EACH ROW
+WHEN (strpos(new.key, '/customer/') > 0 AND strpos(new.content, '"metadata.') > 0
+    AND substr(new.content, strpos(new.content, '":{')) <> substr(old.content, strpos(old.content, '":{')))
+EXECUTE FUNCTION keep_metadata_ids();
+CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts FOR EACH ROW
+WHEN (strpos(old.key, '/customer/') > 0 AND strpos(old.content, '"metadata.') > 0) EXECUTE FUNCTION keep_metadata_ids();
+INSERT INTO metadata_ids (app_id, name, value, key)
+SELECT f.app_id, i.name, i.value, f.key FROM facts AS f, metadata_ids_in(f.content) AS i WHERE strpos(f.key, '/customer/') > 0;
+
+-- === Repeated identifies ===
+
+-- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
+-- destination may process calls in another order. person: digest of the identifier. order_key: of the deliveries that sent
+-- it; message_seq: the last of them. content: the call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when
+-- it was sent once more; such a row is deleted when it is due.
+CREATE TABLE repeats (
+    endpoint_seq bigint NOT NULL,
+    person text NOT NULL,
+    message_seq bigint NOT NULL,
+    order_key text,
+    due_at_ms bigint NOT NULL,
+    sent_at_ms bigint,
+    turn bigint NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (endpoint_seq, person)
+);
+CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
+CREATE INDEX repeats_in_order ON repeats (endpoint_seq, order_key) WHERE order_key IS NOT NULL;
+CREATE INDEX repeats_of_message ON repeats (message_seq);
