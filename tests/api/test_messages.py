@@ -14,13 +14,24 @@ from svix.api import (
     MessageCreateOptions,
     MessageListOptions,
 )
+from svix.api.message import message_in_raw
 from svix.exceptions import HttpError, HTTPValidationError
-from svix.models import BulkExpungeContentsIn, MessageIn, MessagePrecheckIn, MessageStatus, StatusCodeClass
+from svix.models import (
+    BulkExpungeContentsIn,
+    EndpointIn,
+    MessageIn,
+    MessagePrecheckIn,
+    MessageStatus,
+    StatusCodeClass,
+)
 
 from nicobar.model import Scope
 from nicobar.reasons import plain
 from nicobar.store import DisableEndpoint, PauseEndpoint
+from nicobar.web.asgi import headers_of, read_body, send_json
 from support.api import asking
+from support.http import serving
+from support.patience import PATIENCE_MS, PATIENCE_S
 from support.server import ADA
 from support.svix_clients import async_client, blocking_client
 
@@ -424,3 +435,33 @@ async def test_wrong_parameters_are_422(api):
 async def test_the_client_tells_validation_apart(svix):
     with pytest.raises(HTTPValidationError):
         await svix.message.create("default", event("a b"))
+
+
+class Inbox:
+    """A receiver of webhooks: each body with its media type."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[tuple[bytes, str]] = asyncio.Queue()
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "lifespan":
+            while (kind := (await receive())["type"]) != "lifespan.shutdown":
+                await send({"type": f"{kind}.complete"})
+            await send({"type": f"{kind}.complete"})
+            return
+        headers = headers_of(scope)
+        body = await read_body(headers, receive, max_bytes=1_000_000, timeout_ms=PATIENCE_MS)
+        self.received.put_nowait((body, headers["content-type"]))
+        await send_json(send, 200, {})
+
+
+async def test_a_raw_message_arrives_as_it_is(api, svix):
+    inbox = Inbox()
+    async with serving(inbox) as server:
+        await svix.endpoint.create("default", EndpointIn(url=f"{server.url}/hooks", event_types=["invoice.paid"]))
+        raw = message_in_raw("invoice.paid", "<paid>é 1.10</paid>", "application/xml")
+        made = await svix.message.create("default", raw)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await inbox.received.get() == ("<paid>é 1.10</paid>".encode(), "application/xml")
+    shown = await api.ask("GET", f"{api.app}/msg/{made.id}/raw")
+    assert shown.body == {"payload": "<paid>é 1.10</paid>"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+
 import pytest
 
 from nicobar.addresses import RefusedAddress
@@ -20,6 +23,7 @@ from nicobar.connectors import (
 )
 from nicobar.connectors.http import HttpEndpoint
 from nicobar.model import Call
+from nicobar.raw_payloads import RawPayload
 from nicobar.reasons import plain
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -169,3 +173,35 @@ def test_blocked_address_holds_the_endpoint_only_for_its_own_host():
             f"Requests to {host} are blocked: its address is not public. To allow it, add {host}:80 to "
             f"allowed_addresses (NICOBAR_ALLOWED_ADDRESSES={host}:80) and restart Nicobar."
         )
+
+
+def signature(content: bytes) -> str:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    return base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+
+
+def with_raw(payload, raw: RawPayload | None, body: bytes = b'{"a":1}', *, untouched: bool = False):
+    it = HttpEndpoint().open({"url": "https://shop.example/hooks"}, {"secret": SECRET})
+    origin = Origin(
+        message_id="msg_1",
+        endpoint_id="ep_1",
+        occurred_at_ms=1_000,
+        now_ms=2_000,
+        customer=None,
+        body=body,
+        raw=raw,
+        untouched=untouched,
+    )
+    (ready,) = it.prepare([Call(method="POST", url=it.url, headers={}, payload=payload)], origin).calls
+    return ready
+
+
+def test_a_raw_payload_is_sent_as_it_is_and_signed():
+    raw = RawPayload(text="<p>é</p>", content_type="application/xml")
+    untouched, other_url = with_raw({"a": 1}, raw, untouched=True), with_raw({"a": 1}, raw)
+    for ready in (untouched, other_url):
+        assert (ready.body, ready.headers["content-type"]) == ("<p>é</p>".encode(), "application/xml")
+        content = f"{ready.headers['webhook-id']}.2.".encode() + ready.body
+        assert ready.headers["webhook-signature"] == f"v1,{signature(content)}"
+    changed = with_raw({"a": 2}, raw)
+    assert (changed.body, changed.headers["content-type"]) == (b'{"a":2}', "application/json")

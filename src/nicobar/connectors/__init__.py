@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from nicobar.addresses import RefusedAddress
 from nicobar.model import Call, Customer, Json, Record, Setting, Verdict
 from nicobar.people import IdentityRule
+from nicobar.raw_payloads import RawPayload
 from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ class FieldKind(StrEnum):
     URL = "url"
     CHOICE = "choice"
     SWITCH = "switch"
+    MAP = "map"
 
 
 class Field(Record):
-    """One setting of a connector: drives the form, the validation and the masking. SECRET fields are credentials and
+    """One setting of a connector: drives the form, the validation and the masking. The value of a MAP is texts by
+    names. SECRET fields are credentials and
     belong to the host that they were entered for. A field that `signs` is never sent itself, so it is kept when the
     host changes.
     """
@@ -61,14 +64,11 @@ class Origin(Record):
     a delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
     identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
     the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
-    destination that takes events sends its bytes as they are.
+    destination that takes events sends its bytes as they are. `raw` is sent as it is instead of an unchanged payload.
 
     `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
     first one with this address of a customer who had another one. `has_known_address`: this or an earlier event has
     one of the customer.
-
-    `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
-    first one with this address of a customer who had another one.
 
     `customer` is completed from what earlier events said: `remembered_email` says that its email is not the event's
     own. `customer_id_attribute` is the attribute under which destinations keep the sender's customer id, empty for
@@ -93,6 +93,7 @@ class Origin(Record):
     shares_address: bool = False
     changed_address: bool = False
     has_known_address: bool = False
+    raw: RawPayload | None = None
 
     @property
     def event_customer(self) -> Customer | None:
@@ -326,6 +327,11 @@ class Destination(Protocol):
     @property
     def identity_rule(self) -> IdentityRule | None:
         """What identifies people there; None if the endpoint's settings do not say, or the destination has none."""
+        ...
+
+    @property
+    def product_names(self) -> Mapping[str, str]:
+        """What emails call the sender's products, by their ids."""
         ...
 
     @property

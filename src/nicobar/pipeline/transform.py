@@ -18,6 +18,7 @@ from nicobar.pipeline.handler_runs import LedgerReader, LedgerView, run_handler
 from nicobar.pipeline.snapshots import snapshot_text
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.unreadable import repaired
+from nicobar.raw_payloads import raw_payload
 from nicobar.reasons import Reason, reason
 from nicobar.redaction import Redactor
 from nicobar.sandbox import Broken, Calls, Canceled, Failure, Result, Sandbox, Untouched
@@ -365,6 +366,7 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         shares_address=subject.shares_address,
         changed_address=subject.changed_address,
         has_known_address=subject.has_known_address,
+        raw=raw_payload(subject.message.params),
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
 
 from nicobar.addresses import origin_of
 from nicobar.connectors import (
@@ -38,6 +41,7 @@ from nicobar.crypto import WebhookKey
 from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.people import IdentityRule
+from nicobar.raw_payloads import RawPayload
 from nicobar.reasons import reason
 
 TEST_HEADER = "nicobar-test"  # marks test events
@@ -169,6 +173,7 @@ class HttpDestination:
     identity_rule: IdentityRule | None = None
     inspection: Inspection | None = None
     people_merging: PeopleMerging | None = None
+    product_names: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False
@@ -195,7 +200,11 @@ class HttpDestination:
                     )
                 )
                 continue
-            body = origin.body if origin.untouched else encoded(call.payload)
+            raw = _raw_of(call, origin)
+            if raw is not None:
+                body: bytes | None = raw.text.encode()
+            else:
+                body = origin.body if origin.untouched else encoded(call.payload)
             if body is None:
                 verdicts.append(
                     _invalid(
@@ -209,7 +218,8 @@ class HttpDestination:
                 event_id = EarlierIds(origin).webhook_id(index, len(calls))
             else:
                 event_id = f"evt_{ids.derive(self._identity(call)).id}"
-            headers = self._headers_of(call, event_id, body, origin)
+            media_type = "application/json" if raw is None else raw.content_type
+            headers = self._headers_of(call, event_id, body, origin, media_type)
             ready.append(
                 ReadyCall(
                     method=call.method, url=call.url, headers=headers, body=body, batchable=False, event_id=event_id
@@ -217,7 +227,7 @@ class HttpDestination:
             )
         return Prepared(calls=() if verdicts else tuple(ready), verdicts=tuple(verdicts))
 
-    def _headers_of(self, call: Call, event_id: str, body: bytes, origin: Origin) -> dict[str, str]:
+    def _headers_of(self, call: Call, event_id: str, body: bytes, origin: Origin, media_type: str) -> dict[str, str]:
         """Headers and signatures go to the endpoint's own host only, not to other hosts that a handler sets."""
         timestamp = str(origin.now_ms // 1000)
         is_own = origin_of(call.url) == self._origin
@@ -226,7 +236,7 @@ class HttpDestination:
             keys = [key for key, until_ms in self._keys if until_ms is None or origin.now_ms < until_ms]
             signed["signature"] = " ".join(key.sign(event_id, timestamp, body) for key in keys)
         return {
-            "content-type": "application/json",
+            "content-type": media_type,
             **(self._headers if is_own else {}),
             **{name.lower(): value for name, value in call.headers.items() if name.lower() not in self._reserved},
             **{f"{family}-{part}": value for family in self._families for part, value in signed.items()},
@@ -286,6 +296,13 @@ class HttpDestination:
             return Checkup(ok=False, reason=address_error(refused).reason, finding=Finding.REFUSED_ADDRESS)
         unchecked = reason(Finding.UNTRIED.value, "This URL is checked when the first delivery is sent.")
         return Checkup(ok=True, reason=unchecked, finding=Finding.UNTRIED)
+
+
+def _raw_of(call: Call, origin: Origin) -> RawPayload | None:
+    """The raw payload of the event, unless a handler has returned another payload."""
+    if origin.raw is None or origin.untouched:
+        return origin.raw
+    return origin.raw if encoded(call.payload) == encoded(msgspec.json.decode(origin.body)) else None
 
 
 def _invalid(path: str, detail: str, fix: str, /, **values: str) -> Verdict:

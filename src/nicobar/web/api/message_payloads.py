@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from nicobar.model import Application, Message
+from nicobar.raw_payloads import raw_payload
 from nicobar.use_cases import erase
 from nicobar.use_cases.deliveries import count_unfinished
 from nicobar.use_cases.services import Services
@@ -72,12 +73,15 @@ class BulkExpungeOut(Shape):
 async def get_raw_payload(
     *, application: Application, services: Services, caller: Caller, msg_id: MessageKey
 ) -> MessageRawPayloadOut:
-    """Returns the payload of a message as text: unchanged for a token with write access, otherwise with personal data
-    masked.
+    """Returns the payload of a message as text, or the raw payload that is sent instead: unchanged for a token with
+    write access, otherwise with personal data masked.
     """
     found = await message_of(services, application, msg_id)
-    raw = _masked(services, caller, found) if found.expunged_at_ms is None else payload_of(found)
-    return MessageRawPayloadOut(payload=raw.decode("utf-8", "replace"))
+    if (raw := raw_payload(found.params)) is not None:
+        redactor = redactor_for(services, caller, found)
+        return MessageRawPayloadOut(payload=raw.text if redactor is None else redactor.text(raw.text))
+    payload = _masked(services, caller, found) if found.expunged_at_ms is None else payload_of(found)
+    return MessageRawPayloadOut(payload=payload.decode("utf-8", "replace"))
 
 
 @get(

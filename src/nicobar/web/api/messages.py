@@ -7,8 +7,10 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta, field
 
+from nicobar.errors import UserError
 from nicobar.model import Application
 from nicobar.pipeline.receive import Posted, event_id_exists, event_id_of
+from nicobar.raw_payloads import RAW_PAYLOAD, raw_payload
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller, Needs
@@ -37,8 +39,6 @@ TAGS = ["Message"]
 MINUTE_MS = 60_000
 MAX_DELAY_MS = 24 * 60 * MINUTE_MS
 SENT_BY_OLDER_CLIENTS_DAYS = 90
-# The parameter in which the public clients' `message_in_raw` sends the body; `payload` is empty then.
-RAW_PAYLOAD = "rawPayload"
 Channels: TypeAlias = Annotated[list[Channel], Meta(min_length=1, max_length=10)]
 
 
@@ -231,12 +231,10 @@ def _check_supported(data: MessageIn) -> None:
             f"payloadRetentionPeriod {data.payload_retention_period} is not supported.",
             "Omit the field. The setting retention_days applies to all messages.",
         )
-    if RAW_PAYLOAD in (data.transformations_params or {}):
-        raise Invalid(
-            f"body.transformationsParams.{RAW_PAYLOAD}",
-            "Raw payloads (message_in_raw) are not supported: endpoints would receive an empty payload.",
-            "Send a JSON object in `payload`, with text of other formats in one of its fields.",
-        )
+    try:
+        raw_payload(data.transformations_params)
+    except UserError as error:
+        raise Invalid(f"body.transformationsParams.{RAW_PAYLOAD}", error.detail, error.fix) from error
 
 
 def _unique(values: list[str] | None) -> tuple[str, ...]:

@@ -1,156 +1,397 @@
-// Journeys: every Dodo Payments event about a customer. What happened becomes an event, and the current state becomes
-// attributes of the person. Billing addresses, phone numbers, cards, license keys and sign-in links are never sent.
+// Journeys: what happens to a customer in Dodo Payments as events, and what is true of them as attributes. Billing
+// addresses, phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
 function handler(webhook) {
-  const [family, what] = webhook.eventType.split(".");
-  if (family === "subscription") return send(webhook, subscriptionCalls(webhook, moment(webhook)));
+  const {eventType} = webhook;
+  const [family] = eventType.split(".");
+  if (Object.hasOwn(OTHERS, family)) return send(webhook, {}, eventsOf(webhook, [occurrence]));
   if (!Object.hasOwn(FAMILIES, family)) return webhook; // payouts and unknown event types are not sent
-  const {timestamp} = webhook.payload;
-  const data = webhook.payload.data ?? {};
-  const [fields, state, once] = FAMILIES[family](data, what, timestamp);
-  return send(webhook, [[null, state], [webhook.eventType.replace(".", "_"), fields, once]]);
+  const events = eventsOf(webhook, [...EVENTS[eventType] ?? [], ...FAMILIES[family]]);
+  return send(webhook, personAttributes(webhook), events, subscriptionObjects(webhook));
 }
 
-// For each family: the event's fields, the person's attributes, and the fact that identifies the event. The time is part
-// of the fact if the same can happen to an object more than once.
+// The events of each family, and of each event type.
 const FAMILIES = {
-  payment: (data, what) => [payment(data), paymentState(data), fact("payment", data.payment_id, what)],
-  refund: (data, what) => [refund(data), {}, fact("refund", data.refund_id, what)],
-  dispute: (data, what) => [dispute(data), {}, fact("dispute", data.dispute_id, data.dispute_stage, what)],
-  dunning: (data, what, at) => [dunning(data), {}, fact("dunning", data.subscription_id, what, at)],
-  license_key: (data, what) => [licenseKey(data), {}, fact("license_key", data.id, what)],
-  entitlement_grant: (data, what, at) => [entitlement(data), {}, fact("entitlement_grant", data.id, what, at)],
-  credit: (data, what, at) => {
-    const isLow = what === "balance_low";
-    const once = isLow ? fact("credit", data.credit_entitlement_id, what, at) : fact("credit", data.id, what);
-    return [credit(data, isLow), known({credits_left: creditsLeft(data, isLow)}), once];
-  },
-  abandoned_checkout: (data, what, at) => [checkout(data), checkoutState(data, what),
-    fact("abandoned_checkout", data.payment_id, what, at)],
+  payment: [],
+  subscription: [cancelScheduled, cancelUndone, planChangeScheduled],
+  refund: [refunded],
+  dispute: [disputed],
+};
+const EVENTS = {
+  "payment.succeeded": [paymentSucceeded, firstPaymentSucceeded, paymentRecovered, trialConverted],
+  "payment.failed": [paymentFailed],
+  "subscription.active": [subscriptionStarted, trialStarted],
+  "subscription.renewed": [subscriptionRenewed],
+  "subscription.past_due": [subscriptionPastDue],
+  "subscription.on_hold": [subscriptionOnHold],
+  "subscription.paused": [subscriptionPaused],
+  "subscription.unpaused": [subscriptionResumed],
+  "subscription.plan_changed": [planChanged],
+  "subscription.cancelled": [subscriptionEnded, trialEnded],
+  "subscription.expired": [subscriptionEnded, trialEnded],
+  "subscription.update_payment_method": [paymentMethodUpdated],
 };
 
-function payment(data) {
+// A counted payment: something was paid, and not only to store another card.
+function paidOf(webhook) {
+  const payment = factOf(webhook, "payment");
+  return says(payment, "succeeded") && payment.amount > 0 && payment.is_card_update !== true ? payment : null;
+}
+
+// The subscription of a payment that is for one only.
+function subscriptionIdOf(payment) {
+  const ids = payment.subscription_ids ?? [];
+  return ids.length === 1 ? ids[0] : null;
+}
+
+function productName(webhook, payment) {
+  return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
+}
+
+// Without a complete history, payment_number and is_first_payment are left out.
+function paymentFields(webhook, payment) {
   return {
-    payment_id: data.payment_id,
-    subscription_id: data.subscription_id,
-    status: data.status,
-    amount: amount(data.total_amount, data.currency),
-    currency: data.currency,
-    charge_type: data.charge_type,
-    created_at: time(data.created_at),
-    error_code: data.error_code,
-    payment_link: data.payment_link,
-    invoice_url: data.invoice_url,
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    charge_type: payment.charge_type ?? null,
+    payment_number: payment.payment_number ?? undefined,
+    is_first_payment: payment.is_first_payment ?? undefined,
+    product_name: productName(webhook, payment),
+    invoice_url: payment.invoice_url ?? null,
   };
 }
 
-function paymentState(data) {
+function paymentSucceeded(webhook) {
+  const payment = paidOf(webhook);
+  return payment && ["payment_succeeded", paymentFields(webhook, payment), key("payment", payment.id, "succeeded")];
+}
+
+// The customer's first payment of all; never sent where the history is not known. If several of the sender's customers
+// are this person, each has its own key, so it is sent only while there is no other payment.
+function firstPaymentSucceeded(webhook) {
+  const payment = paidOf(webhook);
+  const {customer} = webhook;
+  if (!payment || payment.is_first_payment !== true) return null;
+  if (customer?.ids.length > 1 && customer.payments > 1) return null;
+  return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
+}
+
+// A failure that the customer has not made up for since.
+function paymentFailed(webhook) {
+  const payment = factOf(webhook, "payment");
+  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  // Dodo counts its own retries, the ledger the failures that it knows.
+  const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
+  return ["payment_failed", {
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    attempt,
+    is_retry: attempt > 1,
+    failure_kind: payment.failure_kind ?? "unknown",
+    failure_reason: payment.failure_reason ?? "other",
+    product_name: productName(webhook, payment),
+    manage_url: manageUrl(webhook, payment),
+  }, key("payment", payment.id, "failed")];
+}
+
+// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
+function isSettled(webhook, payment) {
+  const id = subscriptionIdOf(payment);
+  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
+  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
+}
+
+// A payment after a failure of the same subscription.
+function paymentRecovered(webhook) {
+  const payment = paidOf(webhook);
+  const attempts = payment && Math.max(payment.recovered_after ?? 0, payment.retry_attempt ?? 0);
+  if (!attempts || subscriptionIdOf(payment) === null) return null;
+  return ["payment_recovered", {
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    recovered_after_attempts: attempts,
+    product_name: productName(webhook, payment),
+  }, key("payment", payment.id, "recovered")];
+}
+
+// The first payment after a trial.
+function trialConverted(webhook) {
+  const payment = paidOf(webhook);
+  const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
+  if (!subscription?.trial_ends_at || payment.period !== "first") return null;
+  return ["trial_converted", {
+    payment_id: payment.id,
+    subscription_id: subscription.id,
+    product_name: subscription.product_name ?? null,
+    trial_ends_at: seconds(subscription.trial_ends_at),
+    ...money(payment),
+  }, key("subscription", subscription.id, "trial_converted")];
+}
+
+const LIVE = ["trialing", "active", "past_due", "on_hold", "paused"];
+
+function subscriptionFields(fact) {
   return {
-    ...profile(data),
-    ...known({
-      last_payment_id: data.payment_id,
-      last_payment_status: data.status,
-      last_payment_amount: amount(data.total_amount, data.currency),
-      last_payment_currency: data.currency,
-      last_payment_at: time(data.created_at),
-    }),
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    price: amount(fact.price, fact.currency),
+    price_text: amountText(fact.price, fact.currency),
+    currency: fact.currency ?? null,
+    interval: intervalText(fact),
+    quantity: fact.quantity ?? null,
   };
 }
 
-function subscriptionState(data) {
+// The subscription of the event, if it has one of these statuses and nothing newer says otherwise.
+function current(webhook, ...statuses) {
+  const fact = factOf(webhook, "subscription");
+  return says(fact, ...statuses) && fact.is_current ? fact : null;
+}
+
+function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
+
+// How long after its creation a subscription may begin: some payment methods take days.
+const BEGINS_WITHIN = 14 * DAY;
+
+// The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
+function begun(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
+  if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
+  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
+  return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
+}
+
+// Without a complete history, is_first_subscription is left out.
+function subscriptionStarted(webhook) {
+  const fact = begun(webhook);
+  return fact && ["subscription_started", {
+    ...subscriptionFields(fact),
+    is_trial: fact.period === "trial",
+    is_first_subscription: fact.is_first_subscription ?? undefined,
+  }, key("subscription", fact.id, "started")];
+}
+
+function trialStarted(webhook) {
+  const fact = begun(webhook);
+  if (!fact || fact.period !== "trial" || fact.trial_ends_at < Date.now()) return null;
+  return ["trial_started", {...subscriptionFields(fact), trial_ends_at: seconds(fact.trial_ends_at)},
+    key("subscription", fact.id, "trial_started")];
+}
+
+// From the second period on; what a trial turns into is trial_converted. The amount is null if it is not known yet.
+function subscriptionRenewed(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!says(fact, "active") || fact.period !== "later") return null;
+  return ["subscription_renewed", {
+    ...subscriptionFields(fact),
+    ...money(fact.paid),
+    currency: fact.paid?.currency ?? fact.currency ?? null,
+    period_start: seconds(fact.period_start),
+    period_end: seconds(fact.period_end),
+  }, key("subscription", fact.id, "renewed", fact.period_start)];
+}
+
+function subscriptionPastDue(webhook) { return interrupted(webhook, "past_due"); }
+
+function subscriptionOnHold(webhook) { return interrupted(webhook, "on_hold"); }
+
+function subscriptionPaused(webhook) { return interrupted(webhook, "paused"); }
+
+function interrupted(webhook, status) {
+  const fact = current(webhook, status);
+  return fact && ["subscription_" + status, {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    past_due_until: seconds(fact.past_due_until),
+    manage_url: manageUrl(webhook, fact),
+  }, entered(webhook, fact, status)];
+}
+
+function subscriptionResumed(webhook) {
+  const fact = current(webhook, "active");
+  return fact && ["subscription_resumed", {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    past_due_until: null,
+    manage_url: manageUrl(webhook, fact),
+  }, entered(webhook, fact, "unpaused")];
+}
+
+// Every later event repeats that a cancellation is scheduled; all of them name it alike.
+function cancelScheduled(webhook) {
+  const fact = current(webhook, ...LIVE);
+  if (!(fact?.cancel_at > fact?.occurred_at) || subscriptionOf(webhook, fact.id)?.cancel_at === null) return null;
+  return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
+    key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
+}
+
+function cancelUndone(webhook) {
+  const fact = current(webhook, ...LIVE);
+  const was = fact?.previous.cancel_at;
+  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || subscriptionOf(webhook, fact.id)?.cancel_at) return null;
+  return ["subscription_cancel_undone", cancelFields(fact, was),
+    key("subscription", fact.id, "cancel_undone", fact.cancellation)];
+}
+
+function cancelFields(fact, at) {
   return {
-    ...profile(data),
-    ...known({
-      subscription_id: data.subscription_id,
-      subscription_status: data.status,
-      subscription_product_id: data.product_id,
-      subscription_price: amount(data.recurring_pre_tax_amount, data.currency),
-      subscription_currency: data.currency,
-      subscription_interval: data.payment_frequency_interval,
-      subscription_renews_at: time(data.next_billing_date),
-      subscription_ends_at_renewal: data.cancel_at_next_billing_date,
-      subscription_past_due_until: time(data.past_due_ends_at),
-    }),
-    // Null in the event means not past due: remove the attribute.
-    ...(data.past_due_ends_at === null ? {subscription_past_due_until: null} : {}),
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    cancel_at: seconds(at),
+    feedback: fact.feedback ?? null,
   };
 }
 
-function subscription(data) {
+function planChangeScheduled(webhook) {
+  const fact = current(webhook, ...LIVE);
+  const change = fact?.scheduled_change;
+  if (!change?.id || !(change.effective_at > fact.occurred_at)) return null;
+  const latest = subscriptionOf(webhook, fact.id);
+  if (latest && latest.scheduled_change?.id !== change.id) return null;
+  return ["subscription_plan_change_scheduled", {
+    subscription_id: fact.id,
+    from: fact.product_name ?? null,
+    to: change.product_name ?? null,
+    quantity: change.quantity ?? null,
+    effective_at: seconds(change.effective_at),
+    ...priceFields(change),
+  }, key("subscription", fact.id, "plan_change_scheduled", change.id)];
+}
+
+function priceFields(fact) {
   return {
-    subscription_id: data.subscription_id,
-    product_id: data.product_id,
-    status: data.status,
-    quantity: data.quantity,
-    price: amount(data.recurring_pre_tax_amount, data.currency),
-    currency: data.currency,
-    interval: data.payment_frequency_interval,
-    renews_at: time(data.next_billing_date),
-    ends_at_renewal: data.cancel_at_next_billing_date,
-    trial_days: data.trial_period_days,
-    cancelled_at: time(data.cancelled_at),
-    cancellation_feedback: data.cancellation_feedback,
-    paused_at: time(data.paused_at),
-    past_due_until: time(data.past_due_ends_at),
+    price: amount(fact.price, fact.currency),
+    price_text: amountText(fact.price, fact.currency),
+    currency: fact.currency ?? null,
+    interval: intervalText(fact),
   };
 }
 
-// A requested change becomes an event of its own; other changes only update the person's attributes.
-function subscriptionCalls(webhook, at) {
+// subscription.plan_changed is also sent when a cancellation is scheduled or undone. It counts once for each change, of
+// this plan to that one: a later event repeats what it was before.
+function planChanged(webhook) {
+  const fact = current(webhook, ...LIVE);
+  const before = fact?.previous ?? {};
+  const changed = ["product_id", "quantity", "has_addons"].filter((name) => before[name] != null);
+  if (!changed.length || fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
+  const plan = (of) => [of.product_id, of.quantity, of.has_addons].join(",");
+  return ["subscription_plan_changed", {
+    subscription_id: fact.id,
+    from: (before.product_id == null ? fact.product_name : before.product_name) ?? null,
+    to: fact.product_name ?? null,
+    quantity: fact.quantity ?? null,
+    effective_at: seconds(fact.occurred_at),
+    ...priceFields(fact),
+  }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
+}
+
+// Dodo reports an end as cancelled or as expired, or as both.
+function subscriptionEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
+}
+
+function endFields(webhook, fact) {
+  return {
+    subscription_id: fact.id,
+    reason: endReason(fact),
+    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
+    product_name: fact.product_name ?? null,
+    is_trial: endedUnpaid(webhook, fact),
+  };
+}
+
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
+}
+
+// Whether it ended with its trial: nothing was paid after it.
+function endedUnpaid(webhook, fact) {
+  if (!fact.trial_ends_at) return false;
+  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
+  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+}
+
+function trialEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  if (!fact || !endedUnpaid(webhook, fact)) return null;
+  return ["trial_ended", {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    trial_ends_at: seconds(fact.trial_ends_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "trial_ended")];
+}
+
+function paymentMethodUpdated(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!says(fact, ...LIVE)) return null;
+  return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
+    entered(webhook, fact, "payment_method_updated")];
+}
+
+// A refund is final when it succeeds or fails.
+function refunded(webhook) {
+  const [, what] = webhook.eventType.split(".");
+  const refund = factOf(webhook, "refund");
+  if (!says(refund, what) || !refund.is_current) return null;
+  return ["refund_" + what, {
+    refund_id: refund.id,
+    payment_id: refund.payment_id ?? null,
+    ...money(refund),
+    is_partial: refund.is_partial ?? null,
+  }, key("refund", refund.id, what)];
+}
+
+// A dispute may go through several stages, with the same statuses.
+function disputed(webhook) {
+  const [, what] = webhook.eventType.split(".");
+  const dispute = factOf(webhook, "dispute");
+  if (!says(dispute, what) || !dispute.is_current) return null;
+  return ["dispute_" + what, {
+    dispute_id: dispute.id,
+    payment_id: dispute.payment_id ?? null,
+    ...money(dispute),
+    stage: dispute.stage ?? null,
+  }, key("dispute", dispute.id, dispute.stage, what)];
+}
+
+// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+function occurrence(webhook) {
+  const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const [name, once] = happened(webhook, at);
-  const calls = [[null, subscriptionState(data)]];
-  if (name) calls.push([name, subscription(data), once]);
-  if (startsTrial(webhook.eventType, data, at)) {
-    calls.push(["trial_started", subscription(data), fact("subscription", data.subscription_id, "trial_started")]);
-  }
-  return calls;
+  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
-// subscription.active is also sent when an overdue payment succeeds, with the days of a trial that ended long ago.
-function startsTrial(type, data, at) {
-  const began = time(data.created_at);
-  const isOver = began !== null && at >= began + data.trial_period_days * 86400;
-  return type === "subscription.active" && data.trial_period_days > 0 && !isOver;
+function nulled(fields) {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value ?? null]));
 }
 
-// When the event happened, or else when it was accepted.
-function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
+// The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
+const OTHERS = {
+  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
+  entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
+    && [entitlement(data), key("entitlement_grant", data.id, what, at)],
+  credit: (data, what, at) => {
+    const isLow = what === "balance_low";
+    const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
+    return [credit(data, isLow), once];
+  },
+  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+    && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
+};
 
-// The event's name and the fact that identifies it; no name if no event should be sent. Dodo announces a cancellation at
-// the end of the period with subscription.updated and, by some accounts, also with subscription.cancelled; cancelled_at
-// stays null until the subscription is canceled.
-function happened(webhook, at) {
-  const type = webhook.eventType;
-  const {timestamp} = webhook.payload;
-  const data = webhook.payload.data ?? {};
-  const name = type.replace(".", "_");
-  if (type === "subscription.renewed") return [name, renewal(data)];
-  const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
-  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name, entered];
-  const ends = time(data.next_billing_date);
-  const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
-  const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
-  const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
-  if (isAsked && (isLive || isAhead)) {
-    // Dodo's payload does not say when a cancellation was announced, and every later subscription.updated repeats it. The
-    // start of the period stays the same even if its end moves, so repetitions count once; so does a cancellation that is
-    // undone and announced again in the same period.
-    const began = data.previous_billing_date;
-    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", began)];
-  }
-  return [type === "subscription.updated" || isLive ? null : name, entered];
-}
-
-// One period and its payment: a plan change is paid for within a period.
-function renewal(data) {
-  return fact("subscription", data.subscription_id, "renewed", data.previous_billing_date, data.payment_id ?? "unpaid");
-}
-
-// Identifies a fact, so that it counts once even if it arrives under several webhook ids. Undefined if a part is unknown;
-// then each webhook id counts.
-function fact(...parts) {
-  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
-  return parts.every(isKnown) ? parts.join("/") : undefined;
+// What is not stated, or not expected, disagrees with nothing.
+function agrees(status, expected) {
+  return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
 
 function dunning(data) {
@@ -159,30 +400,6 @@ function dunning(data) {
     payment_id: data.payment_id,
     status: data.status,
     began_in: data.trigger_state,
-    created_at: time(data.created_at),
-  };
-}
-
-function refund(data) {
-  return {
-    refund_id: data.refund_id,
-    payment_id: data.payment_id,
-    status: data.status,
-    amount: amount(data.amount, data.currency),
-    currency: data.currency,
-    is_partial: data.is_partial,
-    created_at: time(data.created_at),
-  };
-}
-
-function dispute(data) {
-  return {
-    dispute_id: data.dispute_id,
-    payment_id: data.payment_id,
-    status: data.dispute_status,
-    stage: data.dispute_stage,
-    amount: amount(data.amount, data.currency),
-    currency: data.currency,
     created_at: time(data.created_at),
   };
 }
@@ -214,10 +431,11 @@ function entitlement(data) {
 }
 
 function credit(data, isLow) {
-  return {...(isLow ? creditThreshold(data) : creditEntry(data)), credits_left: creditsLeft(data, isLow)};
+  return {
+    ...(isLow ? creditThreshold(data) : creditEntry(data)),
+    credits_left: number(isLow ? data.available_balance : data.balance_after),
+  };
 }
-
-function creditsLeft(data, isLow) { return number(isLow ? data.available_balance : data.balance_after); }
 
 function creditEntry(data) {
   return {
@@ -249,16 +467,124 @@ function checkout(data) {
   };
 }
 
-// A recovered checkout is no longer abandoned: remove the attribute.
-function checkoutState(data, what) {
-  const state = what === "recovered" ? {checkout_abandoned_at: null} : {};
-  return {...profile(data), ...known({checkout_abandoned_at: time(data.abandoned_at)}), ...state};
+// Subscriptions as objects of Customer.io, related to the person: only if the variable SUBSCRIPTION_OBJECTS has the
+// number of the workspace's object type for them. Customer.io's prices count people and objects.
+function subscriptionObjects(webhook) {
+  const kind = webhook.env.SUBSCRIPTION_OBJECTS;
+  if (!kind || !webhook.customer) return [];
+  const {identifiers} = nicobar.identify({});
+  const named = webhook.facts.flatMap(({id, fields}) => [id, ...fields.subscription_ids ?? []]);
+  return webhook.customer.subscriptions.filter((one) => named.includes(one.id)).map((one) => ({
+    type: "object",
+    action: "identify",
+    identifiers: {object_type_id: kind, object_id: one.id},
+    attributes: {
+      status: one.status,
+      plan: one.product_name ?? null,
+      price: amount(one.price, one.currency),
+      currency: one.currency ?? null,
+      interval: intervalText(one),
+      renews_at: hasEnded(one) || one.cancel_at ? null : seconds(one.period_end),
+      cancel_at: seconds(one.cancel_at),
+      trial_ends_at: one.status === "trialing" ? seconds(one.trial_ends_at) : null,
+      ended_at: seconds(one.ended_at),
+    },
+    cio_relationships: [{identifiers}],
+  }));
 }
 
-// The email address and the name, if the event contains them.
-function profile(data) {
-  const customer = data.customer || {};
-  return known({email: customer.email, name: customer.name});
+// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
+// removes what no longer applies; what is not known is left out.
+function personAttributes(webhook) {
+  const {customer} = webhook;
+  if (!customer) return {};
+  return {
+    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...subscriptionAttributes(customer),
+    ...paymentAttributes(customer),
+  };
+}
+
+// One status over all subscriptions; the rest is about the newest one of that status, which is the first.
+function subscriptionAttributes(customer) {
+  const [shown] = customer.subscriptions;
+  if (!shown) return customer.history_complete ? {subscription_status: customer.status} : {};
+  const renews = !hasEnded(shown) && !shown.cancel_at;
+  return {
+    subscription_status: shown.status,
+    subscription_plan: shown.product_name ?? null,
+    subscription_price: amount(shown.price, shown.currency),
+    subscription_currency: shown.currency ?? null,
+    subscription_interval: intervalText(shown),
+    subscription_renews_at: renews ? seconds(shown.period_end) : null,
+    subscription_cancel_at: hasEnded(shown) ? null : seconds(shown.cancel_at),
+    subscription_trial_ends_at: shown.status === "trialing" ? seconds(shown.trial_ends_at) : null,
+    subscriptions_active: customer.subscriptions_active,
+  };
+}
+
+// Totals are sent only where the whole history is known.
+function paymentAttributes(customer) {
+  const failures = customer.open_failures.map((one) => one.since);
+  const attributes = {
+    ...known({
+      payments: customer.payments,
+      first_payment_at: seconds(customer.first_payment_at),
+      last_payment_at: seconds(customer.last_payment_at),
+      customer_since: seconds(customer.customer_since),
+    }),
+    payment_failed_at: failures.length ? seconds(Math.min(...failures)) : null,
+  };
+  if (!customer.totals) return attributes;
+  for (const {currency, net} of customer.totals) {
+    attributes["total_spent_" + currency.toLowerCase()] = amount(net, currency);
+  }
+  // Amounts in several currencies have no sum.
+  const [only] = customer.totals.length === 1 ? customer.totals : [];
+  attributes.total_spent = only ? amount(only.net, only.currency) : null;
+  return attributes;
+}
+
+const DAY = 24 * 3600 * 1000;
+
+// What the event states of its own object, and what the ledger says about that; null if it states none.
+function factOf(webhook, kind) {
+  const found = webhook.facts.find((one) => one.kind === kind);
+  return found ? {...found.fields, ...found} : null;
+}
+
+// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
+// only attributes are sent.
+function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
+
+// What the ledger knows of a subscription by now; null if nothing.
+function subscriptionOf(webhook, id) {
+  return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
+
+// "month", or "3 months".
+function intervalText(subscription) {
+  const {interval: unit, interval_count: count} = subscription;
+  if (!unit || !(count > 0)) return null;
+  return count === 1 ? unit : `${count} ${unit}s`;
+}
+
+// Customers change their payment method and plan there. Set the variable MANAGE_URL if that is a page of your own.
+function manageUrl(webhook, fact) {
+  if (webhook.env.MANAGE_URL) return webhook.env.MANAGE_URL;
+  const business = webhook.payload.business_id;
+  if (typeof business !== "string" || business === "") return null;
+  const host = fact?.mode === "test" ? "test.customer.dodopayments.com" : "customer.dodopayments.com";
+  return `https://${host}/login/${encodeURIComponent(business)}`;
+}
+
+// Identifies an occurrence, so that it counts once even if it arrives under several webhook ids. Undefined if a part is
+// unknown; then each webhook id counts.
+function key(...parts) {
+  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
+  return parts.every(isKnown) ? parts.join("/") : undefined;
 }
 
 // Omits unknown attributes: null would remove them from the person.
@@ -273,23 +599,43 @@ function number(value) {
 }
 
 function amount(minorUnits, currency) {
-  const units = number(minorUnits);
-  return units === null || !currency ? null : nicobar.money(units, currency);
+  return Number.isInteger(minorUnits) && currency ? nicobar.money(minorUnits, currency) ?? null : null;
 }
 
-function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
+// As text with all decimals of its currency, such as 54.50.
+function amountText(minorUnits, currency) {
+  const value = amount(minorUnits, currency);
+  return value === null ? null : value.toFixed(Math.round(-Math.log10(nicobar.money(1, currency))));
+}
 
-// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
-// unknown, because Customer.io does not send an email that uses a missing field. The endpoint's setting "Identify people
-// by" says how the customer is identified.
-function send(webhook, calls) {
-  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, once]) => {
-      if (name === null) return nicobar.identify(values);
-      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      return nicobar.event(name, whole, {once});
-    });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
+function money(fact) {
+  const value = amount(fact?.amount, fact?.currency);
+  return {
+    amount: value,
+    amount_minor: value === null ? null : fact.amount,
+    amount_text: amountText(fact?.amount, fact?.currency),
+    currency: fact?.currency ?? null,
+  };
+}
+
+// Unix milliseconds to the Unix seconds of Customer.io.
+function seconds(at) { return Number.isFinite(at) ? Math.floor(at / 1000) : null; }
+
+function time(isoText) { return isoText ? nicobar.unix(isoText) ?? null : null; }
+
+// Sends the person's attributes, which come first, then the events. Each event is [name, fields, key]. The endpoint's
+// setting "Identify people by" says how the customer is identified.
+function send(webhook, attributes, events, others = []) {
+  const calls = Object.keys(attributes).length ? [nicobar.identify(attributes)] : [];
+  for (const [name, fields, once] of events) calls.push(nicobar.event(name, whole(fields), {once}));
+  webhook.payload = [...calls, ...others];
+  return webhook.payload.length ? webhook : leaveOut(webhook, "nothing is known that the recipe sends");
+}
+
+// Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
+// field. What is undefined is left out.
+function whole(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function leaveOut(webhook, why) {
@@ -297,3 +643,6 @@ function leaveOut(webhook, why) {
   webhook.cancel = true;
   return webhook;
 }
+
+// The events that the functions make of a webhook; they return null for none.
+function eventsOf(webhook, functions) { return (functions ?? []).map((make) => make(webhook)).filter(Boolean); }

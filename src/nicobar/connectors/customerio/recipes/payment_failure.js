@@ -1,51 +1,188 @@
 // Payment failure: the events that start a reminder, and those that end it.
-const SUBSCRIPTION = ["active", "on_hold", "past_due", "renewed", "cancelled", "expired"].map((one) => "subscription." + one);
-
 function handler(webhook) {
-  const type = webhook.eventType;
-  const {timestamp} = webhook.payload;
+  const {eventType} = webhook;
+  const [family] = eventType.split(".");
+  if (family === "dunning") return send(webhook, {}, eventsOf(webhook, [occurrence]));
+  if (family !== "payment" && family !== "subscription") return webhook;
+  return send(webhook, personAttributes(webhook), eventsOf(webhook, EVENTS[eventType]));
+}
+
+const EVENTS = {
+  "payment.succeeded": [paymentSucceeded, paymentRecovered],
+  "payment.failed": [paymentFailed],
+  "subscription.past_due": [subscriptionPastDue],
+  "subscription.on_hold": [subscriptionOnHold],
+  "subscription.cancelled": [subscriptionEnded],
+  "subscription.expired": [subscriptionEnded],
+  "subscription.update_payment_method": [paymentMethodUpdated],
+};
+
+// A counted payment: something was paid, and not only to store another card.
+function paidOf(webhook) {
+  const payment = factOf(webhook, "payment");
+  return says(payment, "succeeded") && payment.amount > 0 && payment.is_card_update !== true ? payment : null;
+}
+
+// The subscription of a payment that is for one only.
+function subscriptionIdOf(payment) {
+  const ids = payment.subscription_ids ?? [];
+  return ids.length === 1 ? ids[0] : null;
+}
+
+function productName(webhook, payment) {
+  return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
+}
+
+// Without a complete history, payment_number and is_first_payment are left out.
+function paymentFields(webhook, payment) {
+  return {
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    charge_type: payment.charge_type ?? null,
+    payment_number: payment.payment_number ?? undefined,
+    is_first_payment: payment.is_first_payment ?? undefined,
+    product_name: productName(webhook, payment),
+    invoice_url: payment.invoice_url ?? null,
+  };
+}
+
+function paymentSucceeded(webhook) {
+  const payment = paidOf(webhook);
+  return payment && ["payment_succeeded", paymentFields(webhook, payment), key("payment", payment.id, "succeeded")];
+}
+
+// A failure that the customer has not made up for since.
+function paymentFailed(webhook) {
+  const payment = factOf(webhook, "payment");
+  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  // Dodo counts its own retries, the ledger the failures that it knows.
+  const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
+  return ["payment_failed", {
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    attempt,
+    is_retry: attempt > 1,
+    failure_kind: payment.failure_kind ?? "unknown",
+    failure_reason: payment.failure_reason ?? "other",
+    product_name: productName(webhook, payment),
+    manage_url: manageUrl(webhook, payment),
+  }, key("payment", payment.id, "failed")];
+}
+
+// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
+function isSettled(webhook, payment) {
+  const id = subscriptionIdOf(payment);
+  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
+  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
+}
+
+// A payment after a failure of the same subscription.
+function paymentRecovered(webhook) {
+  const payment = paidOf(webhook);
+  const attempts = payment && Math.max(payment.recovered_after ?? 0, payment.retry_attempt ?? 0);
+  if (!attempts || subscriptionIdOf(payment) === null) return null;
+  return ["payment_recovered", {
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    recovered_after_attempts: attempts,
+    product_name: productName(webhook, payment),
+  }, key("payment", payment.id, "recovered")];
+}
+
+const LIVE = ["trialing", "active", "past_due", "on_hold", "paused"];
+
+// The subscription of the event, if it has one of these statuses and nothing newer says otherwise.
+function current(webhook, ...statuses) {
+  const fact = factOf(webhook, "subscription");
+  return says(fact, ...statuses) && fact.is_current ? fact : null;
+}
+
+function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
+
+function subscriptionPastDue(webhook) { return interrupted(webhook, "past_due"); }
+
+function subscriptionOnHold(webhook) { return interrupted(webhook, "on_hold"); }
+
+function interrupted(webhook, status) {
+  const fact = current(webhook, status);
+  return fact && ["subscription_" + status, {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    past_due_until: seconds(fact.past_due_until),
+    manage_url: manageUrl(webhook, fact),
+  }, entered(webhook, fact, status)];
+}
+
+// Dodo reports an end as cancelled or as expired, or as both.
+function subscriptionEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
+}
+
+function endFields(webhook, fact) {
+  return {
+    subscription_id: fact.id,
+    reason: endReason(fact),
+    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
+    product_name: fact.product_name ?? null,
+    is_trial: endedUnpaid(webhook, fact),
+  };
+}
+
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
+}
+
+// Whether it ended with its trial: nothing was paid after it.
+function endedUnpaid(webhook, fact) {
+  if (!fact.trial_ends_at) return false;
+  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
+  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+}
+
+function paymentMethodUpdated(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!says(fact, ...LIVE)) return null;
+  return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
+    entered(webhook, fact, "payment_method_updated")];
+}
+
+// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+function occurrence(webhook) {
+  const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const [family, what] = type.split(".");
-  if (type === "payment.failed" || type === "payment.succeeded") {
-    const state = {...profile(data), ...known({last_payment_status: data.status})};
-    const once = fact("payment", data.payment_id, what);
-    return send(webhook, [[null, state], [type.replace(".", "_"), payment(data), once]]);
-  }
-  if (family === "dunning") {
-    const once = fact("dunning", data.subscription_id, what, timestamp);
-    return send(webhook, [[type.replace(".", "_"), dunning(data), once]]);
-  }
-  if (!SUBSCRIPTION.includes(type)) return webhook;
-  const [name, once] = happened(webhook, moment(webhook));
-  const state = {...profile(data), ...known({subscription_status: data.status})};
-  return send(webhook, [[null, state], ...(name ? [[name, subscription(data), once]] : [])]);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
-function subscription(data) {
-  return {
-    subscription_id: data.subscription_id,
-    product_id: data.product_id,
-    status: data.status,
-    price: amount(data.recurring_pre_tax_amount, data.currency),
-    currency: data.currency,
-    renews_at: time(data.next_billing_date),
-    past_due_until: time(data.past_due_ends_at),
-  };
+function nulled(fields) {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value ?? null]));
 }
 
-function payment(data) {
-  return {
-    payment_id: data.payment_id,
-    subscription_id: data.subscription_id,
-    status: data.status,
-    amount: amount(data.total_amount, data.currency),
-    currency: data.currency,
-    charge_type: data.charge_type,
-    created_at: time(data.created_at),
-    error_code: data.error_code,
-    payment_link: data.payment_link,
-    invoice_url: data.invoice_url,
-  };
+// The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
+const OTHERS = {
+  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
+  entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
+    && [entitlement(data), key("entitlement_grant", data.id, what, at)],
+  credit: (data, what, at) => {
+    const isLow = what === "balance_low";
+    const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
+    return [credit(data, isLow), once];
+  },
+  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+    && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
+};
+
+// What is not stated, or not expected, disagrees with nothing.
+function agrees(status, expected) {
+  return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
 
 function dunning(data) {
@@ -58,50 +195,161 @@ function dunning(data) {
   };
 }
 
-// When the event happened, or else when it was accepted.
-function moment(webhook) { return time(webhook.payload.timestamp) ?? Math.floor(Date.now() / 1000); }
+function licenseKey(data) {
+  return {
+    license_key_id: data.id,
+    product_id: data.product_id,
+    payment_id: data.payment_id,
+    subscription_id: data.subscription_id,
+    status: data.status,
+    activations_limit: data.activations_limit,
+    expires_at: time(data.expires_at),
+  };
+}
 
-// The event's name and the fact that identifies it; no name if no event should be sent. Dodo announces a cancellation at
-// the end of the period with subscription.updated and, by some accounts, also with subscription.cancelled; cancelled_at
-// stays null until the subscription is canceled.
-function happened(webhook, at) {
-  const type = webhook.eventType;
-  const {timestamp} = webhook.payload;
-  const data = webhook.payload.data ?? {};
-  const name = type.replace(".", "_");
-  if (type === "subscription.renewed") return [name, renewal(data)];
-  const entered = fact("subscription", data.subscription_id, type.split(".")[1], timestamp);
-  if (type !== "subscription.cancelled" && type !== "subscription.updated") return [name, entered];
-  const ends = time(data.next_billing_date);
-  const isLive = Boolean(data.status) && !["cancelled", "expired", "failed"].includes(data.status);
-  const isAhead = !data.cancelled_at && ends > at && (!data.status || data.status === "cancelled");
-  const isAsked = data.cancel_at_next_billing_date ?? (isLive && type === "subscription.cancelled");
-  if (isAsked && (isLive || isAhead)) {
-    // Dodo's payload does not say when a cancellation was announced, and every later subscription.updated repeats it. The
-    // start of the period stays the same even if its end moves, so repetitions count once; so does a cancellation that is
-    // undone and announced again in the same period.
-    const began = data.previous_billing_date;
-    return ["subscription_cancel_scheduled", fact("subscription", data.subscription_id, "cancel_scheduled", began)];
+function entitlement(data) {
+  return {
+    grant_id: data.id,
+    entitlement_id: data.entitlement_id,
+    kind: data.integration_type,
+    status: data.status,
+    payment_id: data.payment_id,
+    subscription_id: data.subscription_id,
+    delivered_at: time(data.delivered_at),
+    revoked_at: time(data.revoked_at),
+    error_code: data.error_code,
+  };
+}
+
+function credit(data, isLow) {
+  return {
+    ...(isLow ? creditThreshold(data) : creditEntry(data)),
+    credits_left: number(isLow ? data.available_balance : data.balance_after),
+  };
+}
+
+function creditEntry(data) {
+  return {
+    credits_id: data.credit_entitlement_id,
+    credits: number(data.amount),
+    credits_before: number(data.balance_before),
+    overage: number(data.overage_after),
+    created_at: time(data.created_at),
+  };
+}
+
+function creditThreshold(data) {
+  return {
+    credits_id: data.credit_entitlement_id,
+    credits_name: data.credit_entitlement_name,
+    threshold: number(data.threshold_amount),
+    threshold_percent: data.threshold_percent,
+    subscription_id: data.subscription_id,
+  };
+}
+
+function checkout(data) {
+  return {
+    payment_id: data.payment_id,
+    recovered_payment_id: data.recovered_payment_id,
+    status: data.status,
+    why: data.abandonment_reason,
+    abandoned_at: time(data.abandoned_at),
+  };
+}
+
+// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
+// removes what no longer applies; what is not known is left out.
+function personAttributes(webhook) {
+  const {customer} = webhook;
+  if (!customer) return {};
+  return {
+    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...subscriptionAttributes(customer),
+    ...paymentAttributes(customer),
+  };
+}
+
+// One status over all subscriptions; the rest is about the newest one of that status, which is the first.
+function subscriptionAttributes(customer) {
+  const [shown] = customer.subscriptions;
+  if (!shown) return customer.history_complete ? {subscription_status: customer.status} : {};
+  const renews = !hasEnded(shown) && !shown.cancel_at;
+  return {
+    subscription_status: shown.status,
+    subscription_plan: shown.product_name ?? null,
+    subscription_price: amount(shown.price, shown.currency),
+    subscription_currency: shown.currency ?? null,
+    subscription_interval: intervalText(shown),
+    subscription_renews_at: renews ? seconds(shown.period_end) : null,
+    subscription_cancel_at: hasEnded(shown) ? null : seconds(shown.cancel_at),
+    subscription_trial_ends_at: shown.status === "trialing" ? seconds(shown.trial_ends_at) : null,
+    subscriptions_active: customer.subscriptions_active,
+  };
+}
+
+// Totals are sent only where the whole history is known.
+function paymentAttributes(customer) {
+  const failures = customer.open_failures.map((one) => one.since);
+  const attributes = {
+    ...known({
+      payments: customer.payments,
+      first_payment_at: seconds(customer.first_payment_at),
+      last_payment_at: seconds(customer.last_payment_at),
+      customer_since: seconds(customer.customer_since),
+    }),
+    payment_failed_at: failures.length ? seconds(Math.min(...failures)) : null,
+  };
+  if (!customer.totals) return attributes;
+  for (const {currency, net} of customer.totals) {
+    attributes["total_spent_" + currency.toLowerCase()] = amount(net, currency);
   }
-  return [type === "subscription.updated" || isLive ? null : name, entered];
+  // Amounts in several currencies have no sum.
+  const [only] = customer.totals.length === 1 ? customer.totals : [];
+  attributes.total_spent = only ? amount(only.net, only.currency) : null;
+  return attributes;
 }
 
-// One period and its payment: a plan change is paid for within a period.
-function renewal(data) {
-  return fact("subscription", data.subscription_id, "renewed", data.previous_billing_date, data.payment_id ?? "unpaid");
+const DAY = 24 * 3600 * 1000;
+
+// What the event states of its own object, and what the ledger says about that; null if it states none.
+function factOf(webhook, kind) {
+  const found = webhook.facts.find((one) => one.kind === kind);
+  return found ? {...found.fields, ...found} : null;
 }
 
-// Identifies a fact, so that it counts once even if it arrives under several webhook ids. Undefined if a part is unknown;
-// then each webhook id counts.
-function fact(...parts) {
+// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
+// only attributes are sent.
+function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
+
+// What the ledger knows of a subscription by now; null if nothing.
+function subscriptionOf(webhook, id) {
+  return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
+
+// "month", or "3 months".
+function intervalText(subscription) {
+  const {interval: unit, interval_count: count} = subscription;
+  if (!unit || !(count > 0)) return null;
+  return count === 1 ? unit : `${count} ${unit}s`;
+}
+
+// Customers change their payment method and plan there. Set the variable MANAGE_URL if that is a page of your own.
+function manageUrl(webhook, fact) {
+  if (webhook.env.MANAGE_URL) return webhook.env.MANAGE_URL;
+  const business = webhook.payload.business_id;
+  if (typeof business !== "string" || business === "") return null;
+  const host = fact?.mode === "test" ? "test.customer.dodopayments.com" : "customer.dodopayments.com";
+  return `https://${host}/login/${encodeURIComponent(business)}`;
+}
+
+// Identifies an occurrence, so that it counts once even if it arrives under several webhook ids. Undefined if a part is
+// unknown; then each webhook id counts.
+function key(...parts) {
   const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
   return parts.every(isKnown) ? parts.join("/") : undefined;
-}
-
-// The email address and the name, if the event contains them.
-function profile(data) {
-  const customer = data.customer || {};
-  return known({email: customer.email, name: customer.name});
 }
 
 // Omits unknown attributes: null would remove them from the person.
@@ -116,23 +364,43 @@ function number(value) {
 }
 
 function amount(minorUnits, currency) {
-  const units = number(minorUnits);
-  return units === null || !currency ? null : nicobar.money(units, currency);
+  return Number.isInteger(minorUnits) && currency ? nicobar.money(minorUnits, currency) ?? null : null;
 }
 
-function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
+// As text with all decimals of its currency, such as 54.50.
+function amountText(minorUnits, currency) {
+  const value = amount(minorUnits, currency);
+  return value === null ? null : value.toFixed(Math.round(-Math.log10(nicobar.money(1, currency))));
+}
 
-// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
-// unknown, because Customer.io does not send an email that uses a missing field. The endpoint's setting "Identify people
-// by" says how the customer is identified.
-function send(webhook, calls) {
-  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, once]) => {
-      if (name === null) return nicobar.identify(values);
-      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      return nicobar.event(name, whole, {once});
-    });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
+function money(fact) {
+  const value = amount(fact?.amount, fact?.currency);
+  return {
+    amount: value,
+    amount_minor: value === null ? null : fact.amount,
+    amount_text: amountText(fact?.amount, fact?.currency),
+    currency: fact?.currency ?? null,
+  };
+}
+
+// Unix milliseconds to the Unix seconds of Customer.io.
+function seconds(at) { return Number.isFinite(at) ? Math.floor(at / 1000) : null; }
+
+function time(isoText) { return isoText ? nicobar.unix(isoText) ?? null : null; }
+
+// Sends the person's attributes, which come first, then the events. Each event is [name, fields, key]. The endpoint's
+// setting "Identify people by" says how the customer is identified.
+function send(webhook, attributes, events, others = []) {
+  const calls = Object.keys(attributes).length ? [nicobar.identify(attributes)] : [];
+  for (const [name, fields, once] of events) calls.push(nicobar.event(name, whole(fields), {once}));
+  webhook.payload = [...calls, ...others];
+  return webhook.payload.length ? webhook : leaveOut(webhook, "nothing is known that the recipe sends");
+}
+
+// Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
+// field. What is undefined is left out.
+function whole(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function leaveOut(webhook, why) {
@@ -140,3 +408,6 @@ function leaveOut(webhook, why) {
   webhook.cancel = true;
   return webhook;
 }
+
+// The events that the functions make of a webhook; they return null for none.
+function eventsOf(webhook, functions) { return (functions ?? []).map((make) => make(webhook)).filter(Boolean); }

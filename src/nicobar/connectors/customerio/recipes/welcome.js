@@ -1,49 +1,132 @@
-// Welcome: a customer's first payment, with the fields for a welcome email.
+// Welcome: a customer's first payment, with the fields for a welcome email. Only where the history is known: a missing
+// welcome is better than one to a long-standing customer.
 function handler(webhook) {
   if (webhook.eventType !== "payment.succeeded") return webhook;
-  const data = webhook.payload.data ?? {};
-  const why = whyNot(data);
-  if (why) return leaveOut(webhook, why);
-  return send(webhook, [[null, profile(data)], ["payment_succeeded", payment(data), fact("payment", data.payment_id, "succeeded")]]);
+  const [first] = eventsOf(webhook, [firstPaymentSucceeded]);
+  if (!first) return leaveOut(webhook, whyNot(webhook));
+  return send(webhook, personAttributes(webhook), [first]);
 }
 
-// Why a payment does not trigger a welcome. A payment that is not clearly the first is skipped: a missing welcome is
-// better than one to a long-standing customer.
-function whyNot(data) {
-  const isOneTime = data.subscription_id === null && !(data.subscription_ids || []).length && !data.charge_type;
-  if (!(data.total_amount > 0)) return "nothing was paid, or the amount is unknown";
-  if (data.is_update_payment_method === true) return "only the payment method changed";
-  if (data.retry_attempt > 0) return "it is a retried renewal";
-  if (data.charge_type === "new" || isOneTime) return null;
-  return `not a first payment (charge_type ${data.charge_type})`;
+function whyNot(webhook) {
+  if (!paidOf(webhook)) return "nothing was paid, or the amount is unknown";
+  if (webhook.customer?.history_complete) return "not the first payment";
+  return "whether it is the first payment is not known: set history_complete_since in the source's settings";
 }
 
-function payment(data) {
+// A counted payment: something was paid, and not only to store another card.
+function paidOf(webhook) {
+  const payment = factOf(webhook, "payment");
+  return says(payment, "succeeded") && payment.amount > 0 && payment.is_card_update !== true ? payment : null;
+}
+
+// The subscription of a payment that is for one only.
+function subscriptionIdOf(payment) {
+  const ids = payment.subscription_ids ?? [];
+  return ids.length === 1 ? ids[0] : null;
+}
+
+function productName(webhook, payment) {
+  return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
+}
+
+// Without a complete history, payment_number and is_first_payment are left out.
+function paymentFields(webhook, payment) {
   return {
-    payment_id: data.payment_id,
-    subscription_id: data.subscription_id,
-    status: data.status,
-    amount: amount(data.total_amount, data.currency),
-    currency: data.currency,
-    charge_type: data.charge_type,
-    created_at: time(data.created_at),
-    error_code: data.error_code,
-    payment_link: data.payment_link,
-    invoice_url: data.invoice_url,
+    payment_id: payment.id,
+    subscription_id: subscriptionIdOf(payment),
+    ...money(payment),
+    charge_type: payment.charge_type ?? null,
+    payment_number: payment.payment_number ?? undefined,
+    is_first_payment: payment.is_first_payment ?? undefined,
+    product_name: productName(webhook, payment),
+    invoice_url: payment.invoice_url ?? null,
   };
 }
 
-// Identifies a fact, so that it counts once even if it arrives under several webhook ids. Undefined if a part is unknown;
-// then each webhook id counts.
-function fact(...parts) {
-  const isKnown = (part) => (typeof part === "string" && part !== "") || typeof part === "number";
-  return parts.every(isKnown) ? parts.join("/") : undefined;
+// The customer's first payment of all; never sent where the history is not known. If several of the sender's customers
+// are this person, each has its own key, so it is sent only while there is no other payment.
+function firstPaymentSucceeded(webhook) {
+  const payment = paidOf(webhook);
+  const {customer} = webhook;
+  if (!payment || payment.is_first_payment !== true) return null;
+  if (customer?.ids.length > 1 && customer.payments > 1) return null;
+  return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
 }
 
-// The email address and the name, if the event contains them.
-function profile(data) {
-  const customer = data.customer || {};
-  return known({email: customer.email, name: customer.name});
+// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
+// removes what no longer applies; what is not known is left out.
+function personAttributes(webhook) {
+  const {customer} = webhook;
+  if (!customer) return {};
+  return {
+    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...subscriptionAttributes(customer),
+    ...paymentAttributes(customer),
+  };
+}
+
+// One status over all subscriptions; the rest is about the newest one of that status, which is the first.
+function subscriptionAttributes(customer) {
+  const [shown] = customer.subscriptions;
+  if (!shown) return customer.history_complete ? {subscription_status: customer.status} : {};
+  const renews = !hasEnded(shown) && !shown.cancel_at;
+  return {
+    subscription_status: shown.status,
+    subscription_plan: shown.product_name ?? null,
+    subscription_price: amount(shown.price, shown.currency),
+    subscription_currency: shown.currency ?? null,
+    subscription_interval: intervalText(shown),
+    subscription_renews_at: renews ? seconds(shown.period_end) : null,
+    subscription_cancel_at: hasEnded(shown) ? null : seconds(shown.cancel_at),
+    subscription_trial_ends_at: shown.status === "trialing" ? seconds(shown.trial_ends_at) : null,
+    subscriptions_active: customer.subscriptions_active,
+  };
+}
+
+// Totals are sent only where the whole history is known.
+function paymentAttributes(customer) {
+  const failures = customer.open_failures.map((one) => one.since);
+  const attributes = {
+    ...known({
+      payments: customer.payments,
+      first_payment_at: seconds(customer.first_payment_at),
+      last_payment_at: seconds(customer.last_payment_at),
+      customer_since: seconds(customer.customer_since),
+    }),
+    payment_failed_at: failures.length ? seconds(Math.min(...failures)) : null,
+  };
+  if (!customer.totals) return attributes;
+  for (const {currency, net} of customer.totals) {
+    attributes["total_spent_" + currency.toLowerCase()] = amount(net, currency);
+  }
+  // Amounts in several currencies have no sum.
+  const [only] = customer.totals.length === 1 ? customer.totals : [];
+  attributes.total_spent = only ? amount(only.net, only.currency) : null;
+  return attributes;
+}
+
+// What the event states of its own object, and what the ledger says about that; null if it states none.
+function factOf(webhook, kind) {
+  const found = webhook.facts.find((one) => one.kind === kind);
+  return found ? {...found.fields, ...found} : null;
+}
+
+// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
+// only attributes are sent.
+function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
+
+// What the ledger knows of a subscription by now; null if nothing.
+function subscriptionOf(webhook, id) {
+  return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
+
+// "month", or "3 months".
+function intervalText(subscription) {
+  const {interval: unit, interval_count: count} = subscription;
+  if (!unit || !(count > 0)) return null;
+  return count === 1 ? unit : `${count} ${unit}s`;
 }
 
 // Omits unknown attributes: null would remove them from the person.
@@ -51,30 +134,42 @@ function known(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 }
 
-// Dodo sends some numbers as text. Anything else is unknown (null).
-function number(value) {
-  const isOne = typeof value === "number" || (typeof value === "string" && value.trim() !== "");
-  return isOne && Number.isFinite(Number(value)) ? Number(value) : null;
-}
-
 function amount(minorUnits, currency) {
-  const units = number(minorUnits);
-  return units === null || !currency ? null : nicobar.money(units, currency);
+  return Number.isInteger(minorUnits) && currency ? nicobar.money(minorUnits, currency) ?? null : null;
 }
 
-function time(isoText) { return isoText ? nicobar.unix(isoText) : null; }
+// As text with all decimals of its currency, such as 54.50.
+function amountText(minorUnits, currency) {
+  const value = amount(minorUnits, currency);
+  return value === null ? null : value.toFixed(Math.round(-Math.log10(nicobar.money(1, currency))));
+}
 
-// Each call is [name, fields, fact]; without a name, it sets attributes. Events contain all of their fields, null if
-// unknown, because Customer.io does not send an email that uses a missing field. The endpoint's setting "Identify people
-// by" says how the customer is identified.
-function send(webhook, calls) {
-  webhook.payload = calls.filter(([name, values]) => name !== null || Object.keys(values).length > 0)
-    .map(([name, values, once]) => {
-      if (name === null) return nicobar.identify(values);
-      const whole = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? null]));
-      return nicobar.event(name, whole, {once});
-    });
-  return webhook.payload.length ? webhook : leaveOut(webhook, "the event has no known values");
+function money(fact) {
+  const value = amount(fact?.amount, fact?.currency);
+  return {
+    amount: value,
+    amount_minor: value === null ? null : fact.amount,
+    amount_text: amountText(fact?.amount, fact?.currency),
+    currency: fact?.currency ?? null,
+  };
+}
+
+// Unix milliseconds to the Unix seconds of Customer.io.
+function seconds(at) { return Number.isFinite(at) ? Math.floor(at / 1000) : null; }
+
+// Sends the person's attributes, which come first, then the events. Each event is [name, fields, key]. The endpoint's
+// setting "Identify people by" says how the customer is identified.
+function send(webhook, attributes, events, others = []) {
+  const calls = Object.keys(attributes).length ? [nicobar.identify(attributes)] : [];
+  for (const [name, fields, once] of events) calls.push(nicobar.event(name, whole(fields), {once}));
+  webhook.payload = [...calls, ...others];
+  return webhook.payload.length ? webhook : leaveOut(webhook, "nothing is known that the recipe sends");
+}
+
+// Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
+// field. What is undefined is left out.
+function whole(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function leaveOut(webhook, why) {
@@ -82,3 +177,6 @@ function leaveOut(webhook, why) {
   webhook.cancel = true;
   return webhook;
 }
+
+// The events that the functions make of a webhook; they return null for none.
+function eventsOf(webhook, functions) { return (functions ?? []).map((make) => make(webhook)).filter(Boolean); }

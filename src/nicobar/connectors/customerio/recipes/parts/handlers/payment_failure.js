@@ -1,0 +1,18 @@
+// Payment failure: the events that start a reminder, and those that end it.
+function handler(webhook) {
+  const {eventType} = webhook;
+  const [family] = eventType.split(".");
+  if (family === "dunning") return send(webhook, {}, eventsOf(webhook, [occurrence]));
+  if (family !== "payment" && family !== "subscription") return webhook;
+  return send(webhook, personAttributes(webhook), eventsOf(webhook, EVENTS[eventType]));
+}
+
+const EVENTS = {
+  "payment.succeeded": [paymentSucceeded, paymentRecovered],
+  "payment.failed": [paymentFailed],
+  "subscription.past_due": [subscriptionPastDue],
+  "subscription.on_hold": [subscriptionOnHold],
+  "subscription.cancelled": [subscriptionEnded],
+  "subscription.expired": [subscriptionEnded],
+  "subscription.update_payment_method": [paymentMethodUpdated],
+};
