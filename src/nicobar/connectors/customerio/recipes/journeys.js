@@ -1,5 +1,5 @@
-// Journeys: what happens to a customer in Dodo Payments as events, and what is true of them as attributes. Billing
-// addresses, phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
+// Journeys: Dodo's events about a customer as events, and the customer's current state as attributes. Billing addresses,
+// phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
 function handler(webhook) {
   const {eventType} = webhook;
   const [family] = eventType.split(".");
@@ -47,7 +47,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,
@@ -152,19 +152,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
+  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN_DAYS * DAY;
   return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -288,7 +288,7 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
   return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
@@ -348,7 +348,7 @@ function refunded(webhook) {
   }, key("refund", refund.id, what)];
 }
 
-// A dispute may go through several stages, with the same statuses.
+// A dispute may have several stages, with the same statuses.
 function disputed(webhook) {
   const [, what] = webhook.eventType.split(".");
   const dispute = factOf(webhook, "dispute");
@@ -361,7 +361,7 @@ function disputed(webhook) {
   }, key("dispute", dispute.id, dispute.stage, what)];
 }
 
-// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+// Events about objects that are not in the ledger. A late payload that contradicts its event type is not sent.
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
@@ -389,7 +389,7 @@ const OTHERS = {
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
 
-// What is not stated, or not expected, disagrees with nothing.
+// A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
   return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
@@ -493,8 +493,8 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -553,11 +553,10 @@ function factOf(webhook, kind) {
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
 }
@@ -633,7 +632,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -69,19 +69,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
+  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN_DAYS * DAY;
   return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -205,7 +205,7 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
   return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
@@ -278,8 +278,8 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -338,11 +338,10 @@ function factOf(webhook, kind) {
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
 }
@@ -410,7 +409,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -14,7 +14,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,

@@ -20,19 +20,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
+  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN_DAYS * DAY;
   return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -156,7 +156,7 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
   return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
