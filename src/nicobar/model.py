@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 else:
     Json = Any  # msgspec cannot decode a recursive alias; it decodes Any as JSON
-Setting: TypeAlias = str | int | bool
+Setting: TypeAlias = str | int | bool | dict[str, str]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -35,7 +35,7 @@ async def endpoint(store, endpoint_id: str, name: str | None = None) -> PutEndpo
         app_id=app.id,
         name=name or endpoint_id,
         connector="http",
-        settings={"url": "https://a.example", "n": 1, "on": True},
+        settings={"url": "https://a.example", "n": 1, "on": True, "names": {"a": "b"}},
         sealed_credentials=b"\0sealed",
         credential_references={"secret": "NAME"},
         event_types=("a.b",),
@@ -245,7 +245,7 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
     one, _ = (await store.snapshot()).endpoints
     assert (one.seq, one.name, one.paused_reason) == (1, "renamed", plain("why"))
     assert (one.transformation.version, one.transformation.code) == (2, "two")
-    assert one.settings == {"url": "https://a.example", "n": 1, "on": True}
+    assert one.settings == {"url": "https://a.example", "n": 1, "on": True, "names": {"a": "b"}}
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
@@ -254,8 +254,8 @@ async def test_replacing_an_endpoint_keeps_its_pause_and_its_handler(store):
     [
         ({"sealed_credentials": b"\0other"}, True),
         ({"sealed_headers": b"\0other"}, True),
-        ({"settings": {"url": "https://b.example", "n": 1, "on": True}}, True),
-        ({"settings": {"on": True, "n": 1, "url": "https://a.example"}}, False),
+        ({"settings": {"url": "https://b.example", "n": 1, "on": True, "names": {"a": "b"}}}, True),
+        ({"settings": {"names": {"a": "b"}, "on": True, "n": 1, "url": "https://a.example"}}, False),
         ({"name": "renamed", "event_types": (), "max_messages_per_s": 3}, False),
     ],
 )

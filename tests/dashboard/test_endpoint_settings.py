@@ -123,6 +123,18 @@ async def test_a_rejected_form_says_that_new_secrets_are_gone(nicobar, fields, i
     assert (status, "Enter the new secret values again" in page) == (422, is_said)
 
 
+@pytest.mark.parametrize("typed", ["paid", "a = b\na = c", "a = "])
+async def test_a_rejected_form_shows_the_names_as_typed(nicobar, typed):
+    endpoint, _ = await furnish(nicobar, CODE)
+    fields = {"name": "Shop", "field_region": "us", "field_attribute_names": "plan=tarif", "field_event_names": typed}
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        status, page, _ = await visitor.send(f"/webhooks/{endpoint.id}/settings", **fields)
+    assert status == 422
+    assert f">{typed}</textarea>" in page
+    assert ">plan = tarif</textarea>" in page
+
+
 @pytest.mark.browser
 async def test_new_credentials_end_a_hold_but_not_a_pause(nicobar):
     async with browser() as it:

@@ -244,9 +244,10 @@ async def working(
     is_told=lambda: True,
     alone: bool = True,
     retry_after_ms=None,
+    network=None,
 ):
     """A worker on a database, as a process has it from its start to its end."""
-    metrics, network, recorded = Metrics(), Network(), asyncio.Queue()
+    metrics, network, recorded = Metrics(), network or Network(), asyncio.Queue()
     configuration = Configuration(store, VAULT, clock, retry_after_ms=retry_after_ms)
     await configuration.refresh()
     pool = await SANDBOX.get()

@@ -135,6 +135,10 @@ OPERATIONS = (
                             "base_url": "<emulator>",
                             "identify_by": "metadata.user_id",
                             "correct_identifier": True,
+                            "event_names": {"payment_succeeded": "Order paid", "a": "b"},
+                            "attribute_names": {"plan": "tarif"},
+                            "name_prefix": "shop_",
+                            "product_names": {"pdt_1": "Pro"},
                             "keep_profile": True,
                             "correct_action": True,
                             "correct_event_id": False,
@@ -153,12 +157,18 @@ OPERATIONS = (
                 field_region="eu",
                 field_base_url="<emulator>",
                 field_correct_identifier="on",
+                field_event_names="payment_succeeded = Order paid\na = b\n",
+                field_attribute_names="plan=tarif",
+                field_name_prefix="shop_",
+                field_product_names="pdt_1 = Pro",
                 field_keep_profile="on",
                 field_correct_action="on",
             ),
             Interface.FILE: file(
                 f'{SOURCE}[[endpoints]]\nname = "{NAME}"\nconnector = "customerio"\n'
                 'settings = { region = "eu", base_url = "<emulator>", identify_by = "metadata.user_id", '
+                'event_names = { payment_succeeded = "Order paid", a = "b" }, attribute_names = { plan = "tarif" }, '
+                'name_prefix = "shop_", product_names = { pdt_1 = "Pro" }, '
                 "correct_identifier = true, keep_profile = true, correct_action = true, "
                 "correct_event_id = false, correct_timestamp = false }\n"
                 'credentials = { site_id = { env = "SITE_ID" }, api_key = { env = "API_KEY" } }\n'

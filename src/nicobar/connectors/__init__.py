@@ -35,10 +35,12 @@ class FieldKind(StrEnum):
     URL = "url"
     CHOICE = "choice"
     SWITCH = "switch"
+    MAP = "map"
 
 
 class Field(Record):
-    """One setting of a connector: drives the form, the validation and the masking. SECRET fields are credentials and
+    """One setting of a connector: drives the form, the validation and the masking. The value of a MAP is texts by
+    names. SECRET fields are credentials and
     belong to the host that they were entered for. A field that `signs` is never sent itself, so it is kept when the
     host changes.
     """
@@ -325,6 +327,11 @@ class Destination(Protocol):
     @property
     def identity_rule(self) -> IdentityRule | None:
         """What identifies people there; None if the endpoint's settings do not say, or the destination has none."""
+        ...
+
+    @property
+    def product_names(self) -> Mapping[str, str]:
+        """What emails call the sender's products, by their ids."""
         ...
 
     @property

@@ -14,6 +14,8 @@ from nicobar.model import Setting
 # A name or address and a port, without anything that parsers read differently (%, \\, an empty port).
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
+_TYPES = {FieldKind.SWITCH: bool, FieldKind.MAP: dict}
+
 
 def read_fields(
     fields: Sequence[Field], settings: Mapping[str, Setting], credentials: Mapping[str, str]
@@ -46,12 +48,13 @@ def _unknown(name: str, names: str, *, secret: bool) -> UserError:
 
 
 def _value(field: Field, value: Setting | None) -> Setting:
-    if value is None or value == "":
+    if value is None or value in ("", {}):
         if field.required:
             raise UserError("field_missing", "Missing field %(name)s.", field.help, name=field.name)
         return "" if field.default is None else field.default
-    expected = bool if field.kind is FieldKind.SWITCH else str
-    fits = isinstance(value, expected)
+    fits = isinstance(value, _TYPES.get(field.kind, str))
+    if isinstance(value, dict):
+        fits = fits and all(isinstance(text, str) for text in value.values())
     if isinstance(value, str):
         fits = fits and _fits(field, value)
     if not fits:

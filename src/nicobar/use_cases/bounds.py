@@ -22,6 +22,7 @@ MAX_HEADERS = 50
 MAX_HEADER_NAME_CHARS = 256
 MAX_HEADER_VALUE_CHARS = 4_096
 MAX_SETTING_CHARS = 65_536
+MAX_SETTING_NAMES = 1_000
 MAX_VARIABLES = 100
 MAX_VARIABLE_CHARS = 8_192
 MAX_SOURCE_SECRETS = 2
@@ -61,7 +62,11 @@ EndpointName = Annotated[
     str, Meta(min_length=1, max_length=MAX_NAME_CHARS, description="Display name; defaults to the uid, or the id.")
 ]
 MessagesPerS = Annotated[int, Meta(ge=1, le=MAX_MESSAGES_PER_S, description="Maximum messages per second.")]
-SettingValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | int | bool
+SettingNames = Annotated[
+    dict[Annotated[str, Meta(max_length=MAX_NAME_CHARS)], Annotated[str, Meta(max_length=MAX_NAME_CHARS)]],
+    Meta(max_length=MAX_SETTING_NAMES),
+]
+SettingValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | int | bool | SettingNames
 Settings = dict[str, SettingValue]
 HeaderName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9!#$%&'*+\-.^_`|~]+$", max_length=MAX_HEADER_NAME_CHARS)]
 HeaderValue = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=MAX_HEADER_VALUE_CHARS)]
@@ -137,9 +142,12 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
         case "settings":
             return UserError(
                 "settings_invalid",
-                "A setting is longer than %(max_setting_chars)s characters.",
+                "A setting is longer than %(max_setting_chars)s characters, has more than %(max_setting_names)s "
+                "names, or has a name of more than %(max_name_chars)s characters.",
                 "Shorten it.",
                 max_setting_chars=MAX_SETTING_CHARS,
+                max_setting_names=MAX_SETTING_NAMES,
+                max_name_chars=MAX_NAME_CHARS,
             )
         case "variables" | "secret_variables":
             return UserError(

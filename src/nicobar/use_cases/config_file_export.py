@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import tomli_w
 
 from nicobar.connectors import FieldKind
@@ -40,7 +41,7 @@ def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool)
             "disabled": endpoint.disabled,
             "max_messages_per_s": endpoint.max_messages_per_s,
             "retry_schedule": _schedule(endpoint.retry_after_ms),
-            "settings": dict(endpoint.settings),
+            "settings": msgspec.to_builtins(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": {**endpoint.variables, **_secret_variables(vault, endpoint)},
         }

@@ -44,6 +44,13 @@ from nicobar.connectors.customerio.parts import (
 )
 from nicobar.connectors.customerio.profiles import ItemCall, Profiles, change_of, person_key
 from nicobar.connectors.customerio.recipes import RECIPES
+from nicobar.connectors.customerio.renaming import (
+    MAX_PRODUCT_NAME_BYTES,
+    MAX_PRODUCT_NAMES,
+    Names,
+    read_map,
+    read_names,
+)
 from nicobar.connectors.customerio.track_api import BATCH, ENTITY, REGION
 from nicobar.connectors.customerio.url_checks import is_cut, wrong_url
 from nicobar.connectors.customerio.warning_checks import Context
@@ -143,6 +150,8 @@ class CustomerIo:
                 trust_metadata=bool(values["trust_metadata"]),
                 event_ids_by=str(values["event_ids_by"]),
             ),
+            names=read_names(values),
+            product_names=read_map("product_names", values, MAX_PRODUCT_NAMES, MAX_PRODUCT_NAME_BYTES),
         )
 
 
@@ -160,9 +169,13 @@ class CustomerIoDestination:
         site_id: str,
         authorization: str,
         corrections: Corrections,
+        names: Names,
+        product_names: Mapping[str, str],
         identity_rule: IdentityRule | None = None,
         inspection: Inspection | None = None,
     ) -> None:
+        self.product_names = product_names
+        self._names = names
         self.identity_rule = identity_rule
         self.inspection = inspection
         self.people_merging: PeopleMerging | None = MergeCalls(base + ENTITY)
@@ -197,7 +210,7 @@ class CustomerIoDestination:
         corrector = Corrector(self._corrections, origin, verdicts)
         requested = [part for index, call in enumerate(calls) for part in self._parts(index, call, verdicts)]
         identification = Identification(self.identity_rule, self._corrections, origin, verdicts)
-        parts = [corrected(corrector, identification, part, verdicts) for part in requested]
+        parts = [corrected(corrector, identification, self._names, part, verdicts) for part in requested]
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items

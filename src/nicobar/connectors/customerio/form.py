@@ -102,6 +102,34 @@ FIELDS = (
         "events that are replayed would count twice.",
     ),
     Field(
+        name="event_names",
+        label="Event names",
+        kind=FieldKind.MAP,
+        help="Optional, one per line: the handler's name = the name to send, such as payment_succeeded = Order paid. "
+        "At most 300.",
+    ),
+    Field(
+        name="attribute_names",
+        label="Attribute names",
+        kind=FieldKind.MAP,
+        help="Optional, one per line: the handler's name = the name to send, such as subscription_plan = plan. For "
+        "attributes of people, events and objects; email, name and other reserved names stay. At most 300.",
+    ),
+    Field(
+        name="name_prefix",
+        label="Name prefix",
+        kind=FieldKind.TEXT,
+        help="Optional. Text before all other names of events and of people's attributes, such as dodo_. At most 50 "
+        "characters.",
+    ),
+    Field(
+        name="product_names",
+        label="Product names",
+        kind=FieldKind.MAP,
+        help="Optional, one per line: the product's ID = its name in emails, such as pdt_1 = Pro. Handlers read it "
+        "as product_name. At most 1,000.",
+    ),
+    Field(
         name="keep_profile",
         label="Keep profiles up to date",
         kind=FieldKind.SWITCH,

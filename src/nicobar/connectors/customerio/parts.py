@@ -14,6 +14,7 @@ from nicobar.connectors.customerio.error_checks_v1 import check_v1
 from nicobar.connectors.customerio.identification import Identification
 from nicobar.connectors.customerio.identifiers import with_address, with_addresses, with_texts, with_texts_v1
 from nicobar.connectors.customerio.person_paths import of_path
+from nicobar.connectors.customerio.renaming import Names
 from nicobar.connectors.customerio.track_api import BATCH, V1Call, is_ulid
 from nicobar.connectors.customerio.warning_checks import Context, advise, advise_v1, no_address
 from nicobar.connectors.payload import encoded
@@ -23,13 +24,15 @@ from nicobar.people import UNKNOWN_CUSTOMER
 
 class ObjectPart(Record):
     """An object of v2; `path` is its location in the handler's result. `body` is the object as JSON once it was
-    corrected, None if JSON cannot represent it; `written` is the object before that.
+    corrected, None if JSON cannot represent it; `written` is the object before that, `named` the object with the
+    handler's names.
     """
 
     path: str
     item: dict[str, Json]
     body: bytes | None = None
     written: dict[str, Json] = {}
+    named: dict[str, Json] = {}
 
     @property
     def event_id(self) -> str:
@@ -39,8 +42,8 @@ class ObjectPart(Record):
 
 
 class SinglePart(Record):
-    """A call of v1, which is a separate request; `path` is the location of its payload, `body` and `written` as for
-    an object.
+    """A call of v1, which is a separate request; `path` is the location of its payload, `body`, `written` and
+    `named` as for an object.
     """
 
     path: str
@@ -49,6 +52,7 @@ class SinglePart(Record):
     payload: Json
     body: bytes | None = None
     written: Json = None
+    named: Json = None
 
     @property
     def event_id(self) -> str:
@@ -89,20 +93,27 @@ def object_parts(index: int, path: str, payload: Json, verdicts: list[Verdict]) 
 
 
 def corrected(
-    corrector: Corrector, identification: Identification, part: ObjectPart | SinglePart, verdicts: list[Verdict]
+    corrector: Corrector,
+    identification: Identification,
+    names: Names,
+    part: ObjectPart | SinglePart,
+    verdicts: list[Verdict],
 ) -> ObjectPart | SinglePart:
-    """The part to send. Events get their ids first: these depend on the person that the handler wrote."""
+    """The part to send. Events get their ids first: these depend on the person and name that the handler wrote."""
     if isinstance(part, ObjectPart):
         item = corrector.correct(part.path, with_texts(part.path, part.item, verdicts))
         item = identification.of_object(part.path, with_addresses(part.path, item, verdicts))
-        return ObjectPart(path=part.path, item=item, body=encoded(item), written=part.item)
+        renamed = names.of_object(part.path, item, verdicts)
+        return ObjectPart(path=part.path, item=renamed, body=encoded(renamed), written=part.item, named=item)
     payload = with_texts_v1(part.path, part.call, part.payload, verdicts)
     payload = _corrected_payload(corrector, msgspec.structs.replace(part, payload=payload))
     if part.call.body == "identify" and isinstance(payload, dict):
         payload = with_address(part.path, payload, verdicts)
     url_path, payload = identification.of_request(part.path, part.call, part.url_path, payload)
-    body = encoded(payload)
-    return msgspec.structs.replace(part, url_path=url_path, payload=payload, body=body, written=part.payload)
+    sent = names.of_request(part.path, part.call, payload, verdicts)
+    return msgspec.structs.replace(
+        part, url_path=url_path, payload=sent, body=encoded(sent), written=part.payload, named=payload
+    )
 
 
 def _corrected_payload(corrector: Corrector, part: SinglePart) -> Json:
@@ -138,7 +149,7 @@ def check_object(
     yield from errors
     if errors:
         return
-    yield from advise(part.path, part.item, part.written, context)
+    yield from advise(part.path, part.named, part.written, context)
     is_event = (part.item["type"], part.item["action"]) == ("person", "event")
     # The app of a shop that has people of its own sets their address.
     who = part.item.get("identifiers")
@@ -164,7 +175,7 @@ def check_single(part: SinglePart, context: Context) -> Iterator[Verdict]:
     errors = list(check_v1(part.path, part.call, part.url_path, part.payload))
     yield from errors
     if not errors:
-        yield from advise_v1(part.path, part.call, part.url_path, part.written, part.payload, context)
+        yield from advise_v1(part.path, part.call, part.url_path, part.written, part.named, context)
 
 
 def merges_too_soon(parts: Sequence[ObjectPart | SinglePart]) -> Iterator[Verdict]:

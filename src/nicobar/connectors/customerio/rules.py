@@ -156,6 +156,9 @@ SHARED_ADDRESS = _warning(
 CHANGED_ADDRESS = _warning(
     "changed_address", "The customer's email address is another one than before.", track_api.IDENTIFYING
 )
+NAME_TAKEN = _warning(
+    "name_taken", "After `attribute_names`, two attributes of a call have one name. One of them is omitted."
+)
 NO_EVENT_ID = _warning("no_event_id", "An event has no `id`, so every resend counts as another event.")
 EVENT_KEY_IGNORED = _warning(
     "event_key_ignored", "`once` or `key` has no effect, because the endpoint does not add event IDs."
@@ -201,6 +204,9 @@ ATTRIBUTES_RENAMED = _correction(
     "attributes_renamed",
     "For a person identified by metadata, `email`, `name` and `phone` are sent as `billing_email`, `billing_name` "
     "and `billing_phone`, without `id`; no other person gets their `id`.",
+)
+NAMES_CHANGED = _correction(
+    "names_changed", "An event or attributes are sent under the names of the endpoint's settings."
 )
 IDENTIFIER_AS_TEXT = _correction("identifier_as_text", "A number that identifies a person or object is sent as text.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -172,6 +173,7 @@ class HttpDestination:
     identity_rule: IdentityRule | None = None
     inspection: Inspection | None = None
     people_merging: PeopleMerging | None = None
+    product_names: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, url: str, secrets: Sequence[SigningSecret], headers: Mapping[str, str], *, svix_headers: bool = False

@@ -47,7 +47,7 @@ from nicobar.store.tables.base import Tables, existing, json_text, write_audit_l
 from nicobar.store.tables.drafts import remove_unchanged
 from nicobar.store.tables.history import deliveries_of_messages
 from nicobar.store.tables.keys import sealing_key
-from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, texts
+from nicobar.store.tables.rows import CONTENT, Content, endpoint, message, settings_to_store, texts
 
 _EVENT_TYPE = msgspec.json.Decoder(EventType)
 _TARGET_COLUMNS = ("id", "name", "sealed")
@@ -222,6 +222,7 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
         paused_by_hand=known is not None and known.paused_by_hand,
     )
     del values["channels"], values["details"]
+    values["settings"] = settings_to_store(change.settings)
     for name in (
         "settings",
         "credential_references",

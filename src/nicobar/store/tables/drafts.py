@@ -9,6 +9,7 @@ from nicobar.errors import StoreMoved
 from nicobar.store.drafts import Draft
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import Tables, searchable_json
+from nicobar.store.tables.rows import settings_to_store, stored_settings
 
 _COLUMNS = ("id", "app_id", "updated_at_ms", "sealed_credentials")
 
@@ -23,7 +24,7 @@ class DraftTables(Tables):
         return _draft(await self._row("draft_of", {"app_id": app_id, "endpoint_id": endpoint_id}))
 
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
-        content = msgspec.structs.asdict(draft)
+        content = msgspec.structs.asdict(draft) | {"settings": settings_to_store(draft.settings)}
         values = {name: content.pop(name) for name in _COLUMNS} | {"content": searchable_json(content)}
 
         def work(session: Session) -> None:
@@ -60,4 +61,5 @@ def _draft(row: Row | None) -> Draft | None:
     if row is None:
         return None
     values = dict(zip(_COLUMNS, row, strict=False))
-    return _to_draft(values | msgspec.json.decode(row[len(_COLUMNS)]))
+    content = msgspec.json.decode(row[len(_COLUMNS)])
+    return _to_draft(values | content | {"settings": stored_settings(content.get("settings", {}))})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,7 +27,10 @@ from nicobar.store.stored_reasons import EXPUNGED, read_reason
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _TEXT_MAP = msgspec.json.Decoder(dict[str, str])
 _DELAYS = msgspec.json.Decoder(tuple[int, ...])
-_SETTINGS = msgspec.json.Decoder(dict[str, Setting])
+_SETTINGS = msgspec.json.Decoder(dict[str, str | int | bool])
+# Ends the name of a setting whose value is a map, which is stored as JSON text: a process of the previous version
+# reads the settings of all endpoints as texts, numbers and switches.
+_MAP_MARK = "{}"
 
 
 class Content(Record):
@@ -40,6 +43,26 @@ class Content(Record):
 
 
 CONTENT = msgspec.json.Decoder(Content)
+
+
+def settings_to_store(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """An endpoint's settings as they are stored."""
+    return {
+        f"{name}{_MAP_MARK}" if isinstance(value, dict) else name: msgspec.json.encode(value).decode()
+        if isinstance(value, dict)
+        else value
+        for name, value in settings.items()
+    }
+
+
+def stored_settings(settings: Mapping[str, str | int | bool]) -> dict[str, Setting]:
+    """An endpoint's settings from how they are stored."""
+    return {
+        name.removesuffix(_MAP_MARK): _TEXT_MAP.decode(value)
+        if name.endswith(_MAP_MARK) and isinstance(value, str)
+        else value
+        for name, value in settings.items()
+    }
 
 
 def texts(value: str) -> tuple[str, ...]:
@@ -125,7 +148,7 @@ def endpoint(row: Row) -> Endpoint:
         app_id=row[2],
         name=row[3],
         connector=row[4],
-        settings=_SETTINGS.decode(row[5]),
+        settings=stored_settings(_SETTINGS.decode(row[5])),
         sealed_credentials=row[6],
         credential_references=_TEXT_MAP.decode(row[7]),
         event_types=texts(row[8]),

@@ -26,7 +26,9 @@ _EPOCH_BYTES = (_MADE_AT_MS // 1000 - EPOCH_S).to_bytes(4, "big")
 
 
 class FieldOut(Shape):
-    """A field of an endpoint's `connector.config`. `kind` is `text`, `secret`, `url`, `choice` or `switch`."""
+    """A field of an endpoint's `connector.config`. `kind` is `text`, `secret`, `url`, `choice`, `switch` or `map`
+    (texts by names).
+    """
 
     name: str
     label: str

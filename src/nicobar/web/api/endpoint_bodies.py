@@ -26,6 +26,7 @@ from nicobar.use_cases.bounds import (
     HeaderName,
     HeaderValue,
     MessagesPerS,
+    SettingNames,
 )
 from nicobar.use_cases.endpoint_records import EndpointSpec
 from nicobar.web.api.durations import RetrySchedule, changed_delays, delays_of
@@ -67,7 +68,7 @@ Channels = Annotated[
     list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver. Defaults to all. Maximum 10.")
 ]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
-ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool
+ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool | SettingNames
 Kind = Annotated[
     str, Meta(extra_json_schema={"enum": [connector.kind for connector in CONNECTORS]}, examples=[CONNECTORS[0].kind])
 ]

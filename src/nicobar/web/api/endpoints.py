@@ -18,6 +18,7 @@ from nicobar.web.api.deletion_preview import DELETED, DryRun, DryRunOut, done, u
 from nicobar.web.api.durations import Duration, durations
 from nicobar.web.api.endpoint_bodies import (
     MASKED,
+    ConfigValue,
     EndpointConnector,
     EndpointIn,
     EndpointPatch,
@@ -93,12 +94,14 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
     )
 
 
-def _shown_config(endpoint: Endpoint, opened: OpenEndpoint | None) -> dict[str, str | bool]:
+def _shown_config(endpoint: Endpoint, opened: OpenEndpoint | None) -> dict[str, ConfigValue]:
     """The settings, and `***` for credentials that are set; for those that must be, if they cannot be read."""
     fields = connector(endpoint.connector).fields
     needed = {field.name for field in fields if field.kind is FieldKind.SECRET and field.required}
     secrets = dict.fromkeys(sorted(needed if opened is None else opened.credential_names), MASKED)
-    settings = {name: value if isinstance(value, bool) else str(value) for name, value in endpoint.settings.items()}
+    settings = {
+        name: value if isinstance(value, bool | dict) else str(value) for name, value in endpoint.settings.items()
+    }
     return secrets | settings
 
 

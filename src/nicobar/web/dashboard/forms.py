@@ -42,6 +42,9 @@ def read_fields(connector: Connector, form: Mapping[str, str], before: Mapping[s
                 # One that is off by default is left out while it is off, as in the API and in files.
                 if f"field_{field.name}" in form or field.default is not False:
                     settings[field.name] = f"field_{field.name}" in form
+            case FieldKind.MAP:
+                if text:
+                    settings[field.name] = read_map(text)
             case _:
                 if text:
                     settings[field.name] = text
@@ -93,7 +96,23 @@ def _fields(connector: Connector) -> list[Field]:
 def value_of(field: Field, settings: Mapping[str, Setting]) -> Setting:
     """The value that a field shows; settings never contain secrets."""
     value = settings.get(field.name, field.default)
+    if isinstance(value, dict):
+        return "\n".join(f"{name} = {text}" for name, text in value.items())
     return "" if value is None else value
+
+
+def read_map(text: str) -> Setting:
+    """Lines of the form `name = text` as a map. The text itself if a line is malformed or a name comes twice, so that
+    the form shows it with the connector's error.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    names: dict[str, str] = {}
+    for line in lines:
+        name, sign, to = line.partition("=")
+        if not sign or name.strip() in names:
+            return text
+        names[name.strip()] = to.strip()
+    return names
 
 
 def read_variables(text: str) -> dict[str, str]:
