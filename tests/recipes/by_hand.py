@@ -15,7 +15,15 @@ Fields = dict[str, Json]
 
 
 def fact(kind: str, of: str, fields: Fields, **known: Json) -> Fields:
-    return {"kind": kind, "id": of, "key": None, "occurred_at": NOW_MS, "is_current": True, "previous": {}} | {
+    return {
+        "kind": kind,
+        "id": of,
+        "key": None,
+        "occurred_at": NOW_MS,
+        "is_current": True,
+        "previous": {},
+        "outdated": [],
+    } | {
         "fields": fields,
         **known,
     }

@@ -14,6 +14,12 @@ function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
 }
 
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
+}
+
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
 
 // "month", or "3 months".

@@ -87,7 +87,7 @@ function paymentRecovered(webhook) {
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first") return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
