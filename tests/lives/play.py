@@ -87,7 +87,9 @@ class Played:
     async def _post(self, it: Arrival) -> int:
         headers = DODO.sign(it.event_id, it.body, self.secret, self.clock.now_ms())
         source = await self.receiver.source(self.token)
-        appended = await self.receiver.receive(source, {name.lower(): text for name, text in headers.items()}, it.body)
+        appended = await self.receiver.receive(
+            source, {name.lower(): text for name, text in headers.items()}, it.body
+        )
         return 0 if appended.duplicate else 1
 
     async def _processed(self, count: int) -> None:
