@@ -59,6 +59,8 @@ WORK += [
     "waiting",
     "waits",
 ]
+# What is sent once more.
+WORK += ["due_repeats", "recent_orders", "remove_repeats_of_messages", "unfinished_among"]
 LISTED = {
     "actions",
     "app_ids",

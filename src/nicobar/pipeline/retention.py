@@ -12,7 +12,7 @@ from typing import Protocol
 from nicobar.clock import Clock
 from nicobar.errors import StoreError
 from nicobar.logs import log
-from nicobar.store import Facts, Merges, Recovery, Retention, Step
+from nicobar.store import Facts, Merges, Recovery, Repeats, Retention, Step
 
 DAY_MS = 24 * 3_600_000
 # Senders retry for about 28 hours and let users replay later; duplicates are recognized for at least this long.
@@ -29,7 +29,7 @@ CANCEL_AT_ONCE = 500
 LOOK_MS = 1_000
 
 
-class Cleaned(Retention, Recovery, Facts, Merges, Protocol):
+class Cleaned(Retention, Recovery, Facts, Merges, Repeats, Protocol):
     """What is cleaned up, and its space."""
 
 
@@ -81,9 +81,10 @@ class Maintainer:
         await self._rows(stop, self._store.forget_merges, now_ms - self._payload_ms)
         await self._rows(stop, self._store.forget_answers, now_ms - ANSWER_HOURS * 3_600_000)
         await self._rows(stop, self._store.forget_sent_keys, now_ms - SENT_KEY_DAYS * DAY_MS)
-        while await self._store.forget_facts(limit=STEP_MESSAGES) == STEP_MESSAGES:
-            if await self._clock.wait(stop, PAUSE_MS):
-                return
+        for forget in (self._store.forget_facts, self._store.forget_repeats):
+            while await forget(limit=STEP_MESSAGES) == STEP_MESSAGES:
+                if await self._clock.wait(stop, PAUSE_MS):
+                    return
         await self._store.keep_clean_up(ended_at_ms=self._clock.now_ms(), emptied=emptied, forgotten=forgotten)
         await self._give_back_space(stop)
         if forgotten or emptied:

@@ -66,6 +66,7 @@ from nicobar.store.queue import (
     Shares,
 )
 from nicobar.store.recovery import Recovery
+from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -97,6 +98,7 @@ class Store(
     AlertLog,
     Keys,
     Merges,
+    Repeats,
     Protocol,
 ):
     """A database with all of these protocols."""
@@ -138,6 +140,7 @@ __all__ = [
     "DisableEndpoint",
     "Draft",
     "Drafts",
+    "DueRepeat",
     "EnableTransformation",
     "EndSessions",
     "Facts",
@@ -145,6 +148,7 @@ __all__ = [
     "Finished",
     "History",
     "KeptAnswer",
+    "KeptRepeat",
     "Lease",
     "Leases",
     "Merge",
@@ -167,6 +171,7 @@ __all__ = [
     "PutSource",
     "PutToken",
     "Queue",
+    "RecentOrders",
     "Recovery",
     "RemoveAlertTarget",
     "RemoveApplication",
@@ -176,6 +181,9 @@ __all__ = [
     "RemoveLink",
     "RemoveSource",
     "RemoveUser",
+    "RepeatChange",
+    "RepeatEnd",
+    "Repeats",
     "ReplayCount",
     "ReplayFilter",
     "Replays",

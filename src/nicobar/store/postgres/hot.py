@@ -18,6 +18,7 @@ from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
 from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
+from nicobar.store.tables.repeats import keep_repeats
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
@@ -171,7 +172,9 @@ def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
     moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
     _add_attempts(session, finished, moved)
     keep_sent_keys(session, finished)
-    add_unidentified(session, [item for item in finished if (item.message_seq, item.endpoint_seq) in moved])
+    held = [item for item in finished if (item.message_seq, item.endpoint_seq) in moved]
+    add_unidentified(session, held)
+    keep_repeats(session, held)
     freed = []
     for item in finished:
         key = item.message_seq, item.endpoint_seq

@@ -17,6 +17,7 @@ from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
 from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
+from nicobar.store.tables.repeats import keep_repeats
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
 
@@ -174,6 +175,7 @@ def _record_page(session: SqliteSession, page: Sequence[Finished]) -> int:
         of = {"endpoint_seq": endpoint_seq, "customer_key": customer_key, "now_ms": now_ms}
         session.run("free_next_of_customer", of)
     add_unidentified(session, moved)
+    keep_repeats(session, moved)
     return len(moved)
 
 

@@ -63,6 +63,8 @@ class ErasureTables(Tables):
         erased = await self._erase_messages(app_id, values, now_ms)
         await self._hide_in_attempts(app_id, values)
         await self._hide_in_deliveries(app_id, values)
+        patterns = {"pattern": pattern_of(values), "bytes_pattern": bytes_pattern_of(values)}
+        await self._run("remove_repeats_naming", {"app_id": app_id, **patterns})
         for name in _HIDING:
             await self._run(name, {"app_id": app_id, "pattern": pattern_of(values), "mask": MASK})
         return erased

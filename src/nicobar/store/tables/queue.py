@@ -24,6 +24,7 @@ from nicobar.store.queue import (
     Overtaken,
     SentKey,
 )
+from nicobar.store.repeats import REPEAT_AFTER_MS
 from nicobar.store.session import Session
 from nicobar.store.stored_reasons import read_breaker
 from nicobar.store.tables.base import Tables, json_text
@@ -107,13 +108,19 @@ class QueueTables(Tables):
 
         def shift(session: Session) -> int:
             session.run("shift_setbacks", values)
+            session.run("shift_repeats", values)
             return session.run("shift_times", values)
 
         return await self._database.write(shift)
 
     async def bound_times(self, endpoint_seqs: Sequence[int], *, now_ms: int, latest_ms: int) -> int:
         of = {"endpoint_seqs": list(endpoint_seqs)}
-        return await self._run("bound_times", of | {"now_ms": now_ms, "latest_ms": latest_ms})
+
+        def bound(session: Session) -> int:
+            session.run("bound_repeats", of | {"latest_repeat_ms": now_ms + REPEAT_AFTER_MS})
+            return session.run("bound_times", of | {"now_ms": now_ms, "latest_ms": latest_ms})
+
+        return await self._database.write(bound)
 
     async def backlog(self, endpoint_seq: int | None = None) -> list[Backlog]:
         name = "backlog" if endpoint_seq is None else "backlog_of_endpoint"

@@ -16,6 +16,8 @@ class RecoveryTables(Tables):
         def renew(session: Session) -> None:
             session.run("remove_other_workers", {"id": ""})
             session.run("raise_terms", {"by": TERMS_PER_RESTORE})
+            # The destination has newer values than the backup.
+            session.run("remove_all_repeats")
 
         await self._database.write(renew)
 

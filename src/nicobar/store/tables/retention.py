@@ -41,6 +41,7 @@ class RetentionTables(Tables):
             session.run("remove_attempts_of_messages", {"seqs": seqs})
             session.run("remove_revisions", {"seqs": seqs})
             session.run("remove_unidentified_of_messages", {"seqs": seqs})
+            session.run("remove_repeats_of_messages", {"seqs": seqs})
             return len(seqs)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), empty, emptied_too=False)
@@ -54,6 +55,7 @@ class RetentionTables(Tables):
             (newest,) = existing(session.row("last_message"))
             of = {"seqs": [seq for seq in seqs if seq != newest]}
             session.run("remove_attempts_of_messages", of)
+            session.run("remove_repeats_of_messages", of)
             session.run("remove_deliveries_of_messages", of)
             session.run("remove_revisions", of)
             session.run("remove_unidentified_of_messages", of)
@@ -196,6 +198,7 @@ def expunge(session: Session, seqs: Sequence[int], now_ms: int) -> int:
     session.run("forget_reasons", of | {"expunged": reason_column(EXPUNGED)})
     session.run("remove_revisions", of)
     session.run("remove_unidentified_of_messages", of)
+    session.run("remove_repeats_of_messages", of)
     stored = session.rows("attempts_of_messages", of)
     if stored:
         bare = [msgspec.msgpack.encode(expunged(read_attempt(content))) for _, content in stored]

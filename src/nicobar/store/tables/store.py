@@ -16,6 +16,7 @@ from nicobar.store.tables.leases import LeaseTables
 from nicobar.store.tables.merges import MergeTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.recovery import RecoveryTables
+from nicobar.store.tables.repeats import RepeatTables
 from nicobar.store.tables.replays import ReplayTables
 from nicobar.store.tables.retention import RetentionTables
 from nicobar.store.tables.users import UserTables
@@ -37,6 +38,7 @@ class TableStore(
     AlertTables,
     KeyTables,
     MergeTables,
+    RepeatTables,
 ):
     """`Store` over a database."""
 

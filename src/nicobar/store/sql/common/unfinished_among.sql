@@ -1,3 +1,4 @@
--- By which of some values unfinished deliveries of an endpoint are ordered.
-SELECT DISTINCT customer_key FROM deliveries
+-- By which of some values unfinished deliveries of an endpoint are ordered, or calls that are to be sent once more.
+SELECT customer_key FROM deliveries
 WHERE endpoint_seq = :endpoint_seq AND state IN ('pending', 'sending') AND customer_key {any_of customer_keys}
+UNION SELECT order_key FROM repeats WHERE endpoint_seq = :endpoint_seq AND order_key {any_of customer_keys}

@@ -43,3 +43,24 @@ SELECT DISTINCT f.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf
 FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
+
+-- === Repeated identifies ===
+
+-- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
+-- destination may process calls in another order. person: digest of the identifier. order_key: of the deliveries that sent
+-- it; message_seq: the last of them. content: the call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when
+-- it was sent once more; such a row is deleted when it is due.
+CREATE TABLE repeats (
+    endpoint_seq INTEGER NOT NULL,
+    person TEXT NOT NULL,
+    message_seq INTEGER NOT NULL,
+    order_key TEXT,
+    due_at_ms INTEGER NOT NULL,
+    sent_at_ms INTEGER,
+    turn INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (endpoint_seq, person)
+) WITHOUT ROWID;
+CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
+CREATE INDEX repeats_in_order ON repeats (endpoint_seq, order_key) WHERE order_key IS NOT NULL;
+CREATE INDEX repeats_of_message ON repeats (message_seq);

@@ -1,0 +1,80 @@
+"""Charges that failed and were not made good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nicobar.ledger import OpenFailure
+from nicobar.ledger.objects import ENDED, KnownSubscription, Payment
+
+_IN_ARREARS = frozenset({"on_hold", "past_due"})
+# The event about a failed charge and the one about its subscription have nearly one time.
+_NEAR_MS = 600_000
+
+
+def streak_before(payments: Iterable[Payment], until: Payment | None = None) -> list[Payment]:
+    """The failures in a row, of a subscription's payments in their order, that `until` continues or ends; the last
+    without one.
+    """
+    streak: list[Payment] = []
+    for payment in payments:
+        if until is not None and payment.id == until.id:
+            break
+        if payment.succeeded:
+            streak = []
+        elif payment.failed:
+            streak.append(payment)
+    return streak
+
+
+def attempts(streak: Sequence[Payment]) -> int:
+    """How often a charge was tried. The sender may have counted attempts that are not known."""
+    counted = max((payment.fields.retry_attempt or 0 for payment in streak), default=-1) + 1
+    return max(len(streak), counted)
+
+
+def open_failure(payments: Iterable[Payment], subscription: KnownSubscription | None, of: str) -> OpenFailure | None:
+    """That of a subscription. None once it has ended: nobody waits for that money."""
+    if subscription is not None and subscription.fields.status in ENDED:
+        return None
+    streak = unpaid(streak_before(payments), subscription)
+    return OpenFailure(subscription_id=of, since=streak[0].at, attempts=attempts(streak)) if streak else None
+
+
+def unpaid(streak: Sequence[Payment], subscription: KnownSubscription | None) -> list[Payment]:
+    """The failures that the subscription does not say to be made good: it was in arrears after the first, and is
+    active since.
+    """
+    if not streak or subscription is None or subscription.before_at is None or subscription.status_at is None:
+        return list(streak)
+    was_in_arrears = subscription.before in _IN_ARREARS and streak[0].at <= subscription.before_at + _NEAR_MS
+    if not was_in_arrears or subscription.fields.status != "active":
+        return list(streak)
+    return [payment for payment in streak if payment.at >= subscription.status_at]
+
+
+def is_made_good(failed: Payment, payments: Sequence[Payment], subscription: KnownSubscription | None) -> bool:
+    """Whether something newer of the subscription says that a failed charge needs no more attention. `payments` are
+    all of the subscription, in order.
+    """
+    place = next(index for index, payment in enumerate(payments) if payment.id == failed.id)
+    if any(payment.succeeded for payment in payments[place + 1 :]):
+        return True
+    if subscription is None:
+        return False
+    if subscription.fields.status in ENDED:
+        return subscription.newest_at >= failed.at
+    return failed not in unpaid([*streak_before(payments, failed), failed], subscription)
+
+
+def is_bought_since(failed: Payment, payments: Iterable[Payment]) -> bool:
+    """Whether what a failed payment without a subscription was for may have been bought later. Without known products
+    any later purchase may be it: an email that says that the payment failed would be wrong.
+    """
+    wanted = None if failed.fields.products is None else {product.id for product in failed.fields.products}
+    for payment in payments:
+        if payment.succeeded and not payment.subscription_ids and (payment.at, payment.id) > (failed.at, failed.id):
+            bought = payment.fields.products
+            if not wanted or not bought or wanted & {product.id for product in bought}:
+                return True
+    return False

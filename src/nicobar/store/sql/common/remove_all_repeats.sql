@@ -1,0 +1,2 @@
+-- Nothing of before is sent once more.
+DELETE FROM repeats
