@@ -12,8 +12,8 @@ const EVENTS = {
   "payment.failed": [paymentFailed],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
-  "subscription.cancelled": [subscriptionEnded],
-  "subscription.expired": [subscriptionEnded],
+  "subscription.cancelled": [subscriptionEnded, trialEnded],
+  "subscription.expired": [subscriptionEnded, trialEnded],
   "subscription.update_payment_method": [paymentMethodUpdated],
 };
 
@@ -116,33 +116,34 @@ function interrupted(webhook, status) {
   }, entered(webhook, fact, status)];
 }
 
-// Dodo reports an end with subscription.cancelled, subscription.expired, or both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
-function endFields(webhook, fact) {
-  return {
+function trialEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  if (fact?.period !== "trial") return null;
+  return ["trial_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
+    trial_ends_at: seconds(fact.trial_ends_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "trial_ended")];
 }
 
 // Why it ended: payment_failed, expired, or who canceled it.
 function endReason(fact) {
   if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
   return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
-}
-
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
 }
 
 function paymentMethodUpdated(webhook) {
@@ -309,8 +310,6 @@ function paymentAttributes(customer) {
   attributes.total_spent = only ? amount(only.net, only.currency) : null;
   return attributes;
 }
-
-const DAY = 24 * 3600 * 1000;
 
 // What the event states of its own object, and what the ledger says about that; null if it states none.
 function factOf(webhook, kind) {
