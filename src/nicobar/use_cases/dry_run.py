@@ -33,6 +33,7 @@ from nicobar.model import (
 )
 from nicobar.people import IdentityRule
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.handler_runs import LedgerReader
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
@@ -304,9 +305,11 @@ def unpublished(code: str) -> Transformation:
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
 
 
-async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
-    """Runs the handler on one event. Raises SandboxError."""
-    (result,) = await transform(sandbox, at, [subject], now_ms)
+async def run_event(
+    sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int, ledger: LedgerReader | None = None
+) -> DryRun:
+    """Runs the handler on one event. Raises SandboxError, and StoreError where there is a ledger."""
+    (result,) = await transform(sandbox, at, [subject], now_ms, ledger)
     return DryRun(subject=subject, result=shown(at, result))
 
 
