@@ -307,14 +307,17 @@ class FactKind(StrEnum):
 
 class Fact(Record):
     """What an event states about an object of its sender; without `fields` and `metadata` it only names the object.
-    Fields have the same names for all senders; `customer_id`, `payment_id` and `subscription_ids` name other objects.
-    What is not stated is missing, not None.
+    Fields have the same names and meanings for all senders (`docs/reference/ledger.md`): money in minor units, times
+    in Unix milliseconds. `customer_id`, `payment_id` and `subscription_ids` name other objects. What is not stated is
+    missing; what is stated as null is None. `is_final`: no later event can take it back, such as a payment that
+    succeeded.
     """
 
     kind: FactKind
     id: str
     fields: dict[str, Json] = {}
     metadata: dict[str, Json] = {}
+    is_final: bool = False
 
 
 class Event(Record):
@@ -329,6 +332,8 @@ class Event(Record):
     facts: tuple[Fact, ...] = ()
     updated_at_ms: int | None = None
     ranks: tuple[int, int] = (0, 0)
+    business_id: str | None = None
+    brand_id: str | None = None
 
 
 # The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the

@@ -164,6 +164,11 @@ class Oracle:
             if truth is None:
                 wrong.append(f"{it.name}: {why}")
                 continue
+            if it.name == "subscription_ended" and it.data.get("is_trial") is True:
+                # The event says that trial_ended is the email; a campaign of ends is not for it.
+                if truth.mail != "trial_ended":
+                    wrong.append(f"{it.name}: is_trial, of a subscription that was paid")
+                continue
             sent[truth] += 1
             wrong += self._wrong(it, truth, sent[truth])
             if truth.mail in GOODBYES:

@@ -37,6 +37,7 @@ from support.worker import VAULT, Network, World, working
 # So many requests at once, and at most so much time between the first and the last.
 WAVE = 250
 WAVE_MS = 6 * HOUR_MS
+SHOWN = 20
 DODO = DodoPayments()
 _BASIC = "Basic " + base64.b64encode(b"demo-site:demo-key").decode()
 
@@ -87,7 +88,9 @@ class Played:
     async def _post(self, it: Arrival) -> int:
         headers = DODO.sign(it.event_id, it.body, self.secret, self.clock.now_ms())
         source = await self.receiver.source(self.token)
-        appended = await self.receiver.receive(source, {name.lower(): text for name, text in headers.items()}, it.body)
+        appended = await self.receiver.receive(
+            source, {name.lower(): text for name, text in headers.items()}, it.body
+        )
         return 0 if appended.duplicate else 1
 
     async def _processed(self, count: int) -> None:
@@ -176,14 +179,19 @@ class Figures:
     """Of many lives."""
 
     lives: int = 0
-    webhooks: int = 0
     right: int = 0
     wrong: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    attributes: list[str] = field(default_factory=list)
 
-    def add(self, life: Life, label: str, verdict: Verdict, webhooks: int) -> None:
+    def add(self, life: Life, label: str, verdict: Verdict) -> None:
         self.lives += 1
-        self.webhooks += webhooks
         self.right += verdict.right
         self.wrong += [f"{life.seed} {label}: {text}" for text in verdict.wrong]
         self.missing += [f"{life.seed} {label}: {text}" for text in verdict.missing]
+
+    @property
+    def faults(self) -> list[str]:
+        """In words, a bounded number of each kind."""
+        of_kinds = (("wrong", self.wrong), ("missing", self.missing), ("attribute", self.attributes))
+        return [f"{kind}: {text}" for kind, texts in of_kinds for text in texts[:SHOWN]]

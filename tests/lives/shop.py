@@ -191,6 +191,12 @@ class Life:
     def until(self, at_ms: int) -> None:
         self.now_ms = max(self.now_ms, at_ms)
 
+    def forget(self, count: int) -> None:
+        """The first webhooks are never sent: they came before Nicobar did."""
+        gone = set(self.webhooks[:count])
+        self.webhooks = self.webhooks[count:]
+        self.truths = [truth for truth in self.truths if truth.webhook not in gone]
+
     def _id(self, prefix: str) -> str:
         self._count += 1
         return object_id(prefix, self.seed, self._count)

@@ -70,8 +70,10 @@ def _key(event: Event, fact: Fact) -> str | None:
 
 
 def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
-    payment = next((one for one in ledger.payments if one.id == fact.id), None)
-    if fact.kind != FactKind.PAYMENT or payment is None:
+    payment = (
+        next((one for one in ledger.payments if one.id == fact.id), None) if fact.kind == FactKind.PAYMENT else None
+    )
+    if payment is None:
         return fact
     is_failed = payment.failed and fact.fields.get(_STATUS) == payment.fields.status
     of = payment.subscription_ids
@@ -85,7 +87,7 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     number = ledger.counted.index(payment) + 1 if ledger.is_counted and payment.counts else None
     return msgspec.structs.replace(
         fact,
-        is_current=fact.is_current and not (is_failed and _is_made_good(ledger, payment)),
+        is_current=fact.is_current and not (is_failed and _is_made_good(ledger, payment, fact.occurred_at)),
         payment_number=number,
         is_first_payment=None if number is None else number == 1,
         attempt=attempt,
@@ -94,11 +96,11 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     )
 
 
-def _is_made_good(ledger: Ledger, failed: Payment) -> bool:
+def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     of = failed.subscription_ids
     if not of:
         return is_bought_since(failed, ledger.payments)
-    return all(is_made_good(failed, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
+    return all(is_made_good(failed, failed_at, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
 
 
 def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:

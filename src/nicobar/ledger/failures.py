@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nicobar.ledger import OpenFailure
-from nicobar.ledger.objects import ENDED, KnownSubscription, Payment
+from nicobar.ledger.objects import ENDED, NEVER_BEGAN, KnownSubscription, Payment
 
 _IN_ARREARS = frozenset({"on_hold", "past_due"})
 # The event about a failed charge and the one about its subscription have nearly one time.
 _NEAR_MS = 600_000
+# Events about one change. In between, an event may still have the status before it.
+_SAME_MOMENT_MS = 60_000
 
 
 def streak_before(payments: Iterable[Payment], until: Payment | None = None) -> list[Payment]:
@@ -34,8 +36,8 @@ def attempts(streak: Sequence[Payment]) -> int:
 
 
 def open_failure(payments: Iterable[Payment], subscription: KnownSubscription | None, of: str) -> OpenFailure | None:
-    """That of a subscription. None once it has ended: nobody waits for that money."""
-    if subscription is not None and subscription.fields.status in ENDED:
+    """That of a subscription. None for one that has ended, or never began: that money is not waited for."""
+    if subscription is not None and subscription.fields.status in ENDED | NEVER_BEGAN:
         return None
     streak = unpaid(streak_before(payments), subscription)
     return OpenFailure(subscription_id=of, since=streak[0].at, attempts=attempts(streak)) if streak else None
@@ -53,18 +55,19 @@ def unpaid(streak: Sequence[Payment], subscription: KnownSubscription | None) ->
     return [payment for payment in streak if payment.at >= subscription.status_at]
 
 
-def is_made_good(failed: Payment, payments: Sequence[Payment], subscription: KnownSubscription | None) -> bool:
-    """Whether something newer of the subscription says that a failed charge needs no more attention. `payments` are
-    all of the subscription, in order.
+def is_made_good(
+    failed: Payment, failed_at: int, payments: Sequence[Payment], subscription: KnownSubscription | None
+) -> bool:
+    """Whether something newer says that a charge that failed then needs no more attention: its subscription was paid
+    since, has ended, or is active, whatever the reason is. `payments` are all of the subscription, in order.
     """
-    place = next(index for index, payment in enumerate(payments) if payment.id == failed.id)
-    if any(payment.succeeded for payment in payments[place + 1 :]):
+    if any(payment.succeeded and (payment.at, payment.id) > (failed.at, failed.id) for payment in payments):
         return True
-    if subscription is None:
+    if subscription is None or subscription.status_at is None:
         return False
     if subscription.fields.status in ENDED:
-        return subscription.newest_at >= failed.at
-    return failed not in unpaid([*streak_before(payments, failed), failed], subscription)
+        return subscription.status_at > failed_at
+    return subscription.fields.status == "active" and subscription.status_at > failed_at + _SAME_MOMENT_MS
 
 
 def is_bought_since(failed: Payment, payments: Iterable[Payment]) -> bool:

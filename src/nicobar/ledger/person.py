@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nicobar.facts import Stated, StatedFact, merged_facts
-from nicobar.ledger import (
-    MAX_SUBSCRIPTIONS,
-    EventFact,
-    History,
-    Limits,
-    OpenFailure,
-    Period,
-    Snapshot,
-    Subscription,
-    Whom,
-)
+from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
 from nicobar.ledger import objects as known
 from nicobar.ledger.event_facts import event_facts
 from nicobar.ledger.failures import open_failure
 from nicobar.ledger.objects import LOST, SUCCEEDED, KnownSubscription, Payment, Reversal
-from nicobar.ledger.subscriptions import ACTIVE, NONE, RANKS, began, in_order, paid_period, shown, started_at
+from nicobar.ledger.subscriptions import ACTIVE, NONE, RANKS, began, in_order, is_first_missing, shown, started_at
 from nicobar.ledger.totals import mrr, settled, totals
 from nicobar.model import Event, FactKind
 
@@ -129,11 +119,9 @@ class Ledger:
         since = self._history.complete_since_ms
         if since is None or not self._is_whole or (self._oldest_at is not None and self._oldest_at < since):
             return False
-        for of, payments in self.payments_of.items():
-            first = next((payment for payment in payments if payment.succeeded), None)
-            if first is not None and paid_period(first, self.subscriptions.get(of)) is Period.LATER:
-                return False
-        return True
+        return not any(
+            is_first_missing(payments, self.subscriptions.get(of)) for of, payments in self.payments_of.items()
+        )
 
     def _customer_since(self) -> int | None:
         if not self.is_counted:

@@ -16,6 +16,10 @@ ACTIVE = frozenset({"active", "trialing"})
 NONE = "none"
 # A sender charges a little before or after the moment at which a period begins.
 SLACK_MS = 3_600_000
+NEW, PLAN_CHANGE, ON_DEMAND = "new", "plan_change", "on_demand"
+
+_DAY_MS = 86_400_000
+_SHORTEST_DAYS = {"day": 1, "week": 7, "month": 28, "year": 365}
 
 
 def began(subscriptions: Iterable[KnownSubscription]) -> list[KnownSubscription]:
@@ -83,26 +87,43 @@ def period_start(payment: Payment, subscription_id: str, otherwise: int) -> int:
 
 
 def period_of(started: int | None, fields: SubscriptionFields | None) -> Period | None:
-    """The period of a subscription that started then."""
+    """The period of a subscription that began then. One that is charged late may begin when it is paid, so the first
+    is over only when the second can begin.
+    """
     if started is None or fields is None or fields.started_at is None:
         return None
     trial_ends_at = fields.trial_ends_at
     if trial_ends_at is not None and started < trial_ends_at - SLACK_MS:
         return Period.TRIAL
     first = fields.started_at if trial_ends_at is None else trial_ends_at
-    return Period.FIRST if started <= first + SLACK_MS else Period.LATER
+    if started <= first + SLACK_MS:
+        return Period.FIRST
+    shortest_days = _SHORTEST_DAYS.get(fields.interval or "")
+    if shortest_days is None or fields.interval_count is None:
+        return None
+    second = first + shortest_days * fields.interval_count * _DAY_MS
+    return Period.FIRST if started < second - SLACK_MS else Period.LATER
 
 
 def paid_period(payment: Payment, subscription: KnownSubscription | None) -> Period | None:
     """The period that a payment of one subscription is for. One at any time says nothing."""
     fields = payment.fields
-    if len(payment.subscription_ids) != 1 or fields.charge_type == "on_demand":
+    if len(payment.subscription_ids) != 1 or fields.charge_type == ON_DEMAND:
         return None
     known = None if subscription is None else subscription.fields
     found = period_of(period_start(payment, payment.subscription_ids[0], payment.at), known)
-    if found is None and fields.charge_type == "new":
-        return Period.FIRST
-    return found
+    return Period.FIRST if found is None and fields.charge_type == NEW else found
+
+
+def is_first_missing(payments: Iterable[Payment], subscription: KnownSubscription | None) -> bool:
+    """Whether the first charge of a subscription is not known, by the charges that are."""
+    first = next((payment for payment in payments if payment.succeeded), None)
+    if first is None:
+        return False
+    if paid_period(first, subscription) is Period.LATER:
+        return True
+    has_trial = subscription is None or subscription.fields.trial_ends_at is not None
+    return first.fields.charge_type == PLAN_CHANGE and not has_trial
 
 
 def in_order(subscriptions: Sequence[tuple[Subscription, int]]) -> list[Subscription]:

@@ -21,6 +21,7 @@ from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.customers import completed
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
@@ -80,6 +81,7 @@ class Deliverer:
     ) -> None:
         self._queue = queue
         self._facts = facts
+        self._ledgers = Ledgers(facts, configuration)
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -205,7 +207,7 @@ class Deliverer:
             work.subject = subject
             repeats.append(half_sent.repeated(target, work.claimed, subject, now_ms))
         fresh = [subject for subject, ready in zip(subjects, repeats, strict=True) if ready is None]
-        ran = iter(await transform(self._sandbox, target, fresh, now_ms) if fresh else ())
+        ran = iter(await transform(self._sandbox, target, fresh, now_ms, self._ledgers) if fresh else ())
         transformed = [next(ran) if ready is None else ready for ready in repeats]
         return await already_sent.without_sent(self._queue, target, works, transformed)
 

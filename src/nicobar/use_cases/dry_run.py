@@ -16,6 +16,7 @@ from nicobar.errors import NicobarError
 from nicobar.model import DeliveryState, Endpoint, Level, Record, Setting, Transformation, Verdict
 from nicobar.people import IdentityRule
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.handler_runs import LedgerReader
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
@@ -170,9 +171,11 @@ def unpublished(code: str) -> Transformation:
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
 
 
-async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
-    """Runs the handler on one event. Raises SandboxError."""
-    (result,) = await transform(sandbox, at, [subject], now_ms)
+async def run_event(
+    sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int, ledger: LedgerReader | None = None
+) -> DryRun:
+    """Runs the handler on one event. Raises SandboxError, and StoreError where there is a ledger."""
+    (result,) = await transform(sandbox, at, [subject], now_ms, ledger)
     return DryRun(subject=subject, result=shown(at, result))
 
 

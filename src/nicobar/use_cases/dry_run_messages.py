@@ -14,6 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, shown, transform
 from nicobar.reasons import Reason
@@ -43,7 +44,7 @@ class WouldCall(Record):
 class MessageDryRun(Record):
     """What would become of one message. `state` is PENDING where there is something to send, else FAILED or CANCELED
     with its `code` and `reason`. `sent` are the bodies of the calls that were sent last, None without any;
-    `differs` is None then too.
+    `differs` is None then too. `snapshot` is what the handler read of the ledger, as JSON, empty for nothing.
     """
 
     message_id: str
@@ -54,6 +55,7 @@ class MessageDryRun(Record):
     calls: tuple[WouldCall, ...]
     verdicts: tuple[Verdict, ...]
     console: tuple[str, ...]
+    snapshot: str = ""
     code: str | None = None
     reason: Reason | None = None
     line: int | None = None
@@ -106,6 +108,7 @@ async def run_messages(
     found = _fitting(latest)
     until_ms = services.clock.steady_ms() + MAX_RUN_MS
     results: list[MessageDryRun] = []
+    ledgers = Ledgers(services.store, services.configuration)
     for start in range(0, len(found), TURN_MESSAGES):
         if services.clock.steady_ms() >= until_ms:
             break
@@ -116,7 +119,7 @@ async def run_messages(
             for message, (delivery, _) in zip(turn, sent, strict=True)
         ]
         subjects = await completed(services.store, services.configuration, target, endpoint.app_id, subjects)
-        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
+        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms(), ledgers)
         results += [
             compare(message, shown(target, result), attempt, services.configuration.redactor(message))
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
@@ -200,6 +203,7 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None, reda
         calls=calls,
         verdicts=result.verdicts,
         console=result.console,
+        snapshot=result.snapshot,
         sent=sent,
         appears=() if sent is None else _without(own, sent_bodies),
         disappears=_without(sent_bodies, [call.body for call in calls]),

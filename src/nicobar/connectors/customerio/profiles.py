@@ -9,9 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from nicobar.connectors import Delivered, Outcome, ReadyCall
-from nicobar.connectors.customerio import merging
 from nicobar.connectors.customerio.track_api import v1_call
-from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
@@ -52,19 +50,13 @@ def person_key(identifiers: Json) -> tuple[str, str] | None:
 
 
 class ItemCall(ReadyCall):
-    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `merging.py`."""
+    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `identifies.py`.
+    `profile` is the digest of a profile that it sets among other attributes.
+    """
 
     change: Change | None = _ANYONE
     identifies: str = ""
-
-    def merged_with(self, later: ReadyCall) -> ReadyCall | None:
-        if not isinstance(later, ItemCall) or not self.identifies or self.identifies != later.identifies:
-            return None
-        item = merging.merged(self.body, later.body)
-        body = None if item is None else encoded(item)
-        if item is None or body is None:
-            return None
-        return msgspec.structs.replace(self, body=body, change=change_of(item), merged=merging.verdict())
+    profile: bytes = b""
 
 
 def change_of(item: Mapping[str, Json]) -> Change | None:
@@ -101,7 +93,7 @@ class Profiles:
     def has(self, person: tuple[str, str] | None, profile: ReadyCall, now_ms: int) -> bool:
         """Whether the person is known to have this profile."""
         last = None if person is None else self._delivered[person[0]].get(person[1])
-        return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
+        return last is not None and last.digest == digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
         """Records the outcome of a call; calls must be passed in the order in which they were sent."""
@@ -117,7 +109,8 @@ class Profiles:
             return
         known = self._delivered[kind]
         if isinstance(outcome, Delivered) and change.is_profile:
-            known[value] = _Delivered(digest=_digest(call), at_ms=now_ms)
+            profile = call.profile if isinstance(call, ItemCall) else b""
+            known[value] = _Delivered(digest=profile or digest(call), at_ms=now_ms)
             known.move_to_end(value)
             while len(known) > MAX_PEOPLE:
                 known.popitem(last=False)
@@ -133,5 +126,5 @@ def _change_of_other(call: ReadyCall) -> Change | None:
     return _ANYONE if documented_call is None or documented_call.body in _CHANGING_V1 else None
 
 
-def _digest(call: ReadyCall) -> bytes:
+def digest(call: ReadyCall) -> bytes:
     return hashlib.blake2b(call.body, digest_size=16).digest()

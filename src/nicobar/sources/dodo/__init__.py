@@ -90,6 +90,7 @@ def _event(read: envelope.Envelope) -> Event:
         facts=facts.stated(read, customer),
         updated_at_ms=envelope.unix_ms(read.data.get("updated_at")),
         ranks=facts.ranks(read),
+        **facts.of_business(read),
     )
 
 

@@ -14,6 +14,7 @@ from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Message, Record
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Subject, masked
 from nicobar.store.history import MessageFilter
 from nicobar.use_cases.dry_run import DryRun, Findings, outcome, run_event
@@ -209,7 +210,8 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
 async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subject) -> DryRun:
     services = context.services
     (subject,) = await completed(services.store, services.configuration, at, bench.app_id, [subject])
-    return await run_event(services.sandbox, at, subject, context.now_ms())
+    ledgers = Ledgers(services.store, services.configuration, bench.app_id)
+    return await run_event(services.sandbox, at, subject, context.now_ms(), ledgers)
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:

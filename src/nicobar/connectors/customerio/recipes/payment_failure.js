@@ -12,8 +12,8 @@ const EVENTS = {
   "payment.failed": [paymentFailed],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
-  "subscription.cancelled": [subscriptionEnded],
-  "subscription.expired": [subscriptionEnded],
+  "subscription.cancelled": [subscriptionEnded, trialEnded],
+  "subscription.expired": [subscriptionEnded, trialEnded],
   "subscription.update_payment_method": [paymentMethodUpdated],
 };
 
@@ -33,7 +33,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,
@@ -116,20 +116,28 @@ function interrupted(webhook, status) {
   }, entered(webhook, fact, status)];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
-function endFields(webhook, fact) {
-  return {
+function trialEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  if (fact?.period !== "trial") return null;
+  return ["trial_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
+    trial_ends_at: seconds(fact.trial_ends_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "trial_ended")];
 }
 
 // Why it ended: payment_failed, expired, or who canceled it.
@@ -138,21 +146,14 @@ function endReason(fact) {
   return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
 }
 
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
-}
-
 function paymentMethodUpdated(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, ...LIVE)) return null;
+  if (!says(fact, ...LIVE) || !isNow(webhook, fact, ...LIVE)) return null;
   return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
     entered(webhook, fact, "payment_method_updated")];
 }
 
-// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+// Events about objects that are not in the ledger. A late payload that contradicts its event type is not sent.
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
@@ -180,7 +181,7 @@ const OTHERS = {
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
 
-// What is not stated, or not expected, disagrees with nothing.
+// A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
   return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
@@ -258,8 +259,8 @@ function checkout(data) {
   };
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -310,21 +311,24 @@ function paymentAttributes(customer) {
   return attributes;
 }
 
-const DAY = 24 * 3600 * 1000;
-
 // What the event states of its own object, and what the ledger says about that; null if it states none.
 function factOf(webhook, kind) {
   const found = webhook.facts.find((one) => one.kind === kind);
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
 }
 
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
@@ -398,7 +402,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -1,4 +1,4 @@
-// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+// Events about objects that are not in the ledger. A late payload that contradicts its event type is not sent.
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
@@ -26,7 +26,7 @@ const OTHERS = {
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
 
-// What is not stated, or not expected, disagrees with nothing.
+// A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
   return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }

@@ -14,7 +14,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,
@@ -87,7 +87,7 @@ function paymentRecovered(webhook) {
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first") return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
