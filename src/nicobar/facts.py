@@ -27,7 +27,7 @@ MAX_METADATA_KEYS = 100
 MAX_METADATA_KEY_CHARS = 100
 # Of each field the newest value, and the one before that differs.
 MAX_VALUES = 2
-# Begins the fields that say when the end of a subscription was first announced, which is in the name; the latest ends.
+# Begins fields that say when the end of a subscription was first announced. The name has the end; the latest are kept.
 ANNOUNCED = "announced."
 MAX_ANNOUNCED = 4
 
@@ -154,7 +154,7 @@ def state(
 
 
 def _first(fields: Mapping[str, Json], at_ms: int) -> dict[str, dict[str, Json]]:
-    """When the end of a subscription is announced, under its place: whether it was taken back since is known by that."""
+    """When the end of a subscription is announced: what was stated between two announcements has undone the first."""
     cancel_at = fields.get("cancel_at")
     if not isinstance(cancel_at, int):
         return {}
