@@ -8,12 +8,12 @@ from functools import reduce
 
 from nicobar import facts
 from nicobar.facts import Stated, StatedFact, values_of
-from nicobar.ledger import History, Identity, Whom, of_sources
+from nicobar.ledger import History, Identity, Limits, Whom, of_sources
 from nicobar.ledger.objects import kind_and_id
 from nicobar.ledger.person import Ledger
 from nicobar.model import Customer, Event, FactKind, Message, Record
 from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
-from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.pipeline.transform import Subject
 from nicobar.store import Facts
@@ -82,9 +82,14 @@ class Ledgers:
     def _read(self, message: Message) -> tuple[str, str, Event, Stated]:
         """The kind and the mode of a message's source, and what the message states."""
         kind, event = self._configuration.event(message)
-        mode = ""
+        mode = self._configuration.mode_of(message)
         stated = facts.state(
-            kind.kind, event, event_id=message.event_id, body=message.body, accepted_at_ms=message.accepted_at_ms
+            kind.kind,
+            event,
+            event_id=message.event_id,
+            body=message.body,
+            accepted_at_ms=message.accepted_at_ms,
+            mode=mode,
         )
         return kind.kind, mode, event, stated
 
@@ -94,6 +99,7 @@ async def known_people(
 ) -> list[Known]:
     """What is known of people at an endpoint, in one query. Raises StoreError."""
     rule = target.destination.identity_rule
+    limits = Limits(business_ids=target.endpoint.business_ids, brand_ids=target.endpoint.brand_ids)
     whose = [_whose(rule, question) for question in questions]
     found = await store.ledger(app_id, rule, list(dict.fromkeys(whose))) if whose else {}
     return [
@@ -101,6 +107,7 @@ async def known_people(
             ledger=Ledger(
                 (*found[one].facts, *question.own),
                 history=_history(configuration, app_id, one),
+                limits=limits,
                 is_whole=found[one].is_whole,
             ),
             whom=_whom(rule, one, found[one], question),
@@ -143,8 +150,11 @@ def _history(configuration: Configuration, app_id: str, whose: Whose) -> History
     sources = [
         source
         for source in configuration.snapshot.sources
-        if (source.app_id, source.kind) == (app_id, whose.source_kind)
+        if (source.app_id, source.kind, mode_text(source)) == (app_id, whose.source_kind, whose.mode)
     ]
     return of_sources(
-        History(complete_since_ms=None, known_since_ms=source.details.created_at_ms or None) for source in sources
+        History(
+            complete_since_ms=source.history_complete_since_ms, known_since_ms=source.details.created_at_ms or None
+        )
+        for source in sources
     )
