@@ -73,7 +73,7 @@ class Ledgers:
         views: list[LedgerView] = []
         for subject, (_, _, event, stated) in zip(subjects, read, strict=True):
             if subject.customer is None:
-                ledger = Ledger(stated.facts, history=History())
+                ledger = Ledger(stated.facts, history=History(), product_names=target.destination.product_names)
                 views.append(LedgerView(facts=ledger.event_facts(event, stated)))
             else:
                 known = next(found)
@@ -104,6 +104,7 @@ async def known_people(
                 (*found[one].facts, *question.own),
                 history=_history(configuration, app_id, one),
                 is_whole=found[one].is_whole,
+                product_names=target.destination.product_names,
             ),
             whom=_whom(rule, one, found[one], question),
         )
