@@ -216,7 +216,12 @@ class CustomerIoDestination:
         items = [part.item for part in parts if isinstance(part, ObjectPart)]
         profile = self._profile(items, origin, identification)
         people = [*items, profile.item] if profile else items
-        context = Context(amounts=EventAmounts(origin.body), now_ms=origin.now_ms, event_id=origin.event_id)
+        context = Context(
+            amounts=EventAmounts(origin.body),
+            now_ms=origin.now_ms,
+            event_id=origin.event_id,
+            has_totals=origin.reads_ledger,
+        )
         # Whether or not the profile is sent again: the person may still be without the address.
         verdicts += address_warnings([part for part in (profile, *parts) if part is not None], origin, identification)
         for part in parts:
