@@ -22,7 +22,7 @@ def expected(life: Life, clock_ms: int, *, history: bool) -> dict[str, Json]:
     attributes |= {"payment_failed_at": _failed_at(life)}
     if not history:
         return attributes | dict.fromkeys(
-            ("payments", "total_spent", "first_payment_at", "last_payment_at", "customer_since")
+            ("payments", "total_spent", "first_payment_at", "customer_since")
         )
     attributes["payments"] = len(paid)
     totals = _net(life)

@@ -563,7 +563,10 @@ class Life:
         first = self.fire("subscription.updated", of)
         if self.readings.announced_by != "updated":
             self.fire(f"subscription.{self.readings.announced_by}", of)
-        self.tell("subscription_cancel_scheduled", of.id, first)
+        # Announced again for the same day, it is the same end: a second email is not needed.
+        end = of.now["next_billing_date"]
+        again = any(truth.about == of.id and truth.data.get("end") == end for truth in self.truths)
+        self.tell("subscription_cancel_scheduled", of.id, first, may=again, end=end)
 
     def undo(self, of: Tracked) -> None:
         self.change(of, cancel_at_next_billing_date=False, cancelled_by=None, cancellation_feedback=None)

@@ -19,6 +19,7 @@ from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
     from nicobar.connectors.inspection import Inspection
+    from nicobar.connectors.people_calls import PeopleCalls
     from nicobar.connectors.people_merging import PeopleMerging
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -113,8 +114,7 @@ class ReadyCall(Record):
     share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
     says that the call reports an event; any other changes a state, which an earlier call must not change back.
     `event_id` is the id by which the destination recognizes the event, empty for none; `once` says that it was made
-    of a natural key, so that other messages may have it. `merged` is the verdict on a call that was merged from
-    several (see `merged_with`).
+    of a natural key, so that other messages may have it.
     """
 
     method: str
@@ -126,11 +126,6 @@ class ReadyCall(Record):
     event_id: str = ""
     once: bool = False
     is_event: bool = True
-    merged: Verdict | None = None
-
-    def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
-        """One call with the effect of this one and a later one that follows it directly; None if there is none."""
-        return None
 
 
 class Prepared(Record):
@@ -337,6 +332,13 @@ class Destination(Protocol):
     @property
     def inspection(self) -> Inspection | None:
         """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
+    def people_calls(self) -> PeopleCalls | None:
+        """What calls do to people there; None if the destination has none, or processes calls in the order in which
+        they are sent.
+        """
         ...
 
     @property

@@ -24,9 +24,7 @@ MAX_CODES = 1_000
 
 
 class Question(Record):
-    """Whose ledger is asked for: a sender's customer, as an event or a user names them. `own` are facts that the event
-    states.
-    """
+    """Whose ledger is asked for: a sender's customer, as the asker knows them. `own`: what the event states."""
 
     source_kind: str
     mode: str

@@ -23,6 +23,7 @@ from nicobar.connectors import (
     Transport,
     is_credential,
 )
+from nicobar.connectors.people_calls import PeopleCalls
 from nicobar.logs import log
 from nicobar.masking import MASK, MIN_CREDENTIAL_CHARS
 from nicobar.metrics import Metrics
@@ -113,7 +114,7 @@ class Sender:
         """One request; where its answer does not say which call is to blame, two with half of the calls each."""
         if not items:
             return []
-        merged = batching.merge([item.call for item in items], [id(item.owner) for item in items])
+        merged = batching.merge([item.call for item in items], target.destination.people_calls)
         calls = [call.call for call in merged]
         request = target.destination.pack(calls)
         late = await self._wait_for_turn(gate, deadline_ms)
@@ -125,7 +126,7 @@ class Sender:
         self._count(target, answer)
         redactor = SharedRedactor([owner.redactor for owner in _owners(items)])
         read = _masked(target, target.destination.read(calls, answer), redactor)
-        outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
+        outcomes = _of_members(merged, read)
         if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
             waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
             gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
@@ -140,7 +141,7 @@ class Sender:
         exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes), redactor)
         if any(exchange.refused):
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
-        _note_merged(items, merged)
+        _note_merged(items, merged, target.destination.people_calls)
         return await self._read_blocked(target, items, gate, deadline_ms, exchange)
 
     async def _send_apart(
@@ -307,18 +308,27 @@ def _sendable(items: Sequence[_Item], among: Sequence[_Item]) -> list[_Item]:
     return [item for item in items if item.owner.order not in blocked]
 
 
+def _of_members(merged: Sequence[batching.Merged], values: Sequence[Outcome]) -> list[Outcome]:
+    """The outcome of each call, by those of the calls that were sent."""
+    of = {member: value for call, value in zip(merged, values, strict=True) for member in call.members}
+    return [of[member] for member in sorted(of)]
+
+
 def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:
-    together = [call.count > 1 for call in merged for _ in range(call.count)]
-    return [flag and isinstance(outcome, Refused) for flag, outcome in zip(together, outcomes, strict=True)]
+    together = {member for call in merged if len(call.members) > 1 for member in call.members}
+    return [place in together and isinstance(outcome, Refused) for place, outcome in enumerate(outcomes)]
 
 
-def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
-    start = 0
+def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged], people: PeopleCalls | None) -> None:
+    """Tells the deliveries whose calls were joined, other than with one that Nicobar added to them."""
     for sent in merged:
-        for item in items[start : start + sent.count]:
-            if sent.call.merged is not None and sent.call.merged not in item.owner.verdicts:
-                item.owner.verdicts.append(sent.call.merged)
-        start += sent.count
+        joined = [items[member] for member in sent.members]
+        own = [item for item in joined if not item.call.added]
+        if people is None or (len(own) < 2 and len(_owners(joined)) == 1):  # noqa: PLR2004 - one of its own
+            continue
+        for owner in _owners(joined):
+            if people.merged not in owner.verdicts:
+                owner.verdicts.append(people.merged)
 
 
 def _middle(items: Sequence[_Item]) -> int:

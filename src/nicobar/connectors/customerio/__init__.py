@@ -31,8 +31,8 @@ from nicobar.connectors.customerio.answers import outcomes, read_object, why_for
 from nicobar.connectors.customerio.corrections import Corrections, Corrector
 from nicobar.connectors.customerio.error_checks import MAX_SHOWN_CHARS, check
 from nicobar.connectors.customerio.identification import Identification
+from nicobar.connectors.customerio.identifies import Identifies, identified
 from nicobar.connectors.customerio.merge_calls import MergeCalls
-from nicobar.connectors.customerio.merging import identified
 from nicobar.connectors.customerio.parts import (
     ObjectPart,
     SinglePart,
@@ -57,6 +57,7 @@ from nicobar.connectors.customerio.warning_checks import Context
 from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_calls import PeopleCalls
 from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.errors import UserError
 from nicobar.model import Call, Json, Level, Setting, Verdict
@@ -178,6 +179,7 @@ class CustomerIoDestination:
         self._names = names
         self.identity_rule = identity_rule
         self.inspection = inspection
+        self.people_calls: PeopleCalls | None = Identifies()
         self.people_merging: PeopleMerging | None = MergeCalls(base + ENTITY)
         # A request may have 500 KB; the number of items is not documented. Both values leave room. The order in which
         # the calls of a batch take effect is not documented either: timestamps decide about events.

@@ -35,6 +35,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_calls import PeopleCalls
 from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
@@ -172,6 +173,7 @@ class HttpDestination:
     workspaces: tuple[str, ...] = ()
     identity_rule: IdentityRule | None = None
     inspection: Inspection | None = None
+    people_calls: PeopleCalls | None = None
     people_merging: PeopleMerging | None = None
     product_names: Mapping[str, str] = MappingProxyType({})
 
