@@ -86,7 +86,7 @@ class Readings:
     @classmethod
     def drawn(cls, draw: random.Random) -> Readings:
         def either() -> bool:
-            return draw.random() < 0.5  # noqa: PLR2004 - both readings alike
+            return draw.random() < 0.5
 
         return cls(
             trial_has_payment=either(),
