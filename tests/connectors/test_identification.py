@@ -494,16 +494,6 @@ def test_identifies_of_one_person_are_merged_after_replacement():
     assert it.people_calls.joined(first.calls[0], moved.calls[0]) is None
 
 
-def test_a_profile_that_was_merged_with_a_call_is_known():
-    it = destination("email")
-    calls = v2(person("identify", attributes={"plan": "a"}), person("event", name="b"))
-    own, *others = it.prepare(calls, origin()).calls
-    assert own.added
-    merged = it.people_calls.joined(own, others[0])
-    it.read([merged, *others[1:]], OK)
-    assert len(it.prepare(calls, origin()).calls) == 2
-
-
 # --- event ids ---
 
 

@@ -9,8 +9,8 @@ from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import EventType
 from nicobar.sources.registry import SOURCES
 from nicobar.store import PutEventType
-from nicobar.use_cases.dry_run import samples_of
 from nicobar.use_cases.recipe_coverage import recipe_uses
+from nicobar.use_cases.sample_events import samples_of
 from nicobar.web.dashboard.event_types import tree
 from support.browser import browser
 from support.drafts import make_endpoint

@@ -10,7 +10,8 @@ from nicobar.model import Message
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.pipeline.snapshots import MAX_SNAPSHOT_BYTES, snapshot_text
 from nicobar.pipeline.transform import Ready, Stopped, transform
-from nicobar.use_cases.dry_run import dry_target, past
+from nicobar.use_cases.dry_run import dry_target
+from nicobar.use_cases.sample_events import past
 
 READS = "function handler(w) { w.payload = [w.customer.status, w.facts[0].fields.amount]; return w; }"
 READS_SOMETIMES = """function handler(w) {

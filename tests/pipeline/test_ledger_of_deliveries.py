@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from nicobar.facts import StatedFact
 from nicobar.model import DeliveryState
+from nicobar.use_cases.customer_ledger import customer_ledgers
+from nicobar.use_cases.dry_run_messages import run_messages
 from support.patience import PATIENCE_S
+from support.shared import SANDBOX
 from support.stated import body_of, rule, stated_message
 from support.store import STORES
-from support.worker import OK, another_worker, status, world
+from support.worker import OK, VAULT, another_worker, status, world
 
 ADA = {"customer_id": "cus_1", "email": "ada@northpine.example", "name": "Ada Lind"}
 SAME = {"customer_id": "cus_2", "email": "Ada@northpine.example", "name": "Ada L."}
@@ -195,3 +199,25 @@ async def test_deleted_message_has_no_snapshot(tmp_path):
         await it.store.expunge_message(message_id, now_ms=1)
         (attempt,) = await it.attempts(message_id)
     assert attempt.snapshot == ""
+
+
+@pytest.mark.parametrize("settings", [{"keep_profile": False}, BY_EMAIL], ids=["no rule", "email"])
+async def test_delivery_dry_run_and_customer_page_read_the_same(tmp_path, settings):
+    async with world(tmp_path, handler=READS) as it:
+        await it.change_endpoint(settings=settings)
+        await put(it, subscription("sub_1", status="active"), subscription("sub_2", "cus_2", status="paused"))
+        for name, customer in (("first", SAME), ("second", ADA)):
+            message_id = await accept(it, name, customer, payment_id=f"pay_{name}")
+            await it.next_recorded()
+        (attempt,) = await it.attempts(message_id)
+        configuration = it.worker._configuration
+        services = SimpleNamespace(
+            store=it.store, configuration=configuration, vault=VAULT, sandbox=await SANDBOX.get(), clock=it.clock
+        )
+        (target,) = configuration.endpoints.values()
+        dry_runs = await run_messages(services, target.endpoint, messages=1)
+        (page,) = await customer_ledgers(services, target, target.endpoint.app_id, "cus_1")
+    kept = msgspec.json.decode(attempt.snapshot)
+    assert dry_runs.results[0].snapshot == attempt.snapshot
+    assert msgspec.json.decode(msgspec.json.encode(page.snapshot)) == kept["customer"]
+    assert len(kept["customer"]["ids"]) == (2 if settings is BY_EMAIL else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -11,11 +12,18 @@ from nicobar.cli.options import plural, run_loop, sandbox_of, settings_of
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.pipeline.transform import Ready, Subject, Transformed
+from nicobar.pipeline.transform import Ready, Transformed
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
-from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
+from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, sample_subjects
+from nicobar.use_cases.sample_events import VARIED, Variant, pasted, sample, samples_of
+
+_VARIANTS = {
+    Variant.USUAL: "",
+    Variant.NULLS: " (nullable fields null)",
+    Variant.GUEST: " (guest checkout)",
+}
 
 
 @click.command()
@@ -28,7 +36,19 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
     multiple=True,
     help="Use the event body in this file (repeatable).",
 )
-@click.option("--all", "every", is_flag=True, help="Use a sample of every event type.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Use a sample of every event type, also with nullable fields null and as guest checkouts.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice([variant.value for variant in Variant]),
+    default=Variant.USUAL.value,
+    help="Variant of the samples of --event: usual, nulls (nullable fields are null) or guest (a customer without "
+    "name and metadata).",
+)
 @click.option(
     "--connector",
     "kind",
@@ -40,7 +60,14 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
     "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Source kind that provides the samples."
 )
 def transform(
-    *, handler: Path, types: tuple[str, ...], event_files: tuple[Path, ...], every: bool, kind: str, source_kind: str
+    *,
+    handler: Path,
+    types: tuple[str, ...],
+    event_files: tuple[Path, ...],
+    every: bool,
+    variant: str,
+    kind: str,
+    source_kind: str,
 ) -> None:
     """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
@@ -53,29 +80,46 @@ def transform(
             )
         types = (samples.usual,)
     now_ms = time.time_ns() // 1_000_000
-    subjects = [sample(samples, name, now_ms) for name in (samples.types if every else types)]
-    subjects += [pasted(samples.kinds, _read(file), now_ms) for file in event_files]
     code = _text(handler, _read(handler))
     target = dry_target(kind, code)
+    chosen = Variant(variant)
+    subjects = (
+        sample_subjects(samples, now_ms, VARIED, target.destination.identity_rule)
+        if every
+        else [(chosen, sample(samples, name, now_ms, variant=chosen)) for name in types]
+    )
+    subjects += [(Variant.USUAL, pasted(samples.kinds, _read(file), now_ms)) for file in event_files]
 
     async def run() -> list[Transformed]:
         async with sandbox_of(settings_of({"settings_file": None})) as pool:
-            return await run_handler(pool, target, subjects, now_ms)
+            return await run_handler(pool, target, [subject for _, subject in subjects], now_ms)
 
     results = run_loop(run())
-    dry_runs = [DryRun(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
-    unhandled = [dry for dry in dry_runs if every and outcome(dry.result) == "not_handled" and not dry.result.console]
-    for candidate in dry_runs:
+    dry_runs = [
+        DryRun(subject=subject, result=result, variant=of)
+        for (of, subject), result in zip(subjects, results, strict=True)
+    ]
+    varied = [dry for dry in dry_runs if every and dry.variant is not Variant.USUAL]
+    usual = [dry for dry in dry_runs if dry not in varied]
+    unhandled = [dry for dry in usual if every and outcome(dry.result) == "not_handled" and not dry.result.console]
+    for candidate in usual:
         if candidate not in unhandled:
-            _show(candidate.subject, candidate.result)
+            _show(candidate)
     if unhandled:
         click.echo(f"Not handled: {plural(len(unhandled), 'event type')}.")
-    found = coverage(dry_runs)
-    failed = found.failed
-    click.echo(f"\n{plural(len(results), 'event')}, {failed} failed.")
-    warning = found.warning if every else _silence(found, len(results))
+    known = {(dry.subject.message.event_type, verdict.rule) for dry in usual for verdict in dry.result.verdicts}
+    for candidate in varied:
+        if _has_news(candidate, known):
+            _show(candidate)
+    found = coverage(usual)
+    failed = sum(outcome(dry.result) == "failed" for dry in usual)
+    failing = sum(outcome(dry.result) == "failed" for dry in varied)
+    click.echo(f"\n{plural(len(usual), 'event')}, {failed} failed.")
+    if varied:
+        click.echo(f"{plural(len(varied), 'variant')} (nullable fields null, guest checkouts), {failing} failed.")
+    warning = found.warning if every else _silence(found, len(usual))
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {warning}".rstrip())
-    raise SystemExit(1 if failed else 0)
+    raise SystemExit(1 if failed or failing else 0)
 
 
 def _silence(found: Coverage, events: int) -> str:
@@ -100,8 +144,18 @@ def _text(path: Path, content: bytes) -> str:
         raise UserError("file_unreadable", f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
 
 
-def _show(subject: Subject, result: Transformed) -> None:
-    click.echo(subject.message.event_type)
+def _has_news(varied: DryRun, known: Collection[tuple[str, str]]) -> bool:
+    """Whether a variant fails, or has verdicts that the usual sample has not: `known`, by event type and rule."""
+    event_type = varied.subject.message.event_type
+    return outcome(varied.result) == "failed" or any(
+        verdict.level is not Level.ADDITION and (event_type, verdict.rule) not in known
+        for verdict in varied.result.verdicts
+    )
+
+
+def _show(dry_run: DryRun) -> None:
+    result = dry_run.result
+    click.echo(f"{dry_run.subject.message.event_type}{_VARIANTS[dry_run.variant]}")
     if isinstance(result, Ready):
         for call in result.calls:
             click.echo(f"  → {call.method} {call.url}\n    {call.body.decode('utf-8', 'replace')}")

@@ -22,8 +22,9 @@ from nicobar.reasons import Reason, reason
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
 from nicobar.store.history import AttemptFilter
-from nicobar.use_cases.dry_run import Samples, run_samples
+from nicobar.use_cases.dry_run import run_samples
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
+from nicobar.use_cases.sample_events import Samples
 
 # Destinations may allow as few as 10 requests a second to all of their clients together.
 SPACING_MS = 150

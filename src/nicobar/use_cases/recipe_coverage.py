@@ -9,7 +9,8 @@ from nicobar.connectors.registry import CONNECTORS, recipes
 from nicobar.model import Record
 from nicobar.pipeline.transform import Ready
 from nicobar.sandbox import Sandbox
-from nicobar.use_cases.dry_run import DryRun, Samples, dry_target, run_samples
+from nicobar.use_cases.dry_run import DryRun, dry_target, run_samples
+from nicobar.use_cases.sample_events import Samples
 
 
 class Use(Record):

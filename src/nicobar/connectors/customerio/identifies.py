@@ -12,7 +12,7 @@ import msgspec
 from nicobar.connectors import ReadyCall
 from nicobar.connectors.customerio import track_api
 from nicobar.connectors.customerio.person_paths import of_path
-from nicobar.connectors.customerio.profiles import ItemCall, change_of, digest
+from nicobar.connectors.customerio.profiles import ItemCall, change_of
 from nicobar.connectors.customerio.rules import Rule
 from nicobar.connectors.payload import encoded
 from nicobar.connectors.people_calls import ANYONE, NO_EFFECT, Effect, kind_of
@@ -108,13 +108,7 @@ class Identifies:
         body = None if item is None else encoded(item)
         if item is None or body is None:
             return None
-        joined = msgspec.structs.replace(first, body=body, added=first.added and second.added, change=change_of(item))
-        for one, other in ((first, second), (second, first)):
-            if one.change is not None and one.change.is_profile and other.change is None:
-                # The profile is still known to be there.
-                profile = one.profile or digest(one)
-                return msgspec.structs.replace(joined, change=one.change, profile=profile, added=one.added)
-        return joined
+        return msgspec.structs.replace(first, body=body, added=first.added and second.added, change=change_of(item))
 
 
 def _item(call: ReadyCall) -> ItemCall:

@@ -50,13 +50,10 @@ def person_key(identifiers: Json) -> tuple[str, str] | None:
 
 
 class ItemCall(ReadyCall):
-    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `identifies.py`.
-    `profile` is the digest of a profile that it sets among other attributes.
-    """
+    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `identifies.py`."""
 
     change: Change | None = _ANYONE
     identifies: str = ""
-    profile: bytes = b""
 
 
 def change_of(item: Mapping[str, Json]) -> Change | None:
@@ -93,7 +90,7 @@ class Profiles:
     def has(self, person: tuple[str, str] | None, profile: ReadyCall, now_ms: int) -> bool:
         """Whether the person is known to have this profile."""
         last = None if person is None else self._delivered[person[0]].get(person[1])
-        return last is not None and last.digest == digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
+        return last is not None and last.digest == _digest(profile) and now_ms - last.at_ms < KNOWN_FOR_MS
 
     def saw(self, call: ReadyCall, outcome: Outcome, now_ms: int) -> None:
         """Records the outcome of a call; calls must be passed in the order in which they were sent."""
@@ -109,8 +106,7 @@ class Profiles:
             return
         known = self._delivered[kind]
         if isinstance(outcome, Delivered) and change.is_profile:
-            profile = call.profile if isinstance(call, ItemCall) else b""
-            known[value] = _Delivered(digest=profile or digest(call), at_ms=now_ms)
+            known[value] = _Delivered(digest=_digest(call), at_ms=now_ms)
             known.move_to_end(value)
             while len(known) > MAX_PEOPLE:
                 known.popitem(last=False)
@@ -126,5 +122,5 @@ def _change_of_other(call: ReadyCall) -> Change | None:
     return _ANYONE if documented_call is None or documented_call.body in _CHANGING_V1 else None
 
 
-def digest(call: ReadyCall) -> bytes:
+def _digest(call: ReadyCall) -> bytes:
     return hashlib.blake2b(call.body, digest_size=16).digest()
