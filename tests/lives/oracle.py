@@ -280,7 +280,8 @@ def _failed(truth: Truth, view: View, _clock_ms: int, life: Life) -> bool | None
         return False  # the customer tried again
     subscription = payment.now["subscription_id"]
     if subscription is None:
-        return True
+        # Bought since, it may be what could not be paid for then.
+        return None if view.bought_since(unix_ms(payment.now["created_at"])) else True
     if view.paid_since(subscription, unix_ms(payment.now["created_at"])):
         return False
     told = view.told.get(str(subscription))

@@ -89,7 +89,9 @@ class Played:
         """The message, if it is a new one."""
         headers = DODO.sign(it.event_id, it.body, self.secret, self.clock.now_ms())
         source = await self.receiver.source(self.token)
-        appended = await self.receiver.receive(source, {name.lower(): text for name, text in headers.items()}, it.body)
+        appended = await self.receiver.receive(
+            source, {name.lower(): text for name, text in headers.items()}, it.body
+        )
         return None if appended.duplicate else appended.message_id
 
     async def _processed(self, messages: set[str]) -> None:

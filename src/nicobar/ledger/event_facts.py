@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nicobar.facts import Stated, StatedFact
-from nicobar.ledger import EventFact
+from nicobar.ledger import EventFact, Paid
 from nicobar.ledger.failures import attempts, is_bought_since, is_made_good, streak_before
-from nicobar.ledger.objects import ENDED, FAILED, NEVER_BEGAN, Payment, Said, kind_and_id, time_of, values
-from nicobar.ledger.subscriptions import paid_period, period_of
+from nicobar.ledger.objects import (
+    ENDED,
+    FAILED,
+    NEVER_BEGAN,
+    KnownSubscription,
+    Payment,
+    Said,
+    kind_and_id,
+    time_of,
+    values,
+)
+from nicobar.ledger.subscriptions import SLACK_MS, paid_period, period_of, period_start
 from nicobar.model import Event, Fact, FactKind, Json
 
 if TYPE_CHECKING:
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 _STATUS = "status"
 _METADATA = "metadata."
+_PLAN_CHANGE = "plan_change"
 _decode = msgspec.json.Decoder(Json).decode
 
 
@@ -82,8 +94,7 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     if fact.previous.get(_STATUS) == FAILED:
         before = [*before, payment]
     attempt = attempts([*before, payment]) if payment.failed and of else None
-    retries = payment.fields.retry_attempt or 0
-    recovered_after = max(attempts(before) if before else 0, retries) if payment.counts and of else None
+    recovered_after = _recovered_after(payment, before) if payment.counts and of else None
     number = ledger.counted.index(payment) + 1 if ledger.is_counted and payment.counts else None
     return msgspec.structs.replace(
         fact,
@@ -96,11 +107,30 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     )
 
 
+def _recovered_after(payment: Payment, before: Sequence[Payment]) -> int:
+    """The charge for another plan recovers only one for another plan: what is overdue has a charge of its own."""
+    retries = payment.fields.retry_attempt or 0
+    if payment.fields.charge_type == _PLAN_CHANGE and not retries:
+        before = [failed for failed in before if failed.fields.charge_type == _PLAN_CHANGE]
+    return max(attempts(before) if before else 0, retries)
+
+
 def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     of = failed.subscription_ids
     if not of:
         return is_bought_since(failed, ledger.payments)
     return all(is_made_good(failed, failed_at, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
+
+
+def _paid(ledger: Ledger, subscription: KnownSubscription, start: int) -> Paid | None:
+    """What was paid for the period that begins then."""
+    for payment in ledger.payments_of.get(subscription.id, ()):
+        fields = payment.fields
+        begins = period_start(payment, subscription.id, payment.at)
+        is_for_it = fields.charge_type != _PLAN_CHANGE and len(payment.subscription_ids) == 1
+        if payment.counts and is_for_it and abs(begins - start) <= SLACK_MS and fields.amount is not None:
+            return Paid(payment_id=payment.id, amount=fields.amount, currency=fields.currency)
+    return None
 
 
 def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
@@ -120,5 +150,6 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
         fact,
         period=period,
         is_first_subscription=is_first,
+        paid=None if not isinstance(start, int) else _paid(ledger, subscription, start),
         cancellation=str(cancel_at) if isinstance(cancel_at, int) else None,
     )
