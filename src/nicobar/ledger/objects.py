@@ -7,12 +7,13 @@ from typing import TypeVar
 
 import msgspec
 
-from nicobar.facts import StatedFact
+from nicobar.facts import ANNOUNCED, StatedFact
 from nicobar.model import FactKind, Json, Record
 
 SUCCEEDED, FAILED, LOST = "succeeded", "failed", "lost"
 ENDED = frozenset({"cancelled", "expired"})
 NEVER_BEGAN = frozenset({"pending", "failed"})
+PLAN_CHANGE = "plan_change"
 # The hexadecimal digits at the end of the first word of a place: see `facts.py`.
 _TIME = slice(-28, -16)
 
@@ -143,7 +144,8 @@ class Said(Record):
 
 class KnownSubscription(Record):
     """`newest_at` is when the newest event about it happened. `before` is the status before the newest one; the times
-    are when each was last said.
+    are when each was last said. `announced_at` is when its scheduled cancellation was first stated, `undone_at` when
+    it was last stated before that there is none.
     """
 
     id: str
@@ -152,6 +154,8 @@ class KnownSubscription(Record):
     status_at: int | None = None
     before: str | None = None
     before_at: int | None = None
+    announced_at: int | None = None
+    undone_at: int | None = None
 
 
 _PAYMENT = msgspec.json.Decoder(dict[str, PaymentFields])
@@ -181,8 +185,10 @@ def subscription(of: str, fact: StatedFact) -> KnownSubscription:
     if place is not None:
         status_at = None if fields.status is None else time_of(place)
         return KnownSubscription(id=of, newest_at=fact.occurred_at_ms, fields=fields, status_at=status_at)
-    statuses = values(fact.content).get("status", [])
+    said = values(fact.content)
+    statuses = said.get("status", [])
     before = statuses[1] if statuses[1:] else None
+    announced_at, undone_at = announced(said, fields.cancel_at)
     return KnownSubscription(
         id=of,
         newest_at=fact.occurred_at_ms,
@@ -190,7 +196,21 @@ def subscription(of: str, fact: StatedFact) -> KnownSubscription:
         status_at=time_of(statuses[0].place) if statuses else None,
         before=None if before is None else str(_JSON.decode(before.value)),
         before_at=None if before is None else time_of(before.place),
+        announced_at=announced_at,
+        undone_at=undone_at,
     )
+
+
+def announced(said: Mapping[str, list[Said]], cancel_at: int | None) -> tuple[int | None, int | None]:
+    """When a scheduled cancellation was first stated, and when it was last stated that there is none, unless that is
+    newer.
+    """
+    first = said.get(f"{ANNOUNCED}{cancel_at}")
+    if cancel_at is None or first is None:
+        return None, None
+    ends = said.get("cancel_at", [])
+    undone = next((one for one in ends[1:] if one.value == b"null"), None)
+    return int(first[0].value), None if undone is None else time_of(undone.place)
 
 
 def values(content: str) -> dict[str, list[Said]]:
