@@ -487,11 +487,11 @@ def test_identifies_of_one_person_are_merged_after_replacement():
     second = Customer(key="cus_2", email="ada@northpine.example")
     first = it.prepare(v2(person("identify", attributes={"email": "ADA@northpine.example", "plan": "a"})), origin())
     later = it.prepare(v2(person("identify", {"id": "cus_2"}, attributes={"plan": "b"})), origin(second))
-    merged = first.calls[0].merged_with(later.calls[0])
+    merged = it.people_calls.joined(first.calls[0], later.calls[0])
     assert merged is not None
     assert msgspec.json.decode(merged.body)["attributes"]["plan"] == "b"
     moved = it.prepare(v2(person("identify", attributes={"email": "new@x.example"})), origin())
-    assert first.calls[0].merged_with(moved.calls[0]) is None
+    assert it.people_calls.joined(first.calls[0], moved.calls[0]) is None
 
 
 # --- event ids ---

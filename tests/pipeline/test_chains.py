@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from nicobar.connectors import NoResponse
-from nicobar.connectors.customerio.merging import identified
+from nicobar.connectors import NoResponse, Origin, ReadyCall
+from nicobar.connectors.customerio import CustomerIo
+from nicobar.connectors.customerio.identifies import Identifies, identified
 from nicobar.connectors.customerio.profiles import ItemCall
-from nicobar.model import DeliveryState
+from nicobar.model import Call, DeliveryState
 from nicobar.pipeline.batching import merge
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.reasons import plain
@@ -337,12 +338,12 @@ async def identifies(it, notes, code: str = IDENTIFY):
     return ids
 
 
-async def test_successive_identifies_of_a_person_are_merged(tmp_path):
+async def test_a_request_has_one_identify_of_a_person(tmp_path):
     async with world(tmp_path) as it:
         ids = await identifies(it, ["", "", "x", "", ""])
         sent = await it.network.sent.get()
-        assert [item["action"] for item in sent] == ["identify", "event", "identify"]
-        assert attributes(sent) == [{"plan": "n2", "n0": 1, "n1": 1, "n2": 1}, {"plan": "n4", "n3": 1, "n4": 1}]
+        assert [item["action"] for item in sent] == ["identify", "event"]
+        assert attributes(sent) == [{"plan": "n4", "n0": 1, "n1": 1, "n2": 1, "n3": 1, "n4": 1}]
         for _ in range(6):
             await it.next_recorded()
         for message_id in ids:
@@ -417,8 +418,7 @@ def test_calls_that_are_no_plain_identifies_of_one_person_stay_apart(earlier, la
         )
         for item in items
     ]
-    assert [call.count for call in merge(calls, [1, 2])] == [1, 1]
-    assert [call.count for call in merge([calls[1], calls[1]], [1, 1])] == [1, 1], "calls of one delivery"
+    assert [call.members for call in merge(calls, Identifies())] == [(0,), (1,)]
 
 
 async def test_events_of_an_http_endpoint_go_one_by_one(tmp_path):
@@ -455,3 +455,34 @@ async def test_a_new_customer_s_event_overtakes_a_backlog(tmp_path):
         await it.accept("new", "cus_new")
         it.network.open.set()
         assert "new" in await it.network.next()
+
+
+IDS = {"id": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("between", "count"),
+    [
+        ({"action": "event", "identifiers": IDS, "name": "paid"}, 1),
+        ({"action": "identify", "identifiers": {"id": "bob"}}, 1),
+        ({"action": "add_device", "identifiers": IDS, "device": {"token": "t", "platform": "ios"}}, 1),
+        ({"type": "object", "action": "identify", "identifiers": {"object_type_id": "1", "object_id": "o"}}, 1),
+        ({"action": "identify", "identifiers": {"email": "ada@northpine.example"}}, 2),
+        ({"action": "identify", "identifiers": IDS, "attributes": {"id": "bob"}}, 2),
+        ({"action": "delete", "identifiers": IDS}, 2),
+        ({"action": "merge", "primary": {"id": "bob"}, "secondary": IDS}, 2),
+        ({"action": "suppress", "identifiers": {"email": "ada@northpine.example"}}, 2),
+    ],
+)
+def test_identifies_are_merged_over_what_changes_nobody_else(between, count):
+    customerio = CustomerIo().open({}, {"site_id": "site", "api_key": "key"})
+    identify = {"type": "person", "action": "identify", "identifiers": IDS, "attributes": {"plan": "pro"}}
+    items = [identify, {"type": "person", **between}, identify]
+    calls = [Call(method="POST", url=customerio.url, headers={}, payload=item) for item in items]
+    origin = Origin(message_id="msg", endpoint_id="ep", occurred_at_ms=1, now_ms=1, customer=None)
+    prepared = customerio.prepare(calls, origin)
+    assert len(prepared.calls) == 3, prepared.verdicts
+    stored = [msgspec.convert(msgspec.to_builtins(call), ReadyCall) for call in prepared.calls]
+    for ready in (prepared.calls, stored):
+        merged = merge(ready, customerio.people_calls)
+        assert sum(b'"plan"' in call.call.body for call in merged) == count

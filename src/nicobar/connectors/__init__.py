@@ -19,6 +19,7 @@ from nicobar.reasons import Reason
 
 if TYPE_CHECKING:
     from nicobar.connectors.inspection import Inspection
+    from nicobar.connectors.people_calls import PeopleCalls
     from nicobar.connectors.people_merging import PeopleMerging
 
 _CREDENTIAL = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -71,8 +72,9 @@ class Origin(Record):
     one of the customer.
 
     `customer` is completed from what earlier events said: `remembered_email` says that its email is not the event's
-    own. `customer_id_attribute` is the attribute under which destinations keep the sender's customer id, empty for
-    none. `other_metadata` are values of the customer's metadata that other events stated differently.
+    own. `reads_ledger`: the handler has read what all events say of the customer. `customer_id_attribute` is the
+    attribute under which destinations keep the sender's customer id, empty for none. `other_metadata` are values of
+    the customer's metadata that other events stated differently.
     """
 
     message_id: str
@@ -88,6 +90,7 @@ class Origin(Record):
     replay_key: str | None = ""
     untouched: bool = False
     remembered_email: bool = False
+    reads_ledger: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
     shares_address: bool = False
@@ -113,8 +116,7 @@ class ReadyCall(Record):
     share a request with others of the same destination. `added` marks a call that no handler returned. `is_event`
     says that the call reports an event; any other changes a state, which an earlier call must not change back.
     `event_id` is the id by which the destination recognizes the event, empty for none; `once` says that it was made
-    of a natural key, so that other messages may have it. `merged` is the verdict on a call that was merged from
-    several (see `merged_with`).
+    of a natural key, so that other messages may have it.
     """
 
     method: str
@@ -126,11 +128,6 @@ class ReadyCall(Record):
     event_id: str = ""
     once: bool = False
     is_event: bool = True
-    merged: Verdict | None = None
-
-    def merged_with(self, later: ReadyCall) -> ReadyCall | None:  # noqa: ARG002 - what connectors override
-        """One call with the effect of this one and a later one that follows it directly; None if there is none."""
-        return None
 
 
 class Prepared(Record):
@@ -304,6 +301,13 @@ class Checkup(Record):
     finding: Finding
 
 
+class SettingsFix(Record):
+    """A change of a setting that fixes what a destination answered."""
+
+    name: str
+    value: Setting
+
+
 class Destination(Protocol):
     """A connector with the settings and credentials of one endpoint."""
 
@@ -337,6 +341,13 @@ class Destination(Protocol):
     @property
     def inspection(self) -> Inspection | None:
         """What the destination can be asked about itself; None if it cannot, or has no credential for it."""
+        ...
+
+    @property
+    def people_calls(self) -> PeopleCalls | None:
+        """What calls do to people there; None if the destination has none, or processes calls in the order in which
+        they are sent.
+        """
         ...
 
     @property
@@ -477,6 +488,10 @@ class Connector(Protocol):
         """The settings and variables of an endpoint with this code, with settings that an earlier version had as
         variables of the handler; None if there are none. Never raises.
         """
+        ...
+
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> SettingsFix | None:
+        """The change of a setting that fixes the reason of a hold; None if no setting is known to be wrong."""
         ...
 
     def describe(self, call: ReadyCall) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
 
 from nicobar.connectors import BatchBounds, ReadyCall
+from nicobar.connectors.people_calls import PeopleCalls, kind_of
 from nicobar.model import Record
 
 # The bytes around and between the items of a batch: `{"batch":[`, commas, `]}`.
@@ -21,10 +22,10 @@ class Parcel(Record):
 
 
 class Merged(Record):
-    """A call that has the effect of `count` successive ones."""
+    """A call that has the effect of several ones, by their positions."""
 
     call: ReadyCall
-    count: int = 1
+    members: tuple[int, ...]
 
 
 def chains(orders: Iterable[Hashable]) -> list[tuple[int, ...]]:
@@ -79,19 +80,29 @@ def requests(calls: Sequence[ReadyCall], bounds: BatchBounds | None) -> list[tup
     return cuts
 
 
-def merge(calls: Sequence[ReadyCall], owners: Sequence[Hashable]) -> list[Merged]:
-    """Merges successive calls of different deliveries where their connector can: the attributes of one person, set
-    several times in one request, have no order there.
+def merge(calls: Sequence[ReadyCall], people: PeopleCalls | None) -> list[Merged]:
+    """Joins the calls of one request that set attributes of one person, at the place of the first, so that they come
+    before the events between them: calls of one request have no order at some destinations. Nothing is joined over a
+    call that changes the person otherwise, or may.
     """
     merged: list[Merged] = []
+    # By person, the place of the call that later ones are joined to.
+    places: dict[str, int] = {}
     for index, call in enumerate(calls):
-        together = None
-        if merged and call.batchable and owners[index] != owners[index - 1]:
-            together = merged[-1].call.merged_with(call)
-        if together is None:
-            merged.append(Merged(call=call))
-        else:
-            merged[-1] = Merged(call=together, count=merged[-1].count + 1)
+        effect = None if people is None else people.effect(call)
+        if people is not None and effect is not None and effect.sets:
+            (person,) = effect.people
+            place = places.get(person)
+            joined = None if place is None else people.joined(merged[place].call, call)
+            if place is not None and joined is not None:
+                merged[place] = Merged(call=joined, members=(*merged[place].members, index))
+                continue
+            # Another kind of identifier may name the same person.
+            places = {other: at for other, at in places.items() if kind_of(other) == kind_of(person)}
+            places[person] = len(merged)
+        elif effect is not None and effect.changes:
+            places.clear()
+        merged.append(Merged(call=call, members=(index,)))
     return merged
 
 

@@ -23,6 +23,7 @@ from nicobar.connectors import (
     Transport,
     is_credential,
 )
+from nicobar.connectors.people_calls import PeopleCalls
 from nicobar.logs import log
 from nicobar.masking import MASK, MIN_CREDENTIAL_CHARS
 from nicobar.metrics import Metrics
@@ -113,7 +114,7 @@ class Sender:
         """One request; where its answer does not say which call is to blame, two with half of the calls each."""
         if not items:
             return []
-        merged = batching.merge([item.call for item in items], [id(item.owner) for item in items])
+        merged = batching.merge([item.call for item in items], target.destination.people_calls)
         calls = [call.call for call in merged]
         request = target.destination.pack(calls)
         late = await self._wait_for_turn(gate, deadline_ms)
@@ -125,13 +126,12 @@ class Sender:
         self._count(target, answer)
         redactor = SharedRedactor([owner.redactor for owner in _owners(items)])
         read = _masked(target, target.destination.read(calls, answer), redactor)
-        outcomes = [outcome for one, outcome in zip(merged, read, strict=True) for _ in range(one.count)]
-        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
-            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
-            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+        outcomes = _of_members(merged, read)
+        self._follow_throttling(gate, outcomes)
         if isinstance(answer, Response) or answer.refused is None:
             for item in items:
                 item.owner.left = True
+            _note_joined(items, merged)
             self._note(gate, items, outcomes, await self._watch.now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
@@ -140,8 +140,32 @@ class Sender:
         exchange = _Exchange(target, request, answer, outcomes, _refused_together(merged, outcomes), redactor)
         if any(exchange.refused):
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
-        _note_merged(items, merged)
+        _note_merged(items, merged, target.destination.people_calls)
         return await self._read_blocked(target, items, gate, deadline_ms, exchange)
+
+    async def send_calls(
+        self, target: OpenEndpoint, calls: Sequence[ReadyCall], gate: Gate, deadline_ms: int
+    ) -> list[Outcome]:
+        """Sends calls of no delivery, in one request, or in halves if a response does not say which call it means.
+        They neither open nor close the circuit breaker.
+        """
+        late = await self._wait_for_turn(gate, deadline_ms)
+        if late is not None:
+            return [late for _ in calls]
+        answer = await self._transport.send(target.destination.pack(calls))
+        self._count(target, answer)
+        outcomes = target.destination.read(calls, answer)
+        self._follow_throttling(gate, outcomes)
+        if len(calls) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
+            half = len(calls) // 2
+            first = await self.send_calls(target, calls[:half], gate, deadline_ms)
+            return [*first, *await self.send_calls(target, calls[half:], gate, deadline_ms)]
+        return outcomes
+
+    def _follow_throttling(self, gate: Gate, outcomes: Sequence[Outcome]) -> None:
+        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
+            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
+            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
 
     async def _send_apart(
         self,
@@ -307,18 +331,33 @@ def _sendable(items: Sequence[_Item], among: Sequence[_Item]) -> list[_Item]:
     return [item for item in items if item.owner.order not in blocked]
 
 
-def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:
-    together = [call.count > 1 for call in merged for _ in range(call.count)]
-    return [flag and isinstance(outcome, Refused) for flag, outcome in zip(together, outcomes, strict=True)]
+def _of_members(merged: Sequence[batching.Merged], values: Sequence[Outcome]) -> list[Outcome]:
+    """The outcome of each call, by those of the calls that were sent."""
+    of = {member: value for call, value in zip(merged, values, strict=True) for member in call.members}
+    return [of[member] for member in sorted(of)]
 
 
-def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
-    start = 0
+def _note_joined(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
     for sent in merged:
-        for item in items[start : start + sent.count]:
-            if sent.call.merged is not None and sent.call.merged not in item.owner.verdicts:
-                item.owner.verdicts.append(sent.call.merged)
-        start += sent.count
+        for item in (items[member] for member in sent.members):
+            item.owner.sent_as[id(item.call)] = sent.call
+
+
+def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:
+    together = {member for call in merged if len(call.members) > 1 for member in call.members}
+    return [place in together and isinstance(outcome, Refused) for place, outcome in enumerate(outcomes)]
+
+
+def _note_merged(items: Sequence[_Item], merged: Sequence[batching.Merged], people: PeopleCalls | None) -> None:
+    """Tells the deliveries whose calls were joined, other than with one that Nicobar added to them."""
+    for sent in merged:
+        joined = [items[member] for member in sent.members]
+        own = [item for item in joined if not item.call.added]
+        if people is None or (len(own) < 2 and len(_owners(joined)) == 1):  # noqa: PLR2004 - one of its own
+            continue
+        for owner in _owners(joined):
+            if people.merged not in owner.verdicts:
+                owner.verdicts.append(people.merged)
 
 
 def _middle(items: Sequence[_Item]) -> int:

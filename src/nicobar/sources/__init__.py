@@ -4,7 +4,7 @@ tests in `tests/contracts`. See `docs/how-to/add-a-source.md` for an example.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -139,6 +139,12 @@ class SourceKind(Protocol):
 
     def event_types(self) -> tuple[EventType, ...]:
         """The kind's event types, each with an example body."""
+        ...
+
+    def nullable_fields(self, event_type: EventType) -> Collection[str]:
+        """The fields of its events that the sender may leave empty (null), as paths below `data`, such as
+        `billing.city`; none if unknown. Handlers are tried on samples without them.
+        """
         ...
 
     def sample(

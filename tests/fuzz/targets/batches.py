@@ -7,7 +7,7 @@ import msgspec
 from fuzz.choices import Choices
 from nicobar.connectors import BatchBounds, ReadyCall
 from nicobar.connectors.customerio import CustomerIo
-from nicobar.connectors.customerio.merging import identified
+from nicobar.connectors.customerio.identifies import identified
 from nicobar.connectors.customerio.profiles import ItemCall
 from nicobar.pipeline.batching import chains, merge, plan, requests
 
@@ -36,9 +36,8 @@ def run(data: bytes) -> None:
         assert [index for index in holders[0].members if index in chain] == list(chain)
     for parcel in parcels:
         calls = [call for index in parcel.members for call in page[index]]
-        owners = [index for index in parcel.members for _ in page[index]]
         check_requests(calls, bounds)
-        check_merge(calls, owners)
+        check_merge(calls)
 
 
 def call_of(it: Choices, mark: str) -> ReadyCall:
@@ -76,10 +75,10 @@ def check_requests(calls: list[ReadyCall], bounds: BatchBounds | None) -> None:
             assert len(TRACK.pack(part).body) <= bounds.max_bytes
 
 
-def check_merge(calls: list[ReadyCall], owners: list[int]) -> None:
+def check_merge(calls: list[ReadyCall]) -> None:
     """Merged calls set for each person what the calls set one after the other."""
-    merged = merge(calls, owners)
-    assert sum(item.count for item in merged) == len(calls)
+    merged = merge(calls, TRACK.people_calls)
+    assert sorted(member for item in merged for member in item.members) == list(range(len(calls)))
     assert state_of([item.call for item in merged]) == state_of(calls)
 
 

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from nicobar.connectors import Delivered, Outcome, ReadyCall
-from nicobar.connectors.customerio import merging
 from nicobar.connectors.customerio.track_api import v1_call
-from nicobar.connectors.payload import encoded
 from nicobar.model import Json, Record
 
 MAX_PEOPLE = 10_000
@@ -52,19 +50,10 @@ def person_key(identifiers: Json) -> tuple[str, str] | None:
 
 
 class ItemCall(ReadyCall):
-    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `merging.py`."""
+    """A call with an object of v2. `change` is None if it changes no profile; `identifies` as in `identifies.py`."""
 
     change: Change | None = _ANYONE
     identifies: str = ""
-
-    def merged_with(self, later: ReadyCall) -> ReadyCall | None:
-        if not isinstance(later, ItemCall) or not self.identifies or self.identifies != later.identifies:
-            return None
-        item = merging.merged(self.body, later.body)
-        body = None if item is None else encoded(item)
-        if item is None or body is None:
-            return None
-        return msgspec.structs.replace(self, body=body, change=change_of(item), merged=merging.verdict())
 
 
 def change_of(item: Mapping[str, Json]) -> Change | None:

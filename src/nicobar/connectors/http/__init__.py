@@ -35,6 +35,7 @@ from nicobar.connectors.fields import address_error, is_plain_url, read_fields
 from nicobar.connectors.identity import EarlierIds, EventIds, Identity
 from nicobar.connectors.inspection import Inspection
 from nicobar.connectors.payload import encoded
+from nicobar.connectors.people_calls import PeopleCalls
 from nicobar.connectors.people_merging import PeopleMerging
 from nicobar.connectors.signing_secrets import SigningSecret, read_secrets
 from nicobar.crypto import WebhookKey
@@ -42,7 +43,7 @@ from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.people import IdentityRule
 from nicobar.raw_payloads import RawPayload
-from nicobar.reasons import reason
+from nicobar.reasons import Reason, reason
 
 TEST_HEADER = "nicobar-test"  # marks test events
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
@@ -120,6 +121,9 @@ class HttpEndpoint:
     ) -> None:
         """It never had any."""
 
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> None:
+        """No answer names a setting."""
+
     def describe(self, call: ReadyCall) -> str:
         return call.method
 
@@ -172,6 +176,7 @@ class HttpDestination:
     workspaces: tuple[str, ...] = ()
     identity_rule: IdentityRule | None = None
     inspection: Inspection | None = None
+    people_calls: PeopleCalls | None = None
     people_merging: PeopleMerging | None = None
     product_names: Mapping[str, str] = MappingProxyType({})
 

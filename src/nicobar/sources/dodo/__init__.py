@@ -10,6 +10,7 @@ from nicobar.redaction import PersonalData, PersonalField
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo import facts
 from nicobar.sources.dodo.event_types import EVENT_TYPES
+from nicobar.sources.dodo.nullable import NULLABLE, SHARED
 from nicobar.sources.signing import StandardWebhooksSigning
 
 # The id of an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
@@ -82,6 +83,9 @@ class DodoPayments(StandardWebhooksSigning):
 
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES
+
+    def nullable_fields(self, event_type: EventType) -> frozenset[str]:
+        return NULLABLE.get(event_type.name.partition(".")[0], frozenset()) | SHARED
 
     def sample(
         self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""

@@ -54,6 +54,10 @@ class StandardWebhooks(StandardWebhooksSigning):
     def event_types(self) -> tuple[EventType, ...]:
         return ()
 
+    def nullable_fields(self, event_type: EventType) -> tuple[str, ...]:
+        del event_type
+        return ()  # the sender is not known
+
     def sample(
         self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
     ) -> bytes:

@@ -33,11 +33,20 @@ function subscriptionIdOf(payment) {
   return ids.length === 1 ? ids[0] : null;
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
@@ -207,44 +216,34 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end with subscription.cancelled, subscription.expired, or both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
-}
-
-function endFields(webhook, fact) {
-  return {
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
-}
-
-// Why it ended: payment_failed, expired, or who canceled it.
-function endReason(fact) {
-  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
-  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
-}
-
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
 function trialEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  if (!fact || !endedUnpaid(webhook, fact)) return null;
+  if (fact?.period !== "trial") return null;
   return ["trial_ended", {
     subscription_id: fact.id,
     product_name: fact.product_name ?? null,
     trial_ends_at: seconds(fact.trial_ends_at),
     reason: endReason(fact),
   }, key("subscription", fact.id, "trial_ended")];
+}
+
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
 }
 
 function paymentMethodUpdated(webhook) {
