@@ -280,11 +280,14 @@ def _failed(truth: Truth, view: View, _clock_ms: int, life: Life) -> bool | None
         return False  # the customer tried again
     subscription = payment.now["subscription_id"]
     if subscription is None:
-        return True
+        # Bought since, it may be what could not be paid for then.
+        return None if view.bought_since(unix_ms(payment.now["created_at"])) else True
     if view.paid_since(subscription, unix_ms(payment.now["created_at"])):
         return False
     told = view.told.get(str(subscription))
-    if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] in {"active", *GONE}:
+    if told is not None and told[0] > truth.webhook.at_ms + _SAME_MOMENT_MS and told[1]["status"] == "active":
+        return False
+    if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] in GONE:
         return False
     # An attempt that failed later has an email of its own.
     later = view.failures_of(subscription, unix_ms(payment.now["created_at"]) + 10**12)
@@ -297,6 +300,8 @@ def _recovered(truth: Truth, view: View, _clock_ms: int, life: Life) -> bool | N
     told = view.told.get(str(subscription))
     if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] != "active":
         return None
+    if view.paid_since(subscription, unix_ms(payment.now["created_at"])):
+        return None  # it is long over
     return True if view.failures_of(subscription, unix_ms(payment.now["created_at"])) else None
 
 

@@ -506,7 +506,7 @@ class Life:
         if self.readings.recovery_is_renewed:
             self.fire("subscription.renewed", of, payment_id=payment.id)
         # It is the second period or a later one that was paid for; the mail about the recovery says as much.
-        converts = len([item for item in self._paid(of)]) == 1 and bool(of.now["trial_period_days"])
+        converts = len(self._paid(of)) == 1 and bool(of.now["trial_period_days"])
         mail = "trial_converted" if converts else "subscription_renewed"
         self.tell(mail, of.id, active, may=True, period_start=begins // 1000)
         if (attempt_of := self._dunning.pop(of.id, None)) is not None:

@@ -19,13 +19,6 @@ MAX_SUBSCRIPTIONS = 20
 MAX_FACTS = 20_000
 
 
-class Mode(StrEnum):
-    """Whether a source's events are about real money."""
-
-    LIVE = "live"
-    TEST = "test"
-
-
 class History(Record):
     """What a source knows of the time before its first event. All events of the shop since `complete_since_ms` were
     received, because the shop did not exist before; None if nobody says so. `known_since_ms` is when the first event
@@ -176,6 +169,14 @@ class Period(StrEnum):
     LATER = "later"
 
 
+class Paid(Record):
+    """The payment for a period of a subscription, with tax, in minor units."""
+
+    payment_id: str
+    amount: int
+    currency: str | None
+
+
 class EventFact(Record):
     """One of `webhook.facts`: what the event itself states, and what is true of it. Facts that the event only names
     are left out.
@@ -199,7 +200,7 @@ class EventFact(Record):
 
     Of a subscription: `is_first_subscription` of the person, None unless the history is complete. `cancellation`
     names the scheduled cancellation that the event states, or undoes: for `once`. It is the same for all events about
-    it.
+    it. `paid` is the payment for the period that the event states.
     """
 
     kind: str
@@ -217,3 +218,4 @@ class EventFact(Record):
     period: Period | None = None
     is_first_subscription: bool | None = None
     cancellation: str | None = None
+    paid: Paid | None = None

@@ -109,11 +109,20 @@ function paymentRecovered(webhook) {
   }, key("payment", payment.id, "recovered")];
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
@@ -350,7 +359,7 @@ function disputed(webhook) {
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp, webhook);
   return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
@@ -360,8 +369,8 @@ function nulled(fields) {
 
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
-  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -370,9 +379,18 @@ const OTHERS = {
     const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
     return [credit(data, isLow), once];
   },
-  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+  abandoned_checkout: (data, what, at, webhook) => (what === "recovered"
+    || (data.status !== "recovered" && !hasPaidSince(webhook, data.abandoned_at)))
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
+
+// Whether the subscription that a reminder is about has been paid since.
+function isPaid(webhook, data) {
+  return subscriptionOf(webhook, data.subscription_id)?.status === "active" && hasPaidSince(webhook, data.created_at);
+}
+
+// Whether the customer has paid for anything since.
+function hasPaidSince(webhook, isoText) { return webhook.customer?.last_payment_at > Date.parse(isoText); }
 
 // A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
