@@ -14,7 +14,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint spelling types imports unit format bench chaos chromium assets messages screenshots wheels lock clean pgbouncer
+.PHONY: help setup demo check test lint spelling types imports unit format bench chaos chromium assets messages recipes screenshots wheels lock clean pgbouncer
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -105,6 +105,9 @@ assets: $(ASSETS) ## Rebuild the dashboard's editor from assets/
 
 messages: $(READY) ## Extract the dashboard's texts and compile the translations
 	@$(BIN)/python scripts/messages.py
+
+recipes: $(READY) ## Build the ready-made handlers from their parts
+	@$(BIN)/python scripts/recipes.py
 
 screenshots: $(READY) chromium ## Take the screenshots in docs/
 	@PYTHONPATH=tests $(BIN)/python scripts/screenshots.py

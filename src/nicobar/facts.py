@@ -19,21 +19,33 @@ from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier,
 
 # A sender's clock may be ahead by this; what lies further in the future counts as of now.
 MAX_AHEAD_MS = 300_000
-# What is remembered of an event, and of a fact: the newest.
+# What is remembered of an event, and of a fact: the newest. A longer value is ignored.
 MAX_TEXT_CHARS = 500
+MAX_DEPTH_LEVELS = 3
+MAX_MEMBERS = 20
 MAX_METADATA_KEYS = 100
 MAX_METADATA_KEY_CHARS = 100
-MAX_LINKS = 20
 # Of each field the newest value, and the one before that differs.
 MAX_VALUES = 2
+# Begins fields that say when the end of a subscription was first announced. Their names have it; the latest are kept.
+ANNOUNCED = "announced."
+MAX_ANNOUNCED = 4
 
 _MAX_ID_CHARS = 256
 _METADATA = "metadata."
 _LATEST_MS = 2**48 - 1  # the year 10889
 _MAX_RANK = 255
 _PLAIN_ID = re.compile(r"[\w.:/+=@-]{1,100}", re.ASCII)
-# Begins the fields of a place, and nothing else in a content: texts have no bare quotes, and values are no objects.
+# Ends the first place of a content, and begins its fields: places have no quotes.
 _FIELDS = '":{'
+# What an event states about itself: a handler gets it from the event, and no total needs it later. Links are secrets.
+_OF_THE_EVENT = frozenset({"raw_status", "failure_kind", "failure_reason", "discount_codes", "invoice_url"})
+# When an object began: in the past.
+_BEGINNINGS = frozenset({"created_at", "started_at"})
+# Begins the place of what no later event takes back: behind that of all others, which begin with a hexadecimal digit.
+_FINAL = "s"
+# Begins the place of what was said first: the earlier it was, the later the place. Before those of all others.
+_FIRST = "!"
 
 # Fields by the place of the event that said them. Values stay as they were written, so that numbers are exact.
 _Layers = dict[str, dict[str, msgspec.Raw]]
@@ -66,6 +78,7 @@ class About(Record):
     customer: Customer | None
     keys: tuple[str, ...] = ()
     metadata: dict[str, Json] = {}
+    mode: str = ""
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -74,7 +87,7 @@ class About(Record):
         return (*self.keys, *own)
 
     def key_of(self, customer: Customer) -> str:
-        return customer_fact_key(self.source_kind, customer.key)
+        return customer_fact_key(self.source_kind, customer.key, self.mode)
 
 
 class Stated(Record):
@@ -86,12 +99,12 @@ class Stated(Record):
 
 
 def fact_key(source_kind: str, kind: FactKind, object_id: str, mode: str = "") -> str:
-    """The key of a fact. The mode is live or test; empty where the sender's events do not say which."""
+    """The key of a fact. The mode is that of the source; empty for one that does not state it."""
     return f"{source_kind}/{mode}/{kind}/{object_id}"
 
 
-def customer_fact_key(source_kind: str, customer_key: str) -> str:
-    return fact_key(source_kind, FactKind.CUSTOMER, customer_key)
+def customer_fact_key(source_kind: str, customer_key: str, mode: str = "") -> str:
+    return fact_key(source_kind, FactKind.CUSTOMER, customer_key, mode)
 
 
 def of_customer(customer: Customer) -> Fact:
@@ -110,15 +123,17 @@ def object_id(value: Json) -> str:
     return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepted_at_ms: int) -> Stated:
+def state(
+    source_kind: str, event: Event, *, event_id: str, body: bytes, accepted_at_ms: int, mode: str = ""
+) -> Stated:
     """What is stored of an event's facts."""
     at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
     updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
     place = _place(at_ms, updated_at_ms, event.ranks, event_id, body) if event.facts else ""
-    keys = [fact_key(source_kind, fact.kind, fact.id) for fact in event.facts]
+    keys = [fact_key(source_kind, fact.kind, fact.id, mode) for fact in event.facts]
     facts: list[StatedFact] = []
     for key, fact in zip(keys, event.facts, strict=True):
-        fields = _fields(fact)
+        fields = _fields(fact, accepted_at_ms)
         if not fields:
             continue
         payment_id = _text(fields.get("payment_id"))
@@ -127,13 +142,23 @@ def state(source_kind: str, event: Event, *, event_id: str, body: bytes, accepte
             StatedFact(
                 key=key,
                 occurred_at_ms=min(at_ms, accepted_at_ms),
-                content=_encode({place: fields}).decode(),
+                content=_encode(
+                    {_FINAL + place if fact.is_final else place: fields} | _first(fields, at_ms)
+                ).decode(),
                 customer_key=own,
-                parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id) if payment_id else None,
+                parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id, mode) if payment_id else None,
                 email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
             )
         )
-    return Stated(about=_about(source_kind, event, keys), facts=tuple(facts), is_ahead=is_ahead)
+    return Stated(about=_about(source_kind, event, keys, mode), facts=tuple(facts), is_ahead=is_ahead)
+
+
+def _first(fields: Mapping[str, Json], at_ms: int) -> dict[str, dict[str, Json]]:
+    """When the end of a subscription is announced: what was stated between two announcements has undone the first."""
+    cancel_at = fields.get("cancel_at")
+    if not isinstance(cancel_at, int):
+        return {}
+    return {f"{_FIRST}{_LATEST_MS - at_ms:012x}": {f"{ANNOUNCED}{cancel_at}": at_ms}}
 
 
 def _text(value: Json) -> str | None:
@@ -164,23 +189,32 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
     return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
 
 
-def _fields(fact: Fact) -> dict[str, Json]:
-    fields: dict[str, Json] = {name: value for name, value in fact.fields.items() if _is_kept(value)}
+def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
+    fields: dict[str, Json] = {
+        name: value for name, value in fact.fields.items() if name not in _OF_THE_EVENT and _is_kept(value)
+    }
+    for name in _BEGINNINGS & fields.keys():
+        began_at_ms = fields[name]
+        if isinstance(began_at_ms, int):
+            fields[name], _ = _moment(began_at_ms, accepted_at_ms)
     left = MAX_METADATA_KEYS
     for name, value in fact.metadata.items():
-        if left and _is_kept(value) and not isinstance(value, list) and (field := _metadata_field(name)):
+        if left and isinstance(value, (str, int, float)) and _is_kept(value) and (field := _metadata_field(name)):
             fields[field] = value
             left -= 1
     return fields
 
 
-def _is_kept(value: Json) -> bool:
+def _is_kept(value: Json, depth_levels: int = MAX_DEPTH_LEVELS) -> bool:
     """Whether a value is remembered: within the bounds, and without what databases cannot store."""
     if isinstance(value, str):
         return len(value) <= MAX_TEXT_CHARS and "\0" not in value
-    if isinstance(value, list):
-        return len(value) <= MAX_LINKS and all(map(_is_kept, value))
-    return isinstance(value, (int, float))
+    if isinstance(value, (list, dict)):
+        if not depth_levels or len(value) > MAX_MEMBERS:
+            return False
+        inner = value.values() if isinstance(value, dict) else value
+        return all(_is_kept(item, depth_levels - 1) for item in inner)
+    return True
 
 
 @lru_cache(maxsize=1_000)
@@ -207,6 +241,11 @@ def merged(one: str, other: str) -> str:
         (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
     )
     for name in metadata[:-MAX_METADATA_KEYS]:
+        del kept[name]
+    announced = sorted((name for name in kept if name.startswith(ANNOUNCED)), key=lambda name: (len(name), name))
+    for name in announced:
+        kept[name] = kept[name][:1]
+    for name in announced[:-MAX_ANNOUNCED]:
         del kept[name]
     layers: _Layers = {}
     for place, name, text in sorted(
@@ -303,11 +342,12 @@ class Completed(Record):
     other_metadata: dict[str, Json] = {}
 
 
-def about(source_kind: str, event: Event) -> About:
-    return _about(source_kind, event, [fact_key(source_kind, fact.kind, fact.id) for fact in event.facts])
+def about(source_kind: str, event: Event, mode: str = "") -> About:
+    keys = [fact_key(source_kind, fact.kind, fact.id, mode) for fact in event.facts]
+    return _about(source_kind, event, keys, mode)
 
 
-def _about(source_kind: str, event: Event, keys: Sequence[str]) -> About:
+def _about(source_kind: str, event: Event, keys: Sequence[str], mode: str) -> About:
     """What an event is about whose facts have these keys."""
     metadata: dict[str, Json] = {}
     others: list[str] = []
@@ -316,7 +356,7 @@ def _about(source_kind: str, event: Event, keys: Sequence[str]) -> About:
             others.append(key)
             if event.customer is None:
                 metadata |= fact.metadata
-    return About(source_kind=source_kind, customer=event.customer, keys=tuple(others), metadata=metadata)
+    return About(source_kind=source_kind, customer=event.customer, keys=tuple(others), metadata=metadata, mode=mode)
 
 
 def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
@@ -328,7 +368,7 @@ def complete(of: About, known: Mapping[str, KnownFact]) -> Completed:
     key = own.key if own else next((fact.customer_key for fact in near if fact.customer_key is not None), None)
     if key is None:
         return Completed(customer=None)
-    said = known.get(customer_fact_key(of.source_kind, key))
+    said = known.get(customer_fact_key(of.source_kind, key, of.mode))
     values: dict[str, list[Json]] = {} if said is None else said.values
     emails, names = _texts(values, "email"), _texts(values, "name")
     remembered = _metadata(values)

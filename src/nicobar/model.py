@@ -76,10 +76,19 @@ class Application(Record):
     details: Details = Details()
 
 
+class Mode(StrEnum):
+    """Whether events are about real money."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
 class Source(Record):
     """Where webhooks arrive. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
     two are accepted during a rotation, the older one until `older_until_ms` or, without it, until it is removed.
-    `secret_references` names the environment variables they came from.
+    `secret_references` names the environment variables they came from. `mode` is that of its events, None if nobody
+    has stated it. `history_complete_since_ms`: it has received all events of the shop, which opened then; None if
+    there were events before.
     """
 
     id: str
@@ -92,6 +101,8 @@ class Source(Record):
     uid: str | None = None
     details: Details = Details()
     older_until_ms: int | None = None
+    mode: Mode | None = None
+    history_complete_since_ms: int | None = None
 
 
 # Letters and digits of any script; some senders, such as shops, use paths or colons: orders/paid, order:created.
@@ -136,7 +147,9 @@ class Endpoint(Record):
     of the connector's secret fields, `credential_references` the environment variables they came from,
     `sealed_headers` an encrypted JSON object of headers sent with each request (empty: none). `event_types` and
     `channels` are the filter; empty means all. `max_messages_per_s` is None if only the connector's own rate
-    applies. `retry_after_ms` is the delay before each retry of its deliveries; None for that of the settings.
+    applies. `mode`, `business_ids` and `brand_ids` are its scope: it gets messages of sources of that mode, and about
+    these businesses and brands of the sender; None and empty mean all. `retry_after_ms` is the delay before each
+    retry of its deliveries; None for that of the settings.
     `sealed_variables` is an encrypted JSON object of the secret variables (empty: none), `variable_references` the
     environment variables they came from. `public_headers` are the names, in lower case, of headers whose values
     everybody may see.
@@ -171,6 +184,9 @@ class Endpoint(Record):
     sealed_variables: bytes = b""
     variable_references: dict[str, str] = {}
     public_headers: tuple[str, ...] = ()
+    mode: Mode | None = None
+    business_ids: tuple[str, ...] = ()
+    brand_ids: tuple[str, ...] = ()
 
     @property
     def on_hold(self) -> bool:
@@ -307,14 +323,17 @@ class FactKind(StrEnum):
 
 class Fact(Record):
     """What an event states about an object of its sender; without `fields` and `metadata` it only names the object.
-    Fields have the same names for all senders; `customer_id`, `payment_id` and `subscription_ids` name other objects.
-    What is not stated is missing, not None.
+    Fields have the same names and meanings for all senders (`docs/reference/ledger.md`): money in minor units, times
+    in Unix milliseconds. `customer_id`, `payment_id` and `subscription_ids` name other objects. What is not stated is
+    missing; what is stated as null is None. `is_final`: no later event can take it back, such as a payment that
+    succeeded.
     """
 
     kind: FactKind
     id: str
     fields: dict[str, Json] = {}
     metadata: dict[str, Json] = {}
+    is_final: bool = False
 
 
 class Event(Record):
@@ -329,6 +348,8 @@ class Event(Record):
     facts: tuple[Fact, ...] = ()
     updated_at_ms: int | None = None
     ranks: tuple[int, int] = (0, 0)
+    business_id: str | None = None
+    brand_id: str | None = None
 
 
 # The source of alerts: Nicobar sends operational messages to the alert endpoint. They do not belong to the

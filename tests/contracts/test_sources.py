@@ -12,11 +12,12 @@ from standardwebhooks.webhooks import Webhook
 
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import Refusal, UserError
-from nicobar.facts import of_customer
+from nicobar.facts import of_customer, state
 from nicobar.model import Customer, EventType
 from nicobar.sources import SetupPart
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.sources.signing import StandardWebhooksSigning
+from support.normal_form import ALWAYS, in_form
 from support.toy_kinds import toy_source
 
 NOW_MS = 1_789_000_000_500
@@ -62,6 +63,33 @@ def test_facts_are_what_the_event_says_of_its_customer(kind):
     assert event.customer is not None
     assert of_customer(event.customer) in event.facts
     assert kind.read_body(event_type.name, body).facts == event.facts
+
+
+@every_source
+def test_facts_of_its_samples_are_in_the_normal_form(kind):
+    for event_type in kind.event_types():
+        event = kind.read_body(event_type.name, kind.sample(event_type, NOW_MS))
+        for fact in event.facts:
+            in_form(fact)
+            assert not fact.fields or fact.fields.keys() >= ALWAYS[fact.kind], event_type.name
+            assert fact.is_final is (fact.fields.get("status") == "succeeded" and fact.kind == "payment")
+
+
+@every_source
+def test_a_field_of_another_type_leaves_facts_in_the_normal_form(kind):
+    """What they say then is another question: see the tests of each kind."""
+    odd = (None, True, 1.5, 2**70, "", "x\0", "31.54", "2026-13-01", "9999-12-31T23:59:59Z", [None, {}], {"id": 1})
+    of_each = {event_type.name.partition(".")[0]: event_type for event_type in kind.event_types()}
+    for event_type in of_each.values():
+        body = msgspec.json.decode(kind.sample(event_type, NOW_MS))
+        data = body.get("data", body)
+        for name, value in ((name, value) for name in list(data) for value in odd):
+            kept, data[name] = data[name], value
+            event = kind.read_body(event_type.name, msgspec.json.encode(body))
+            data[name] = kept
+            assert all(map(in_form, event.facts))
+            stated = state(kind.kind, event, event_id="evt", body=b"", accepted_at_ms=NOW_MS)
+            assert all("\\u0000" not in fact.content for fact in stated.facts)
 
 
 @every_source

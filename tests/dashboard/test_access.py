@@ -73,6 +73,7 @@ OF = {
     "change": """
         POST /webhooks/{endpoint_id}/secret · POST /webhooks/{endpoint_id}/test-secret
         POST /webhooks/{endpoint_id}/sample · POST /webhooks/{endpoint_id}/pause · POST /webhooks/{endpoint_id}/resume
+        POST /webhooks/{endpoint_id}/fix
         POST /webhooks/{endpoint_id}/enable · POST /webhooks/{endpoint_id}/settings
         POST /webhooks/{endpoint_id}/rotate-secret · POST /webhooks/{endpoint_id}/disable
         GET /webhooks/{endpoint_id}/delete · POST /webhooks/{endpoint_id}/delete · GET /webhooks/drafts/{draft_id}
@@ -94,6 +95,7 @@ OF = {
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel
         POST /sources/{source_id}/secret · POST /sources/{source_id}/test-secret · POST /sources/{source_id}/end-older
+        POST /sources/{source_id}/ledger
         GET /sources/{source_id}/address · POST /sources/{source_id}/address · POST /sources/{source_id}/sample
         GET /sources/{source_id}/delete · POST /sources/{source_id}/delete""",
     "add": """

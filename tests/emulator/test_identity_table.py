@@ -25,7 +25,8 @@ from nicobar.model import Customer
 from nicobar.pipeline.transform import Ready, transform
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
-from nicobar.use_cases.dry_run import dry_target, pasted
+from nicobar.use_cases.dry_run import dry_target
+from nicobar.use_cases.sample_events import pasted
 from support.asgi import ask
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
 

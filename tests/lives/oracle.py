@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from lives.shop import Data, Life, Tracked, Truth, Webhook
+from lives.shop import HOUR_MS, Data, Life, Tracked, Truth, Webhook
 from nicobar.clock import utc_time
 from nicobar.model import Json
 
@@ -71,6 +71,13 @@ class View:
         """Whether a payment of the subscription that was made later is known to have succeeded."""
         return any(
             data.get("subscription_id") == subscription and is_counted(data) and unix_ms(data["created_at"]) > at_ms
+            for _, data in self.told.values()
+            if data.get("payload_type") == "Payment"
+        )
+
+    def bought_since(self, at_ms: int) -> bool:
+        return any(
+            is_counted(data) and unix_ms(data["created_at"]) > at_ms
             for _, data in self.told.values()
             if data.get("payload_type") == "Payment"
         )
@@ -164,6 +171,11 @@ class Oracle:
             if truth is None:
                 wrong.append(f"{it.name}: {why}")
                 continue
+            if it.name == "subscription_ended" and it.data.get("is_trial") is True:
+                # The event says that trial_ended is the email; a campaign of ends is not for it.
+                if truth.mail != "trial_ended":
+                    wrong.append(f"{it.name}: is_trial, of a subscription that was paid")
+                continue
             sent[truth] += 1
             wrong += self._wrong(it, truth, sent[truth])
             if truth.mail in GOODBYES:
@@ -187,13 +199,17 @@ class Oracle:
         webhook = self._at_s.get(it.at_s)
         if webhook is None:
             return None, f"nothing happened at {it.at_s}"
-        own = [truth for truth in self._life.truths if truth.mail == it.name and _concerns(truth, webhook)]
+        period = it.data.get("period_start")
+        own = [
+            truth
+            for truth in self._life.truths
+            if _is_of(it.name, truth) and _concerns(truth, webhook) and _is_for(truth, webhook, period)
+        ]
         if not own:
             return None, f"nothing of the kind happened ({webhook.type} of {webhook.of.id})"
         # Of a state that is entered several times: the one that this webhook is about, else the latest before.
         before = [truth for truth in own if truth.webhook.at_ms <= webhook.at_ms + _SAME_MOMENT_MS]
-        found = next((truth for truth in before if truth.webhook is webhook), before[-1] if before else None)
-        return found, f"not yet so ({webhook.type} of {webhook.of.id})"
+        return next((truth for truth in before if truth.webhook is webhook), (before or own[:1])[-1]), ""
 
     def _wrong(self, it: Said, truth: Truth, count: int) -> Iterable[str]:
         if count > 1:
@@ -219,15 +235,27 @@ def _wrong_money(it: Said, truth: Truth) -> Iterable[str]:
         yield f"{it.name}: amount {value} of {amount} {currency}"
 
 
+def _is_of(name: str, truth: Truth) -> bool:
+    """The end of a trial is an end, too."""
+    return truth.mail == name or (name == "subscription_ended" and truth.mail in GOODBYES)
+
+
 def _concerns(truth: Truth, webhook: Webhook) -> bool:
     """Whether an event of this webhook can be about it: the same object, or the payment of the subscription."""
     if truth.webhook is webhook:
         return True
     if truth.about == webhook.of.id:
-        period = truth.data.get("period_start")
-        began = webhook.of.at(webhook.at_ms)[1].get("previous_billing_date")
-        return period is None or period == unix_ms(began) // 1000
+        return True
     return truth.about == webhook.of.now.get("subscription_id") and webhook.of.id.startswith("pay_")
+
+
+def _is_for(truth: Truth, webhook: Webhook, period_start: Json) -> bool:
+    """Whether a renewal is that of the period: the event's own, or the one in which its webhook was sent."""
+    wanted = truth.data.get("period_start")
+    if wanted is None or not truth.about.startswith("sub_") or "previous_billing_date" not in webhook.of.now:
+        return True
+    own = unix_ms(webhook.of.at(webhook.at_ms)[1]["previous_billing_date"]) // 1000
+    return wanted == (own if period_start is None else period_start)
 
 
 Judge = Callable[[Truth, View, int, Life], bool | None]
@@ -252,11 +280,14 @@ def _failed(truth: Truth, view: View, _clock_ms: int, life: Life) -> bool | None
         return False  # the customer tried again
     subscription = payment.now["subscription_id"]
     if subscription is None:
-        return True
+        # Bought since, it may be what could not be paid for then.
+        return None if view.bought_since(unix_ms(payment.now["created_at"])) else True
     if view.paid_since(subscription, unix_ms(payment.now["created_at"])):
         return False
     told = view.told.get(str(subscription))
-    if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] in {"active", *GONE}:
+    if told is not None and told[0] > truth.webhook.at_ms + _SAME_MOMENT_MS and told[1]["status"] == "active":
+        return False
+    if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] in GONE:
         return False
     # An attempt that failed later has an email of its own.
     later = view.failures_of(subscription, unix_ms(payment.now["created_at"]) + 10**12)
@@ -269,6 +300,8 @@ def _recovered(truth: Truth, view: View, _clock_ms: int, life: Life) -> bool | N
     told = view.told.get(str(subscription))
     if told is not None and told[0] > truth.webhook.at_ms and told[1]["status"] != "active":
         return None
+    if view.paid_since(subscription, unix_ms(payment.now["created_at"])):
+        return None  # it is long over
     return True if view.failures_of(subscription, unix_ms(payment.now["created_at"])) else None
 
 
@@ -286,7 +319,9 @@ def _trial_converted(truth: Truth, view: View, _clock_ms: int, _life: Life) -> b
     told = _after(truth, view)
     if told is None:
         return None
-    return told[1]["status"] in LIVE and view.paid_since(truth.about, 0)
+    # A hold that came before the payment is over by it.
+    is_over = told[0] > truth.webhook.at_ms and told[1]["status"] not in LIVE
+    return not is_over and view.paid_since(truth.about, 0)
 
 
 def _started(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
@@ -353,9 +388,16 @@ def _plan_changed(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool
     if told[1]["status"] in GONE:
         return False
     at_ms = truth.webhook.at_ms
+    if told[0] < at_ms and told[1]["product_id"] != truth.webhook.of.at(at_ms)[1]["product_id"]:
+        return False
     others = [data for place, data in view.history[truth.about] if place < at_ms]
     was_told = any(data["product_id"] != told[1]["product_id"] for data in others)
     return True if was_told and told[1]["product_id"] == truth.webhook.of.at(at_ms)[1]["product_id"] else None
+
+
+def _ended(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
+    told = _after(truth, view)
+    return None if told is None else told[1]["status"] in GONE
 
 
 def _new_card(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
@@ -369,20 +411,28 @@ def _disputed(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | N
 
 
 def _abandoned(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
-    told = _after(truth, view)
-    return None if told is None else told[1]["status"] == "abandoned"
-
-
-def _dunning(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
+    """Carts are no facts: that somebody came back is known by the payment."""
     told = _after(truth, view)
     if told is None:
         return None
-    if told[1]["status"] != "recovering":
+    if view.bought_since(truth.webhook.at_ms - HOUR_MS):
         return False
-    of = view.told.get(str(told[1]["subscription_id"]))
-    if of is not None and of[0] > truth.webhook.at_ms and of[1]["status"] in {"active", *GONE}:
+    return True if told[1]["status"] == "abandoned" else None
+
+
+def _dunning(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
+    """Neither are reminders: that one is needless is known by the subscription and its payments."""
+    told = _after(truth, view)
+    if told is None:
         return None
-    return True
+    of = view.told.get(str(told[1]["subscription_id"]))
+    is_active = of is not None and of[0] > truth.webhook.at_ms and of[1]["status"] == "active"
+    if is_active and view.paid_since(told[1]["subscription_id"], truth.webhook.at_ms):
+        return False
+    if is_active or view.bought_since(truth.webhook.at_ms):
+        return None
+    is_gone = of is not None and of[1]["status"] in GONE
+    return None if is_gone or told[1]["status"] != "recovering" else True
 
 
 _JUDGES: dict[str, Judge] = {
@@ -400,6 +450,8 @@ _JUDGES: dict[str, Judge] = {
     "subscription_cancel_undone": _cancel_undone,
     "subscription_plan_change_scheduled": _plan_scheduled,
     "subscription_plan_changed": _plan_changed,
+    "subscription_ended": _ended,
+    "trial_ended": _ended,
     "payment_method_updated": _new_card,
     "abandoned_checkout_detected": _abandoned,
     "dunning_started": _dunning,

@@ -86,7 +86,7 @@ class Readings:
     @classmethod
     def drawn(cls, draw: random.Random) -> Readings:
         def either() -> bool:
-            return draw.random() < 0.5  # noqa: PLR2004 - both readings alike
+            return draw.random() < 0.5
 
         return cls(
             trial_has_payment=either(),
@@ -190,6 +190,12 @@ class Life:
 
     def until(self, at_ms: int) -> None:
         self.now_ms = max(self.now_ms, at_ms)
+
+    def forget(self, count: int) -> None:
+        """The first webhooks are never sent: they came before Nicobar did."""
+        gone = set(self.webhooks[:count])
+        self.webhooks = self.webhooks[count:]
+        self.truths = [truth for truth in self.truths if truth.webhook not in gone]
 
     def _id(self, prefix: str) -> str:
         self._count += 1
@@ -500,7 +506,7 @@ class Life:
         if self.readings.recovery_is_renewed:
             self.fire("subscription.renewed", of, payment_id=payment.id)
         # It is the second period or a later one that was paid for; the mail about the recovery says as much.
-        converts = len([item for item in self._paid(of)]) == 1 and bool(of.now["trial_period_days"])
+        converts = len(self._paid(of)) == 1 and bool(of.now["trial_period_days"])
         mail = "trial_converted" if converts else "subscription_renewed"
         self.tell(mail, of.id, active, may=True, period_start=begins // 1000)
         if (attempt_of := self._dunning.pop(of.id, None)) is not None:
@@ -557,7 +563,10 @@ class Life:
         first = self.fire("subscription.updated", of)
         if self.readings.announced_by != "updated":
             self.fire(f"subscription.{self.readings.announced_by}", of)
-        self.tell("subscription_cancel_scheduled", of.id, first)
+        # Announced again for the same day, it is the same end: a second email is not needed.
+        end = of.now["next_billing_date"]
+        again = any(truth.about == of.id and truth.data.get("end") == end for truth in self.truths)
+        self.tell("subscription_cancel_scheduled", of.id, first, may=again, end=end)
 
     def undo(self, of: Tracked) -> None:
         self.change(of, cancel_at_next_billing_date=False, cancelled_by=None, cancellation_feedback=None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nicobar.ledger import EventFact, Snapshot
 from nicobar.model import Message
 from nicobar.pipeline.handler_runs import LedgerView
-from nicobar.pipeline.snapshots import snapshot_text
+from nicobar.pipeline.snapshots import MAX_SNAPSHOT_BYTES, snapshot_text
 from nicobar.pipeline.transform import Ready, Stopped, transform
-from nicobar.use_cases.dry_run import dry_target, past
+from nicobar.use_cases.dry_run import dry_target
+from nicobar.use_cases.sample_events import past
 
 READS = "function handler(w) { w.payload = [w.customer.status, w.facts[0].fields.amount]; return w; }"
 READS_SOMETIMES = """function handler(w) {
@@ -37,7 +39,9 @@ class Reader:
 
 def view(status: str) -> LedgerView:
     customer = Snapshot(ids=("cus_1",), identity=None, history_complete=False, known_since=None, status=status)
-    fact = EventFact(kind="payment", id="pay_1", key=None, fields={"amount": 5}, is_current=True, previous={})
+    fact = EventFact(
+        kind="payment", id="pay_1", key=None, occurred_at=1, fields={"amount": 5}, is_current=True, previous={}
+    )
     return LedgerView(customer=customer, facts=(fact,))
 
 
@@ -108,3 +112,15 @@ async def test_repaired_body_is_run_with_its_ledger(sandbox):
     code = "function handler(w) { w.payload = [w.customer.status, w.payload.half]; return w; }"
     broken = subject("msg_1", b'{"half": "\\ud83d"}')
     assert await bodies(sandbox, code, [broken], Reader()) == ['["msg_1","\ufffd"]'.encode()]
+
+
+def test_snapshot_is_bounded_and_says_so():
+    customer = msgspec.structs.replace(
+        view("active").customer, ids=tuple(f"cus_{number}" for number in range(10_000))
+    )
+    large = snapshot_text(LedgerView(customer=customer, facts=view("active").facts))
+    kept = msgspec.json.decode(large)
+    assert len(large.encode()) <= MAX_SNAPSHOT_BYTES
+    assert (kept["is_cut"], len(kept["customer"]["ids"]), kept["customer"]["status"]) == (True, 20, "active")
+    text = LedgerView(facts=(msgspec.structs.replace(view("active").facts[0], fields={"note": "x" * 40_000}),))
+    assert msgspec.json.decode(snapshot_text(text)) == {"customer": None, "facts": [], "is_cut": True}

@@ -10,7 +10,8 @@ from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.model import Customer, DeliveryState, Level, Message
 from nicobar.pipeline.transform import Ready, Stopped, Subject, transform
 from nicobar.sources.dodo import DodoPayments
-from nicobar.use_cases.dry_run import dry_target, run_samples, samples_of
+from nicobar.use_cases.dry_run import dry_target, run_samples
+from nicobar.use_cases.sample_events import samples_of
 from support.handlers import EARLIER_RECIPE, ORDER_PAID, PERSON_STATE, PLAN_LIFE
 from support.worker import world
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nicobar.model import DeliveryState
+from nicobar.connectors import Deferred
+from nicobar.model import DeliveryState, Setbacks
+from nicobar.pipeline.retry import settle
+from nicobar.reasons import plain
 from support.store import STORES
 from support.worker import OK, status, world
 
@@ -124,3 +127,13 @@ async def test_a_clock_set_forward_ends_no_throttling(tmp_path, is_under_way):
         delivery = await it.delivery(message_id)
         assert (delivery.state, delivery.attempts_used) == (DeliveryState.PENDING, 0)
         assert delivery.due_at_ms - it.clock.now_ms() == 2_000
+
+
+@pytest.mark.parametrize("days", [40, -40])
+def test_a_worker_with_another_clock_ends_no_throttling(days):
+    throttled = [Deferred(reason=plain("429"), throttled=True)]
+    setbacks = Setbacks()
+    for at_ms in (DAY_MS, DAY_MS + 60_000, DAY_MS + days * DAY_MS, DAY_MS + days * DAY_MS + 60_000, DAY_MS + 120_000):
+        settled = settle(throttled, 0, 100 * DAY_MS + at_ms, 0, setbacks=setbacks)
+        assert settled.state is DeliveryState.PENDING
+        setbacks = settled.setbacks

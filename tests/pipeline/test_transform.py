@@ -7,7 +7,8 @@ import pytest
 
 from nicobar.model import DeliveryState, Message
 from nicobar.pipeline.transform import MAX_CALLS, Ready, Stopped, transform
-from nicobar.use_cases.dry_run import dry_target, past
+from nicobar.use_cases.dry_run import dry_target
+from nicobar.use_cases.sample_events import past
 
 
 def message(body: bytes) -> Message:

@@ -11,19 +11,19 @@ from support.shared import SANDBOX
 
 NOW_MS = 1_789_000_000_000
 DAY_MS = 86_400_000
-# A recipe, given the ledger by the code itself.
-_GIVEN = """{code}
-function handler(webhook) {{
-  Object.assign(webhook, {ledger});
-  return recipe(webhook);
-}}
-"""
-
 Fields = dict[str, Json]
 
 
 def fact(kind: str, of: str, fields: Fields, **known: Json) -> Fields:
-    return {"kind": kind, "id": of, "key": None, "occurred_at": NOW_MS, "is_current": True, "previous": {}} | {
+    return {
+        "kind": kind,
+        "id": of,
+        "key": None,
+        "occurred_at": NOW_MS,
+        "is_current": True,
+        "previous": {},
+        "outdated": [],
+    } | {
         "fields": fields,
         **known,
     }
@@ -66,12 +66,10 @@ async def made(
     data: Fields | None = None,
     variables: dict[str, str] | None = None,
 ) -> Made:
-    ledger = msgspec.json.encode({"customer": customer() if about is None else about, "facts": facts}).decode()
-    code = find_recipe(recipe, CONNECTORS).code.replace("function handler(", "function recipe(", 1)
     envelope = {"business_id": "bus_1", "type": event_type, "timestamp": "2026-09-09T22:26:40Z", "data": data or {}}
     job = Job(
-        code_id=f"{recipe}/{hash(ledger)}",
-        code=_GIVEN.format(code=code, ledger=ledger),
+        code_id=recipe,
+        code=find_recipe(recipe, CONNECTORS).code,
         body=msgspec.json.encode(envelope),
         event_type=event_type,
         url="https://track.customer.io/api/v2/entity",
@@ -80,6 +78,7 @@ async def made(
         seed=event_type,
         customer_key="cus_ada",
         variables=variables or {},
+        ledger=msgspec.json.encode({"customer": customer() if about is None else about, "facts": facts}),
     )
     (result,) = await (await SANDBOX.get()).run([job])
     assert not isinstance(result, Broken), result

@@ -12,8 +12,9 @@ from nicobar.pipeline.transform import Stopped, transform
 from nicobar.sandbox import Bounds, Broken, Calls, Canceled, Failure, Job, Result, Untouched, children
 from nicobar.sandbox.pool import MAX_IDLE_CHILDREN, SandboxPool
 from nicobar.sources.dodo import DodoPayments
-from nicobar.use_cases.dry_run import dry_target, pasted, samples_of
+from nicobar.use_cases.dry_run import dry_target
 from nicobar.use_cases.handler_check import why_it_cannot_run
+from nicobar.use_cases.sample_events import pasted, samples_of
 from support.sandbox_jobs import job, payload
 
 GOOD = "function handler(w) { w.payload = {type: 'person'}; return w; }"

@@ -1,65 +1,117 @@
-"""Counts what is asked of a database: each statement of SQLite, each round trip of PostgreSQL."""
+"""What events state, in the normal form, of one invented customer."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import count
+from typing import Any
 
-import pytest
+from nicobar.facts import Stated, StatedFact, state
+from nicobar.ledger import EventFact, History, Limits, Snapshot, Whom
+from nicobar.ledger.person import NO_LIMITS, Ledger
+from nicobar.model import Event, Fact, FactKind, Json, Record
 
-from nicobar.store.postgres.connection import Connection
-from nicobar.store.sqlite import database
+SOURCE, CUSTOMER = "toy", "cus_1"
+HOUR, DAY = 3_600_000, 86_400_000
+# When the shop opened, long before the events are received.
+OPENED = 1_780_000_000_000
+ACCEPTED = OPENED + 1_000 * DAY
+COMPLETE = History(complete_since_ms=OPENED, known_since_ms=OPENED)
+UNKNOWN = History(known_since_ms=OPENED)
 
-
-class Statements:
-    """How many statements were run since the last look."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def note(self, *_what: object) -> None:
-        self._count += 1
-
-    def look(self) -> int:
-        """Starts over."""
-        count, self._count = self._count, 0
-        return count
+_numbers = count()
 
 
-class _Counted:
-    """A connection to SQLite. What a trigger does is part of its statement."""
+class Statement(Record):
+    """An event about one object, and what is stored of it."""
 
-    def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
-        self._connection = connection
-        self._statements = statements
+    event: Event
+    stated: Stated
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
-
-    def execute(self, *asked) -> sqlite3.Cursor:
-        self._statements.note()
-        return self._connection.execute(*asked)
-
-    def executemany(self, *asked) -> sqlite3.Cursor:
-        self._statements.note()
-        return self._connection.executemany(*asked)
+    @property
+    def facts(self) -> tuple[StatedFact, ...]:
+        return self.stated.facts
 
 
-@contextmanager
-def counted_statements() -> Iterator[Statements]:
-    """Counts the statements of every connection that is opened within the block."""
-    statements = Statements()
-    connect, wait = database.connect, Connection.wait
+def statement(kind: FactKind, of: str, at: int, event_type: str, fields: dict[str, Json]) -> Statement:
+    """`at` is the time since the shop opened. What is ... is not stated."""
+    stated = {name: value for name, value in {"customer_id": CUSTOMER, **fields}.items() if value is not ...}
+    is_final = kind is FactKind.PAYMENT and stated.get("status") == "succeeded"
+    fact = Fact(kind=kind, id=of, fields=stated, is_final=is_final)
+    event = Event(event_type=event_type, occurred_at_ms=OPENED + at, customer=None, facts=(fact,))
+    event_id = f"evt_{next(_numbers)}"
+    return Statement(event=event, stated=state(SOURCE, event, event_id=event_id, body=b"", accepted_at_ms=ACCEPTED))
 
-    def connected(*arguments, **named):
-        return _Counted(connect(*arguments, **named), statements)
 
-    def waited(connection, *arguments, **named):
-        statements.note()
-        return wait(connection, *arguments, **named)
+def payment(of: str, at: int, status: str = "succeeded", *, sub: str | None = "sub_1", **fields: Json) -> Statement:
+    usual: dict[str, Json] = {
+        "status": status,
+        "amount": 2_900,
+        "tax": 0,
+        "currency": "USD",
+        "subscription_ids": [sub] if sub else [],
+        "charge_type": "renewal" if sub else "one_time",
+        "is_card_update": False,
+        "includes_usage": False,
+        "created_at": OPENED + at,
+    }
+    return statement(FactKind.PAYMENT, of, at, f"payment.{status}", usual | fields)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "connect", connected)
-        patch.setattr(Connection, "wait", waited)
-        yield statements
+
+def refund(
+    of: str, at: int, payment_id: str, amount: int | None, status: str = "succeeded", **fields: Json
+) -> Statement:
+    usual: dict[str, Json] = {
+        "payment_id": payment_id,
+        "status": status,
+        "amount": amount,
+        "currency": "USD",
+        "created_at": OPENED + at,
+    }
+    return statement(FactKind.REFUND, of, at, f"refund.{status}", usual | fields)
+
+
+def dispute(of: str, at: int, payment_id: str, status: str, **fields: Json) -> Statement:
+    usual: dict[str, Json] = {
+        "customer_id": ...,
+        "payment_id": payment_id,
+        "status": status,
+        "stage": "dispute",
+        "amount": 2_900,
+        "currency": "USD",
+        "created_at": OPENED + at,
+    }
+    return statement(FactKind.DISPUTE, of, at, f"dispute.{status}", usual | fields)
+
+
+def subscription(of: str, at: int, status: str = "active", event: str | None = None, **fields: Json) -> Statement:
+    """A monthly one, which has begun when the shop opened."""
+    usual: dict[str, Json] = {
+        "status": status,
+        "product_id": "pdt_basic",
+        "quantity": 1,
+        "price": 2_900,
+        "currency": "USD",
+        "interval": "month",
+        "interval_count": 1,
+        "started_at": OPENED,
+        "trial_ends_at": None,
+        "cancel_at": None,
+    }
+    return statement(FactKind.SUBSCRIPTION, of, at, f"subscription.{event or status}", usual | fields)
+
+
+def ledger(
+    *told: Statement, history: History = COMPLETE, limits: Limits = NO_LIMITS, is_whole: bool = True
+) -> Ledger:
+    facts = [fact for one in told for fact in one.facts]
+    return Ledger(facts, history=history, limits=limits, is_whole=is_whole)
+
+
+def snapshot(*told: Statement, history: History = COMPLETE, **others: Any) -> Snapshot:
+    return ledger(*told, history=history, **others).snapshot(Whom(ids=(CUSTOMER,)))
+
+
+def event_fact(of: Statement, *others: Statement, history: History = COMPLETE) -> EventFact:
+    """What is true of an event when it and the others are known."""
+    (fact,) = ledger(of, *others, history=history).event_facts(of.event, of.stated)
+    return fact

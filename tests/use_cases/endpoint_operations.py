@@ -156,6 +156,7 @@ OPERATIONS = (
                 field_api_key="demo-key",
                 field_region="eu",
                 field_base_url="<emulator>",
+                action="anyway",
                 field_correct_identifier="on",
                 field_event_names="payment_succeeded = Order paid\na = b\n",
                 field_attribute_names="plan=tarif",
@@ -246,6 +247,31 @@ OPERATIONS = (
             ),
             Interface.FILE: file(entry('max_messages_per_s = 7\nevent_types = ["payment.succeeded"]')),
         },
+    ),
+    Operation(
+        "limit an endpoint to a mode, businesses and brands",
+        (AuditAction.ENDPOINT_UPDATE,),
+        enabled,
+        {
+            Interface.API: api(
+                "PATCH", ONE, {"mode": "live", "businessIds": ["bus_1", "bus_2"], "brandIds": ["brnd_1"]}
+            ),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings",
+                **FORM | {"mode": "live", "business_ids": "bus_1, bus_2", "brand_ids": "brnd_1\r\nbrnd_1"},
+            ),
+            Interface.FILE: file(entry('mode = "live"\nbusiness_ids = ["bus_1", "bus_2"]\nbrand_ids = ["brnd_1"]')),
+        },
+    ),
+    Operation(
+        "limit an endpoint to a brand without an ID",
+        (),
+        enabled,
+        {
+            Interface.API: api("PATCH", ONE, {"brandIds": ["our brand"]}),
+            Interface.FILE: file(entry('brand_ids = ["our brand"]')),
+        },
+        error="brand",
     ),
     Operation(
         "give an endpoint a retry schedule",

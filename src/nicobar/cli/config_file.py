@@ -37,8 +37,9 @@ from nicobar.store.location import locate
 from nicobar.use_cases.applications import default_application
 from nicobar.use_cases.config_file import ACTOR, Document, EndpointEntry, Plan, Planner, read_document
 from nicobar.use_cases.config_file_export import write_document
-from nicobar.use_cases.dry_run import application_samples, dry_target, run_samples, samples_of
+from nicobar.use_cases.dry_run import dry_target, run_samples
 from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.sample_events import application_samples, samples_of
 
 CHECK_TIMEOUT_MS = 5_000
 

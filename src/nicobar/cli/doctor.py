@@ -40,10 +40,11 @@ from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store import Store
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
-from nicobar.use_cases.dry_run import application_samples, run_samples
+from nicobar.use_cases.dry_run import run_samples
 from nicobar.use_cases.identity import unanswered
 from nicobar.use_cases.inspection import Asked, SpacedTransport, check_campaigns, sent_names
 from nicobar.use_cases.key_rotation import key_uses
+from nicobar.use_cases.sample_events import application_samples
 
 # How far this machine's clock may be off if no source has a tolerance of its own, and the part of a tolerance that
 # is worth a warning.

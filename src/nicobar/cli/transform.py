@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -11,11 +12,19 @@ from nicobar.cli.options import plural, run_loop, sandbox_of, settings_of
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.pipeline.transform import Ready, Subject, Transformed
+from nicobar.pipeline.transform import Ready
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
-from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, pasted, sample, samples_of
+from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, run_samples
+from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState, StateLedger, kind_of_sample
+from nicobar.use_cases.sample_events import VARIED, Samples, Variant, pasted, sample, samples_of
+
+_VARIANTS = {
+    Variant.USUAL: "",
+    Variant.NULLS: " (nullable fields null)",
+    Variant.GUEST: " (guest checkout)",
+}
 
 
 @click.command()
@@ -28,7 +37,26 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
     multiple=True,
     help="Use the event body in this file (repeatable).",
 )
-@click.option("--all", "every", is_flag=True, help="Use a sample of every event type.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Use a sample of every event type, also with nullable fields null, as guest checkouts, and in every state "
+    "of the ledger.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice([variant.value for variant in Variant]),
+    default=Variant.USUAL.value,
+    help="Variant of the samples of --event: usual, nulls (nullable fields are null) or guest (a customer without "
+    "name and metadata).",
+)
+@click.option(
+    "--ledger",
+    type=click.Choice([state.value for state in LedgerState]),
+    default=USUAL_STATE.value,
+    help="What the ledger knows of the customer before the event. --all tries the other states, too.",
+)
 @click.option(
     "--connector",
     "kind",
@@ -40,42 +68,71 @@ from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, ou
     "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Source kind that provides the samples."
 )
 def transform(
-    *, handler: Path, types: tuple[str, ...], event_files: tuple[Path, ...], every: bool, kind: str, source_kind: str
+    *,
+    handler: Path,
+    types: tuple[str, ...],
+    event_files: tuple[Path, ...],
+    every: bool,
+    variant: str,
+    ledger: str,
+    kind: str,
+    source_kind: str,
 ) -> None:
     """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
     if not types and not event_files and not every:
-        if not samples.usual:
-            raise UserError(
-                "samples_missing",
-                f"Source kind {source_kind} has no samples.",
-                "Pass an event with --file FILE.",
-            )
-        types = (samples.usual,)
+        types = (_usual(samples, source_kind),)
     now_ms = time.time_ns() // 1_000_000
-    subjects = [sample(samples, name, now_ms) for name in (samples.types if every else types)]
+    target = dry_target(kind, _text(handler, _read(handler)))
+    state, chosen = LedgerState(ledger), Variant(variant)
+    named = () if every else types
+    subjects = [sample(samples, name, now_ms, variant=chosen) for name in named]
     subjects += [pasted(samples.kinds, _read(file), now_ms) for file in event_files]
-    code = _text(handler, _read(handler))
-    target = dry_target(kind, code)
 
-    async def run() -> list[Transformed]:
+    async def run() -> tuple[list[DryRun], tuple[DryRun, ...]]:
         async with sandbox_of(settings_of({"settings_file": None})) as pool:
-            return await run_handler(pool, target, subjects, now_ms)
+            reader = StateLedger(state, kind_of_sample)
+            results = await run_handler(pool, target, subjects, now_ms, reader)
+            own = [
+                DryRun(subject=subject, result=result, variant=chosen if place < len(named) else Variant.USUAL)
+                for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
+            ]
+            if not every:
+                return own, ()
+            # Without a limit: nothing else uses this sandbox.
+            found = await run_samples(
+                pool, target, samples, now_ms, lambda: 0, state=state, variants=VARIED, states=tuple(LedgerState)
+            )
+            return [*found.dry_runs, *own], found.varied
 
-    results = run_loop(run())
-    dry_runs = [DryRun(subject=subject, result=result) for subject, result in zip(subjects, results, strict=True)]
-    unhandled = [dry for dry in dry_runs if every and outcome(dry.result) == "not_handled" and not dry.result.console]
-    for candidate in dry_runs:
+    usual, varied = run_loop(run())
+    unhandled = [dry for dry in usual if every and outcome(dry.result) == "not_handled" and not dry.result.console]
+    for candidate in usual:
         if candidate not in unhandled:
-            _show(candidate.subject, candidate.result)
+            _show(candidate, state)
     if unhandled:
         click.echo(f"Not handled: {plural(len(unhandled), 'event type')}.")
-    found = coverage(dry_runs)
-    failed = found.failed
-    click.echo(f"\n{plural(len(results), 'event')}, {failed} failed.")
-    warning = found.warning if every else _silence(found, len(results))
+    known = {(dry.subject.message.event_type, verdict.rule) for dry in usual for verdict in dry.result.verdicts}
+    for candidate in varied:
+        if _has_news(candidate, known):
+            _show(candidate, state)
+    found = coverage([*usual, *(dry for dry in varied if dry.variant is Variant.USUAL)])
+    failed, failing = (sum(outcome(dry.result) == "failed" for dry in some) for some in (usual, varied))
+    click.echo(f"\n{plural(len(usual), 'event')}, {failed} failed.")
+    if varied:
+        others = "nullable fields null, guest checkouts, other states of the ledger"
+        click.echo(f"{plural(len(varied), 'variant')} ({others}), {failing} failed.")
+    warning = found.warning if every else _silence(found, len(usual))
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {warning}".rstrip())
-    raise SystemExit(1 if failed else 0)
+    raise SystemExit(1 if failed or failing else 0)
+
+
+def _usual(samples: Samples, source_kind: str) -> str:
+    if not samples.usual:
+        raise UserError(
+            "samples_missing", f"Source kind {source_kind} has no samples.", "Pass an event with --file FILE."
+        )
+    return samples.usual
 
 
 def _silence(found: Coverage, events: int) -> str:
@@ -100,8 +157,19 @@ def _text(path: Path, content: bytes) -> str:
         raise UserError("file_unreadable", f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
 
 
-def _show(subject: Subject, result: Transformed) -> None:
-    click.echo(subject.message.event_type)
+def _has_news(varied: DryRun, known: Collection[tuple[str, str]]) -> bool:
+    """Whether a variant fails, or has verdicts that the usual sample has not: `known`, by event type and rule."""
+    event_type = varied.subject.message.event_type
+    return outcome(varied.result) == "failed" or any(
+        verdict.level is not Level.ADDITION and (event_type, verdict.rule) not in known
+        for verdict in varied.result.verdicts
+    )
+
+
+def _show(dry_run: DryRun, state: LedgerState) -> None:
+    result = dry_run.result
+    in_state = "" if dry_run.state in {state, USUAL_STATE} else f" (ledger: {dry_run.state})"
+    click.echo(f"{dry_run.subject.message.event_type}{_VARIANTS[dry_run.variant]}{in_state}")
     if isinstance(result, Ready):
         for call in result.calls:
             click.echo(f"  → {call.method} {call.url}\n    {call.body.decode('utf-8', 'replace')}")

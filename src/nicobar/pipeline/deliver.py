@@ -21,6 +21,7 @@ from nicobar.pipeline.clock_changes import Watch
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.customers import completed
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.recorder import Recorded, Recorder
 from nicobar.pipeline.repeating import Repeating
 from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
@@ -81,6 +82,7 @@ class Deliverer:
     ) -> None:
         self._queue = queue
         self._facts = facts
+        self._ledgers = Ledgers(facts, configuration)
         self._configuration = configuration
         self._sandbox = sandbox
         self._transport = transport
@@ -186,6 +188,7 @@ class Deliverer:
             customer_id_attribute=self._configuration.customer_id_attribute(message),
             unreadable=unreadable,
             reread=message is not claimed.message,
+            is_outside=not self._configuration.takes(target.endpoint, message),
             edition=claimed.edition,
             app_uid=self._configuration.app_uid(target.endpoint.app_id),
             replay_key=claimed.replay_key,
@@ -208,7 +211,7 @@ class Deliverer:
             work.subject = subject
             repeats.append(half_sent.repeated(target, work.claimed, subject, now_ms))
         fresh = [subject for subject, ready in zip(subjects, repeats, strict=True) if ready is None]
-        ran = iter(await transform(self._sandbox, target, fresh, now_ms) if fresh else ())
+        ran = iter(await transform(self._sandbox, target, fresh, now_ms, self._ledgers) if fresh else ())
         transformed = [next(ran) if ready is None else ready for ready in repeats]
         return await already_sent.without_sent(self._queue, target, works, transformed)
 

@@ -96,7 +96,8 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
     calls, verdicts = half_sent.calls, half_sent.verdicts
     if half_sent.requested:
         as_before = msgspec.structs.replace(subject, app_uid=half_sent.app_uid, customer=half_sent.customer)
-        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched)
+        reads_ledger = bool(half_sent.snapshot)
+        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched, reads_ledger=reads_ledger)
         prepared = target.destination.prepare(half_sent.requested, origin)
         calls = prepared.calls
         verdicts = tuple(masked_verdict(target.hidden, verdict) for verdict in prepared.verdicts)

@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, Gone, Outcome, Refused
+from nicobar.connectors.answers import MAX_RETRY_AFTER_MS
 from nicobar.model import DeliveryState, Record, Setbacks
 from nicobar.reasons import Reason, reason
 
@@ -44,6 +45,8 @@ MIN_ASKED_MS = _SECOND_MS
 # Repeated answers 429 are stored as one attempt in this time.
 THROTTLING_SHOWN_EVERY_MS = _MINUTE_MS
 MAX_THROTTLED_DAYS = 5
+# The longest wait that a destination may ask for, and the time between two attempts that are stored.
+_LONGEST_WAIT_MS = MAX_RETRY_AFTER_MS + THROTTLING_SHOWN_EVERY_MS
 
 
 NO_SETBACKS = Setbacks()
@@ -189,8 +192,8 @@ def _put_off(
 
 def _throttled(outcome: Deferred, setbacks: Setbacks, now_ms: int, jitter: float) -> Settled:
     """Throttling is no failure of the event: it uses up no attempt, and ends after some days of nothing else."""
-    since_ms = now_ms if setbacks.throttled_since_ms is None else setbacks.throttled_since_ms
-    lasted_ms = max(0, now_ms - since_ms)
+    since_ms = _throttled_since_ms(setbacks, now_ms)
+    lasted_ms = now_ms - since_ms
     if lasted_ms >= MAX_THROTTLED_DAYS * 24 * _HOUR_MS:
         given_up = reason(
             THROTTLED,
@@ -221,6 +224,16 @@ def _throttled(outcome: Deferred, setbacks: Setbacks, now_ms: int, jitter: float
         setbacks=now_has,
         shown=shown,
     )
+
+
+def _throttled_since_ms(setbacks: Setbacks, now_ms: int) -> int:
+    """Since when it was throttled. Of the time since the last attempt that was stored, only what a wait may last
+    counts: for more, the clock was set, a worker with another clock took over, or nothing was sent meanwhile.
+    """
+    since_ms, seen_at_ms = setbacks.throttled_since_ms, setbacks.throttling_shown_at_ms
+    if since_ms is None or seen_at_ms is None:
+        return now_ms
+    return min(since_ms + max(0, now_ms - seen_at_ms - _LONGEST_WAIT_MS), now_ms)
 
 
 def shifted(setbacks: Setbacks, by_ms: int) -> Setbacks:

@@ -4,11 +4,11 @@ tests in `tests/contracts`. See `docs/how-to/add-a-source.md` for an example.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import Customer, Event, EventType, Record
+from nicobar.model import Customer, Event, EventType, Mode, Record
 from nicobar.redaction import PersonalField
 
 
@@ -133,8 +133,18 @@ class SourceKind(Protocol):
         """
         ...
 
+    def mode_in(self, body: bytes) -> Mode | None:
+        """The mode that links in a body suggest; None if they suggest none, or both. Never raises."""
+        ...
+
     def event_types(self) -> tuple[EventType, ...]:
         """The kind's event types, each with an example body."""
+        ...
+
+    def nullable_fields(self, event_type: EventType) -> Collection[str]:
+        """The fields of its events that the sender may leave empty (null), as paths below `data`, such as
+        `billing.city`; none if unknown. Handlers are tried on samples without them.
+        """
         ...
 
     def sample(

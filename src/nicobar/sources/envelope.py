@@ -17,11 +17,14 @@ _GZIP = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 
 
 class Envelope(Record):
-    """`occurred_at_ms` is None without a readable time; `data` is {} if it is not an object."""
+    """`occurred_at_ms` is None without a readable time; `data` is {} if it is not an object. Some senders name the
+    business that an event belongs to.
+    """
 
     event_type: str
     occurred_at_ms: int | None
     data: dict[str, Json]
+    business_id: Json = None
 
 
 def read(body: bytes) -> Envelope:
@@ -66,6 +69,7 @@ def read(body: bytes) -> Envelope:
         event_type=event_type,
         occurred_at_ms=unix_ms(value.get("timestamp")),
         data=data if isinstance(data, dict) else {},
+        business_id=value.get("business_id"),
     )
 
 
@@ -93,12 +97,14 @@ def read_body(event_type: str, body: bytes) -> Envelope:
         event_type=event_type,
         occurred_at_ms=unix_ms(found.timestamp),
         data=found.data if isinstance(found.data, dict) else {},
+        business_id=found.business_id,
     )
 
 
 class _Body(msgspec.Struct):
     timestamp: Json = None
     data: Json = None
+    business_id: Json = None
 
 
 def unix_ms(value: Json) -> int | None:

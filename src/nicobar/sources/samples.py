@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from nicobar.model import Customer, EventType, Json
 from nicobar.sources import envelope
+
+# Ends the customer id of a guest.
+_GUEST = "guest"
 
 
 def fresh(
@@ -82,3 +86,53 @@ def _move(value: Json, by: timedelta) -> Json:
 
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def with_nulls(body: bytes, nullable: Collection[str]) -> bytes:
+    """A body with null in these fields, which are paths below `data`. Fields that it does not have are not added."""
+    return _changed(body, lambda data: _nulled(data, "", nullable))
+
+
+def _nulled(value: Json, path: str, nullable: Collection[str]) -> Json:
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: None if (own := f"{path}{name}") in nullable else _nulled(item, f"{own}.", nullable)
+        for name, item in value.items()
+    }
+
+
+def as_guest(body: bytes) -> bytes:
+    """A body about a customer whom the shop does not know: the checkout passed no metadata and no name, and the
+    sender has made a customer of its own.
+    """
+
+    def change(data: dict[str, Json]) -> dict[str, Json]:
+        changed = {**data, **_without_account(data)}
+        about = data.get("customer")
+        if isinstance(about, dict):
+            changed["customer"] = {**about, **_without_account(about), **_emptied(about)}
+        return changed
+
+    return _changed(body, change)
+
+
+def _without_account(data: dict[str, Json]) -> dict[str, Json]:
+    changed: dict[str, Json] = {"metadata": {}} if data.get("metadata") else {}
+    key = data.get("customer_id")
+    if isinstance(key, str) and len(key) > len(_GUEST):
+        changed["customer_id"] = key[: -len(_GUEST)] + _GUEST
+    return changed
+
+
+def _emptied(about: dict[str, Json]) -> dict[str, Json]:
+    empty: dict[str, Json] = {"name": "", "phone_number": None}
+    return {name: value for name, value in empty.items() if name in about}
+
+
+def _changed(body: bytes, change: Callable[[dict[str, Json]], Json]) -> bytes:
+    event: Json = msgspec.json.decode(body)
+    data = event.get("data") if isinstance(event, dict) else None
+    if not isinstance(event, dict) or not isinstance(data, dict):
+        return body
+    return msgspec.json.encode({**event, "data": change(data)}, order="sorted")

@@ -7,39 +7,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 
-from nicobar import facts
 from nicobar.connectors import Destination
 from nicobar.connectors.registry import connector
-from nicobar.errors import NicobarError, Refusal, UserError
-from nicobar.facts import KnownFact, StatedFact
-from nicobar.ids import stable_ulid
-from nicobar.model import (
-    Customer,
-    DeliveryState,
-    Endpoint,
-    Event,
-    EventType,
-    Level,
-    Message,
-    Record,
-    Setting,
-    Transformation,
-    Verdict,
-)
+from nicobar.errors import NicobarError
+from nicobar.model import DeliveryState, Endpoint, Level, Record, Setting, Transformation, Verdict
 from nicobar.people import IdentityRule
 from nicobar.pipeline.configuration import OpenEndpoint
+from nicobar.pipeline.handler_runs import LedgerReader
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
-from nicobar.sources import SourceKind
-from nicobar.sources.registry import application_kinds
-from nicobar.store import Snapshot
-from nicobar.suggestions import closest
+from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState, StateLedger, kind_of_sample
+from nicobar.use_cases.sample_events import Samples, Variant, sample
 
 # The sandbox is shared with deliveries: a dry run takes turns with them.
 TURN_EVENTS = 12
@@ -48,22 +30,34 @@ MAX_RUN_MS = 5_000
 MAX_NAMED = 5
 # Who the customer of a sample is where people are identified by metadata.
 SAMPLE_ID = "sample"
-# No example is from the future.
-_LATEST_MS = 2**47
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
+class Case(Record):
+    """A sample to run, and its variant."""
+
+    subject: Subject
+    variant: Variant = Variant.USUAL
+
+
 class DryRun(Record):
-    """One event and its outcome, as people may see it."""
+    """One event and its outcome, as people may see it. `variant` is that of a sample, `state` that of the ledger."""
 
     subject: Subject
     result: Transformed
+    variant: Variant = Variant.USUAL
+    state: LedgerState = USUAL_STATE
+
+    def is_usual(self, state: LedgerState) -> bool:
+        """Whether it is of a usual sample, in this state of the ledger."""
+        return self.variant is Variant.USUAL and self.state is state
 
 
 class Note(Record):
     """One thing to tell the author of the handler, once for all the `event_types` that it is about. `line` counts
     from 1 in the handler's source, None where the line is not known; `path` is the place in any of the calls. `code`
-    is a rule's or a failure's name.
+    is a rule's or a failure's name. `variants` of the samples and `states` of the ledger are what it
+    takes: none where it needs none.
     """
 
     level: Level
@@ -72,6 +66,8 @@ class Note(Record):
     reason: Reason
     line: int | None
     event_types: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    states: tuple[LedgerState, ...] = ()
 
 
 class Coverage(Record):
@@ -112,134 +108,20 @@ class Coverage(Record):
 
 
 class Findings(Record):
-    """What came of all samples. `stopped` says that the time was up before the last."""
+    """What came of all samples: the usual ones, and those of other variants and states. `stopped` says that the time
+    was up before the last.
+    """
 
     dry_runs: tuple[DryRun, ...]
+    varied: tuple[DryRun, ...]
     notes: tuple[Note, ...]
     stopped: bool
     coverage: Coverage
 
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """What events a handler is run on: the kinds of source that read them, at least one, and an event type of each
-    sample, by its name.
-    """
-
-    kinds: Sequence[SourceKind]
-    types: Mapping[str, EventType]
-    known: dict[str, KnownFact]
-
     @property
-    def usual(self) -> str:
-        """The event type to begin with; empty if there is none."""
-        usual = (kind.usual_event_type for kind in self.kinds)
-        return next((name for name in (*usual, *self.types) if name in self.types), "")
-
-    def kind_of(self, name: str) -> SourceKind:
-        """The kind that has this event type, else the first."""
-        return next((kind for kind in self.kinds if _has(kind, name)), self.kinds[0])
-
-
-def samples_of(*kinds: SourceKind, added: Sequence[EventType] = ()) -> Samples:
-    """The samples of these kinds. Where they have none, those of the `added` event types that have an example."""
-    own = [event_type for kind in kinds for event_type in kind.event_types()]
-    types = own or [event_type for event_type in added if event_type.example is not None and not event_type.archived]
-    by_name = {event_type.name: event_type for event_type in types}
-    return Samples(kinds=kinds, types=by_name, known=_sample_facts(kinds))
-
-
-def application_samples(snapshot: Snapshot, app_id: str) -> Samples:
-    """The samples of the kinds of the application's sources."""
-    return samples_of(*application_kinds(snapshot.sources, app_id), added=snapshot.event_types)
-
-
-def _has(kind: SourceKind, name: str) -> bool:
-    return any(event_type.name == name for event_type in kind.event_types())
-
-
-def sample(samples: Samples, name: str, now_ms: int, customer: Customer | None = None) -> Subject:
-    """A sample as if it happened now, about any customer: an old event starts no campaign. Raises UserError for an
-    event type without one.
-    """
-    event_type = samples.types.get(name)
-    if event_type is None:
-        if close := closest(name, samples.types):
-            raise UserError(
-                "event_type_unknown",
-                "No sample for event type %(name)s.",
-                "Did you mean %(close)s?",
-                name=repr(name),
-                close=close,
-            )
-        names = ", ".join(samples.types) or "none"
-        raise UserError(
-            "event_type_unknown",
-            "No sample for event type %(name)s.",
-            "Samples exist for %(known)s.",
-            name=repr(name),
-            known=names,
-        )
-    kind = samples.kind_of(name)
-    body = kind.sample(event_type, now_ms, customer)
-    subject = _subject(kind, kind.read_body(name, body), body, now_ms)
-    about = subject.about
-    if customer is not None and about is not None:
-        about = msgspec.structs.replace(about, customer=customer)
-    return msgspec.structs.replace(subject, about=about, known=samples.known)
-
-
-def _sample_facts(kinds: Sequence[SourceKind]) -> dict[str, KnownFact]:
-    """What the examples of all event types state: those without a customer's email are about the same customers."""
-    stated: list[StatedFact] = []
-    for kind in kinds:
-        for event_type in kind.event_types():
-            name, body = event_type.name, msgspec.json.encode(event_type.example)
-            event = kind.read_body(name, body)
-            stated += facts.state(kind.kind, event, event_id=name, body=body, accepted_at_ms=_LATEST_MS).facts
-    return {fact.key: facts.known_fact(fact) for fact in facts.merged_facts(stated)}
-
-
-def pasted(kinds: Sequence[SourceKind], body: bytes, now_ms: int) -> Subject:
-    """An event from its body, as the first of the kinds reads it that can. Raises UserError as the last one says."""
-    *others, last = kinds
-    for kind in others:
-        with suppress(Refusal):
-            return _subject(kind, kind.read({}, body), body, now_ms)
-    try:
-        return _subject(last, last.read({}, body), body, now_ms)
-    except Refusal as refusal:
-        raise UserError.because(refusal.reason) from refusal
-
-
-def _subject(kind: SourceKind, event: Event, body: bytes, now_ms: int) -> Subject:
-    message = Message(
-        seq=0,
-        id=f"msg_{stable_ulid(0, body.decode('utf-8', 'replace'))}",
-        app_id="",
-        source_id="",
-        event_id="",
-        event_type=event.event_type,
-        customer_key=event.customer.key if event.customer else None,
-        occurred_at_ms=now_ms if event.occurred_at_ms is None else event.occurred_at_ms,
-        accepted_at_ms=now_ms,
-        body=body,
-    )
-    return Subject(
-        message=message,
-        customer=event.customer,
-        customer_id_attribute=kind.customer_id_attribute,
-        about=facts.about(kind.kind, event),
-    )
-
-
-def past(message: Message, customer: Customer | None, customer_id_attribute: str = "") -> Subject:
-    """An event that was accepted. Raises UserError if its payload was deleted."""
-    if message.expunged_at_ms is not None:
-        raise UserError(
-            "message_expunged", "The payload of message %(id)s was deleted.", "Choose another message.", id=message.id
-        )
-    return Subject(message=message, customer=customer, customer_id_attribute=customer_id_attribute)
+    def failing(self) -> tuple[DryRun, ...]:
+        """Those of other variants and states that fail."""
+        return tuple(dry_run for dry_run in self.varied if outcome(dry_run.result) == "failed")
 
 
 def target(
@@ -304,35 +186,91 @@ def unpublished(code: str) -> Transformation:
     return Transformation(version=-int.from_bytes(digest[:6], "big"), code=code)
 
 
-async def run_event(sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int) -> DryRun:
-    """Runs the handler on one event. Raises SandboxError."""
-    (result,) = await transform(sandbox, at, [subject], now_ms)
+async def run_event(
+    sandbox: Sandbox, at: OpenEndpoint, subject: Subject, now_ms: int, ledger: LedgerReader | None = None
+) -> DryRun:
+    """Runs the handler on one event. Raises SandboxError, and StoreError where there is a ledger."""
+    (result,) = await transform(sandbox, at, [subject], now_ms, ledger)
     return DryRun(subject=subject, result=shown(at, result))
 
 
 async def run_samples(
-    sandbox: Sandbox, at: OpenEndpoint, samples: Samples, now_ms: int, steady_ms: Callable[[], int]
+    sandbox: Sandbox,
+    at: OpenEndpoint,
+    samples: Samples,
+    now_ms: int,
+    steady_ms: Callable[[], int],
+    *,
+    state: LedgerState = USUAL_STATE,
+    variants: Sequence[Variant] = (),
+    states: Sequence[LedgerState] = (),
 ) -> Findings:
-    """Runs the handler on a sample of each event type, for at most MAX_RUN_MS. Raises SandboxError."""
-    rule = at.destination.identity_rule
-    subjects = [_identifiable(sample(samples, name, now_ms), rule) for name in samples.types]
+    """Runs the handler on a sample of each event type, for a customer in one `state` of the ledger; then on its other
+    `variants`; then, if it reads the ledger, in the other `states`. For at most MAX_RUN_MS. Raises SandboxError.
+    """
     until_ms = steady_ms() + MAX_RUN_MS
-    dry_runs: list[DryRun] = []
-    events = 1  # a handler that uses up its limit on every event is stopped after few of them
-    while len(dry_runs) < len(subjects) and steady_ms() < until_ms:
-        turn = subjects[len(dry_runs) : len(dry_runs) + events]
-        results = await transform(sandbox, at, turn, now_ms)
-        dry_runs += [
-            DryRun(subject=subject, result=shown(at, result)) for subject, result in zip(turn, results, strict=True)
-        ]
-        events = min(2 * events, TURN_EVENTS)
+
+    def has_time() -> bool:
+        return steady_ms() < until_ms
+
+    cases = sample_cases(samples, now_ms, variants, at.destination.identity_rule)
+    dry_runs = await _run_cases(sandbox, at, cases, state, now_ms=now_ms, has_time=has_time)
+    reading = [
+        Case(subject=dry_run.subject)
+        for dry_run in dry_runs
+        if dry_run.result.snapshot and dry_run.variant is Variant.USUAL
+    ]
+    stopped = len(dry_runs) < len(cases)
+    for other in states:
+        if other is not state and not stopped:
+            found = await _run_cases(sandbox, at, reading, other, now_ms=now_ms, has_time=has_time)
+            stopped = len(found) < len(reading)
+            dry_runs += found
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
     return Findings(
-        dry_runs=tuple(dry_runs),
-        notes=notes(code, dry_runs),
-        stopped=len(dry_runs) < len(subjects),
-        coverage=coverage(dry_runs, at.endpoint.event_types),
+        dry_runs=tuple(one for one in dry_runs if one.is_usual(state)),
+        varied=tuple(one for one in dry_runs if not one.is_usual(state)),
+        notes=notes(code, dry_runs, state),
+        stopped=stopped,
+        coverage=coverage([one for one in dry_runs if one.variant is Variant.USUAL], at.endpoint.event_types),
     )
+
+
+async def _run_cases(
+    sandbox: Sandbox,
+    at: OpenEndpoint,
+    cases: Sequence[Case],
+    state: LedgerState,
+    *,
+    now_ms: int,
+    has_time: Callable[[], bool],
+) -> list[DryRun]:
+    """The dry runs of the cases, of the first where the time is up before the last."""
+    ledger = StateLedger(state, kind_of_sample)
+    dry_runs: list[DryRun] = []
+    events = 1  # a handler that uses up its limit on every event is stopped after few of them
+    while len(dry_runs) < len(cases) and has_time():
+        turn = cases[len(dry_runs) : len(dry_runs) + events]
+        results = await transform(sandbox, at, [case.subject for case in turn], now_ms, ledger)
+        dry_runs += [
+            DryRun(subject=case.subject, result=shown(at, result), variant=case.variant, state=state)
+            for case, result in zip(turn, results, strict=True)
+        ]
+        events = min(2 * events, TURN_EVENTS)
+    return dry_runs
+
+
+def sample_cases(samples: Samples, now_ms: int, variants: Sequence[Variant], rule: IdentityRule | None) -> list[Case]:
+    """The usual samples, then those of other variants, as far as they differ."""
+    usual = {name: sample(samples, name, now_ms) for name in samples.types}
+    cases = [Case(subject=_identifiable(subject, rule)) for subject in usual.values()]
+    for variant in variants:
+        for name, own in usual.items():
+            varied = sample(samples, name, now_ms, variant=variant)
+            if varied.message.body != own.message.body:
+                subject = varied if variant is Variant.GUEST else _identifiable(varied, rule)
+                cases.append(Case(subject=subject, variant=variant))
+    return cases
 
 
 def _identifiable(subject: Subject, rule: IdentityRule | None) -> Subject:
@@ -351,7 +289,10 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
     for dry_run in dry_runs:
         name = dry_run.subject.message.event_type
         if not event_types or name in event_types:
-            outcomes[name] = outcome(dry_run.result)
+            what = outcome(dry_run.result)
+            known = outcomes.setdefault(name, what)
+            if what == "sends" and known != "failed":  # in one state of the ledger, if not in another
+                outcomes[name] = what
     counted = list(outcomes.values())
     return Coverage(
         sends=tuple(name for name, what in outcomes.items() if what == "sends"),
@@ -361,18 +302,33 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
     )
 
 
-def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
-    """The findings about the handler: the worst first, each once, without additions."""
+def notes(code: str, dry_runs: Sequence[DryRun], state: LedgerState = USUAL_STATE) -> tuple[Note, ...]:
+    """The findings about the handler: the worst first, each once, without additions. Usual samples in the usual
+    `state` come first.
+    """
     found: dict[bytes, Note] = {}
+    in_usual: set[bytes] = set()
     for dry_run in dry_runs:
         event_type = dry_run.subject.message.event_type
         for note in _notes_on(code, dry_run.result):
             key = _key(note)
             kept = found.setdefault(key, note)
+            if dry_run.is_usual(state):
+                in_usual.add(key)
+            elif key not in in_usual:
+                kept = _with_case(kept, dry_run)
             if event_type not in kept.event_types:
-                found[key] = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
+                kept = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
+            found[key] = kept
     order = list(Level)
     return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
+
+
+def _with_case(note: Note, dry_run: DryRun) -> Note:
+    if dry_run.variant is not Variant.USUAL:
+        variants = tuple(dict.fromkeys((*note.variants, dry_run.variant)))
+        return msgspec.structs.replace(note, variants=variants)
+    return msgspec.structs.replace(note, states=tuple(dict.fromkeys((*note.states, dry_run.state))))
 
 
 def _key(note: Note) -> bytes:

@@ -14,6 +14,7 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, shown, transform
 from nicobar.reasons import Reason
@@ -43,7 +44,7 @@ class WouldCall(Record):
 class MessageDryRun(Record):
     """What would become of one message. `state` is PENDING where there is something to send, else FAILED or CANCELED
     with its `code` and `reason`. `sent` are the bodies of the calls that were sent last, None without any;
-    `differs` is None then too.
+    `differs` is None then too. `snapshot` is what the handler read of the ledger, as JSON, empty for nothing.
     """
 
     message_id: str
@@ -54,6 +55,7 @@ class MessageDryRun(Record):
     calls: tuple[WouldCall, ...]
     verdicts: tuple[Verdict, ...]
     console: tuple[str, ...]
+    snapshot: str = ""
     code: str | None = None
     reason: Reason | None = None
     line: int | None = None
@@ -102,10 +104,11 @@ async def run_messages(
     if code is not None:
         endpoint = msgspec.structs.replace(endpoint, transformation=unpublished(code), transformation_enabled=True)
     target = open_endpoint(services.vault, endpoint)
-    latest = await _latest(services.store, endpoint, tuple(event_types), min(messages, MAX_MESSAGES))
+    latest = await _latest(services, endpoint, tuple(event_types), min(messages, MAX_MESSAGES))
     found = _fitting(latest)
     until_ms = services.clock.steady_ms() + MAX_RUN_MS
     results: list[MessageDryRun] = []
+    ledgers = Ledgers(services.store, services.configuration)
     for start in range(0, len(found), TURN_MESSAGES):
         if services.clock.steady_ms() >= until_ms:
             break
@@ -116,7 +119,7 @@ async def run_messages(
             for message, (delivery, _) in zip(turn, sent, strict=True)
         ]
         subjects = await completed(services.store, services.configuration, target, endpoint.app_id, subjects)
-        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms())
+        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms(), ledgers)
         results += [
             compare(message, shown(target, result), attempt, services.configuration.redactor(message))
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)
@@ -124,7 +127,9 @@ async def run_messages(
     return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))
 
 
-async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
+async def _latest(
+    services: DryRunServices, endpoint: Endpoint, event_types: tuple[str, ...], limit: int
+) -> list[Message]:
     """The latest messages that the endpoint subscribes to and that still have a body, within MAX_LOOKS pages,
     without operational messages.
     """
@@ -132,11 +137,13 @@ async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...]
     latest: list[Message] = []
     place: str | None = None
     for _ in range(MAX_LOOKS):
-        page = await store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
+        page = await services.store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
         latest += [
             item
             for item in page.items
-            if item.expunged_at_ms is None and wants(endpoint, item.event_type, item.channels)
+            if item.expunged_at_ms is None
+            and wants(endpoint, item.event_type, item.channels)
+            and services.configuration.takes(endpoint, item)
         ]
         place = page.next
         if place is None or len(latest) >= limit:
@@ -200,6 +207,7 @@ def compare(message: Message, result: Transformed, attempt: Attempt | None, reda
         calls=calls,
         verdicts=result.verdicts,
         console=result.console,
+        snapshot=result.snapshot,
         sent=sent,
         appears=() if sent is None else _without(own, sent_bodies),
         disappears=_without(sent_bodies, [call.body for call in calls]),

@@ -18,6 +18,7 @@ from nicobar.logs import log
 from nicobar.model import Attempt, DeliveryState, Endpoint, Json, Message, Record
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, open_endpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Ready, Subject, Transformed, transform
 from nicobar.sandbox import Sandbox
 from nicobar.store import ReplayCount, ReplayFilter, Store, TaskKind
@@ -127,6 +128,7 @@ async def _with_page(
     new_ids: bool,
 ) -> ReplayEffect:
     sent = await _sent(services, target, page)
+    ledgers = Ledgers(services.store, services.configuration)
     for start in range(0, len(page), TURN_MESSAGES):
         if services.clock.steady_ms() >= until_ms:
             break
@@ -134,7 +136,7 @@ async def _with_page(
         subjects = [_subject(services, message, target.endpoint, new_ids=new_ids) for message in turn]
         app_id = target.endpoint.app_id
         subjects = await completed(services.store, services.configuration, target, app_id, subjects)
-        results = await transform(services.sandbox, target, subjects, services.clock.now_ms())
+        results = await transform(services.sandbox, target, subjects, services.clock.now_ms(), ledgers)
         keys = sorted({call.event_id for result in results for call in _calls(result) if call.once})
         elsewhere = await services.store.sent_keys(target.destination.workspaces, keys) if keys else {}
         for message, result in zip(turn, results, strict=True):
@@ -152,6 +154,7 @@ def _subject(services: DryRunServices, message: Message, endpoint: Endpoint, *, 
         customer_id_attribute=services.configuration.customer_id_attribute(read),
         unreadable=unreadable,
         reread=read is not message,
+        is_outside=not services.configuration.takes(endpoint, read),
         app_uid=services.configuration.app_uid(endpoint.app_id),
         replay_key="count" if new_ids else "",  # any key makes new ids
     )

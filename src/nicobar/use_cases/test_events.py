@@ -30,6 +30,7 @@ from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Ready, Subject, transform
 from nicobar.reasons import Reason
 from nicobar.redaction import Redactor
@@ -137,7 +138,8 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
 
 async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
     subjects = await completed(services.store, services.configuration, target.opened, target.app_id, [subject])
-    (result,) = await transform(services.sandbox, target.opened, subjects, services.clock.now_ms())
+    ledgers = Ledgers(services.store, services.configuration, target.app_id)
+    (result,) = await transform(services.sandbox, target.opened, subjects, services.clock.now_ms(), ledgers)
     if not isinstance(result, Ready):
         raise UserError(
             "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."

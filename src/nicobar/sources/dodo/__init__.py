@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nicobar.model import Customer, Event, EventType, Json
+from nicobar.model import Customer, Event, EventType, Json, Mode
 from nicobar.redaction import PersonalData, PersonalField
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo import facts
 from nicobar.sources.dodo.event_types import EVENT_TYPES
+from nicobar.sources.dodo.nullable import NULLABLE, SHARED
 from nicobar.sources.signing import StandardWebhooksSigning
 
 # The id of an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
 _OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
+
+# Links to invoices and checkouts are the only sign of the mode.
+_HOSTS = re.compile(rb"https:\\?/\\?/([a-z.]{1,30}\.dodopayments\.com)[/\"\\]")
+_HOSTS_OF = {
+    Mode.LIVE: {b"live.dodopayments.com", b"checkout.dodopayments.com"},
+    Mode.TEST: {b"test.dodopayments.com", b"test.checkout.dodopayments.com"},
+}
 
 
 class DodoPayments(StandardWebhooksSigning):
@@ -68,8 +76,16 @@ class DodoPayments(StandardWebhooksSigning):
     def read_body(self, event_type: str, body: bytes) -> Event:
         return _event(envelope.read_body(event_type, body))
 
+    def mode_in(self, body: bytes) -> Mode | None:
+        hosts = set(_HOSTS.findall(body))
+        found = {mode for mode, of in _HOSTS_OF.items() if hosts & of}
+        return found.pop() if len(found) == 1 else None
+
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES
+
+    def nullable_fields(self, event_type: EventType) -> frozenset[str]:
+        return NULLABLE.get(event_type.name.partition(".")[0], frozenset()) | SHARED
 
     def sample(
         self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
@@ -86,6 +102,7 @@ def _event(read: envelope.Envelope) -> Event:
         facts=facts.stated(read, customer),
         updated_at_ms=envelope.unix_ms(read.data.get("updated_at")),
         ranks=facts.ranks(read),
+        **facts.of_business(read),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicobar.facts import object_id, of_customer
 from nicobar.model import Customer, Fact, FactKind, Json
 from nicobar.sources import envelope
+from nicobar.sources.dodo import objects
 
 # The field with the id of each kind of object; the nearest to the customer first.
 _IDS = {
@@ -13,6 +14,7 @@ _IDS = {
     FactKind.REFUND: "refund_id",
     FactKind.DISPUTE: "dispute_id",
 }
+_OF_A_PAYMENT = {FactKind.REFUND, FactKind.DISPUTE}
 # How far a status is from the beginning. Those that are not listed are in between.
 _STATUS_RANKS = {
     "pending": 1,
@@ -37,20 +39,36 @@ def stated(read: envelope.Envelope, customer: Customer | None) -> tuple[Fact, ..
     """A subscription, payment, refund or dispute is stated by the events of its own types; other events name it."""
     data = read.data
     own_kind = read.event_type.partition(".")[0]
-    facts = [] if customer is None else [of_customer(customer)]
+    found = [] if customer is None else [of_customer(customer)]
     for kind, field in _IDS.items():
         if not (of := object_id(data.get(field))):
             continue
         if kind != own_kind:
-            facts.append(Fact(kind=kind, id=of))
+            found.append(Fact(kind=kind, id=of))
             continue
         fields: dict[str, Json] = {} if customer is None else {"customer_id": customer.key}
-        if kind is FactKind.PAYMENT:
-            fields |= _subscriptions(data)
-        elif kind is not FactKind.SUBSCRIPTION and (payment_id := object_id(data.get("payment_id"))):
+        if kind in _OF_A_PAYMENT and (payment_id := object_id(data.get("payment_id"))):
             fields["payment_id"] = payment_id
-        facts.append(Fact(kind=kind, id=of, fields=fields, metadata=envelope.members(data.get("metadata"))))
-    return tuple(facts)
+        fields |= objects.stated(kind, data, read.occurred_at_ms)
+        fields |= {name: value for name, value in of_business(read).items() if value}
+        found.append(
+            Fact(
+                kind=kind,
+                id=of,
+                fields=fields,
+                metadata=envelope.members(data.get("metadata")),
+                is_final=kind is FactKind.PAYMENT and fields.get("status") == objects.SUCCEEDED,
+            )
+        )
+    return tuple(found)
+
+
+def of_business(read: envelope.Envelope) -> dict[str, str | None]:
+    """The business and the brand of an event. All say the business, most the brand."""
+    return {
+        "business_id": envelope.text(read.business_id),
+        "brand_id": envelope.text(read.data.get("brand_id")),
+    }
 
 
 def ranks(read: envelope.Envelope) -> tuple[int, int]:
@@ -58,10 +76,3 @@ def ranks(read: envelope.Envelope) -> tuple[int, int]:
     status = read.data.get("status", read.data.get("dispute_status"))
     rank = _STATUS_RANKS.get(status, _STATUS_IN_BETWEEN) if isinstance(status, str) else 0
     return rank, 0 if read.event_type.endswith(".updated") else 1
-
-
-def _subscriptions(data: dict[str, Json]) -> dict[str, Json]:
-    several = data.get("subscription_ids")
-    one = data.get("subscription_id")
-    found: list[Json] = [item for item in several if object_id(item)] if isinstance(several, list) else []
-    return {"subscription_ids": found or [one]} if found or object_id(one) else {}

@@ -98,7 +98,12 @@ def attempt_shown(
 
 def snapshot_shown(snapshot: str) -> dict[str, Json] | None:
     """What a handler has read of the ledger; None if it has read nothing."""
-    return msgspec.json.decode(snapshot, type=dict[str, Json]) if snapshot else None
+    if not snapshot:
+        return None
+    try:
+        return msgspec.json.decode(snapshot, type=dict[str, Json])
+    except msgspec.DecodeError:  # A number was masked when a customer's data was deleted.
+        return {"text": snapshot}
 
 
 def _request_shown(request: RequestRecord) -> RequestOut:

@@ -10,9 +10,9 @@ from nicobar.connectors.inspection import CampaignState, FailedChange, NameFindi
 from nicobar.model import Application, Endpoint, Level
 from nicobar.store import Snapshot
 from nicobar.use_cases import inspection
-from nicobar.use_cases.dry_run import application_samples
 from nicobar.use_cases.identity_advice import advise_identity
 from nicobar.use_cases.identity_preview import latest_customers
+from nicobar.use_cases.sample_events import application_samples
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.endpoints import ONE, TAGS

@@ -7,10 +7,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from nicobar.model import DeliveryState, Endpoint
+from nicobar.model import DeliveryState, Endpoint, Json
 from nicobar.sandbox import Bounds
 from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, MessageDryRun, run_messages
 from nicobar.use_cases.services import Services
+from nicobar.web.api.attempt_bodies import snapshot_shown
 from nicobar.web.api.shapes import EventTypeName, MessageId, Shape, text_of_reason
 from nicobar.web.api.verdicts import VerdictOut, verdict_shown
 from nicobar.web.operations import post
@@ -40,7 +41,7 @@ class WouldCallOut(Shape):
 class MessageDryRunResult(Shape):
     """The result for one message. `outcome` is `sent`, `failed` or `canceled`. `sent` has the bodies that were last
     sent for this message, null if none were. `appears` and `disappears` are the bodies that only the dry run or only
-    the earlier delivery has.
+    the earlier delivery has. `snapshot` is what the handler read of the ledger, null for nothing.
     """
 
     message_id: MessageId
@@ -52,6 +53,7 @@ class MessageDryRunResult(Shape):
     calls: list[WouldCallOut]
     verdicts: list[VerdictOut]
     console: list[str]
+    snapshot: dict[str, Json] | None
     sent: list[str] | None
     differs: bool | None
     appears: list[str]
@@ -81,6 +83,7 @@ def shown(dry_run: MessageDryRun) -> MessageDryRunResult:
         calls=[WouldCallOut(**msgspec.structs.asdict(call)) for call in dry_run.calls],
         verdicts=[verdict_shown(verdict) for verdict in dry_run.verdicts],
         console=list(dry_run.console),
+        snapshot=snapshot_shown(dry_run.snapshot),
         sent=None if dry_run.sent is None else list(dry_run.sent),
         differs=dry_run.differs,
         appears=list(dry_run.appears),

@@ -12,9 +12,10 @@ from nicobar.connectors import preview_headers
 from nicobar.errors import UserError
 from nicobar.facts import about
 from nicobar.ids import stable_ulid
-from nicobar.model import DeliveryState, Endpoint, Message
+from nicobar.model import DeliveryState, Endpoint, Json, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, endpoint_variables, open_endpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Ready, Subject, Transformed, shown, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
@@ -24,6 +25,7 @@ from nicobar.use_cases.bounds import MAX_VARIABLES, SecretVariableValue, Variabl
 from nicobar.use_cases.dry_run import dry_target, unpublished
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
+from nicobar.web.api.attempt_bodies import snapshot_shown
 from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, MASKED, Kind
 from nicobar.web.api.endpoints import ONE
@@ -113,7 +115,8 @@ class CallOut(Shape):
 class TransformationSimulateOut(Shape):
     """The result of a dry run: `url`, `payload` and `method` of the first call, and all `calls`. `cancel` is true if
     nothing would be sent; then `state` is `canceled` or `failed`, with `code`, `reason` and `line`. `verdicts` are
-    those of the destination's contract, `console` is the handler's output.
+    those of the destination's contract, `console` is the handler's output, `snapshot` what the handler read of the
+    ledger (null for nothing).
     """
 
     url: str
@@ -124,6 +127,7 @@ class TransformationSimulateOut(Shape):
     calls: list[CallOut]
     verdicts: list[VerdictOut]
     console: list[str]
+    snapshot: dict[str, Json] | None
     code: str | None
     reason: str | None
     line: int | None
@@ -229,7 +233,8 @@ async def _simulated(
     subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     app_id = target.endpoint.app_id
     (subject,) = await completed(services.store, services.configuration, target, app_id, [subject])
-    (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms())
+    ledgers = Ledgers(services.store, services.configuration)
+    (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms(), ledgers)
     return _outcome(target.destination.url, shown(target, result))
 
 
@@ -377,6 +382,7 @@ def _outcome(url: str, result: Transformed) -> TransformationSimulateOut:
         calls=calls,
         verdicts=[verdict_shown(verdict) for verdict in result.verdicts],
         console=list(result.console),
+        snapshot=snapshot_shown(result.snapshot),
         code=stopped.code if stopped else None,
         reason=text_of_reason(stopped.reason) if stopped else None,
         line=stopped.reason.line if stopped else None,

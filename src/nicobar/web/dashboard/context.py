@@ -10,9 +10,10 @@ from nicobar.errors import Refusal
 from nicobar.model import Application, Endpoint, Record
 from nicobar.store import Draft, Snapshot
 from nicobar.use_cases.applications import default_application
-from nicobar.use_cases.dry_run import Coverage, Samples, application_samples
+from nicobar.use_cases.dry_run import Coverage
 from nicobar.use_cases.edit import Edit
 from nicobar.use_cases.recipe_coverage import Use
+from nicobar.use_cases.sample_events import Samples, application_samples
 from nicobar.use_cases.services import Services
 from nicobar.web.dashboard.language import noop
 

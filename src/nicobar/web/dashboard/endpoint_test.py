@@ -14,9 +14,11 @@ from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Message, Record
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.customers import completed
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Subject, masked
 from nicobar.store.history import MessageFilter
-from nicobar.use_cases.dry_run import DryRun, Findings, outcome, past, pasted, run_event, sample
+from nicobar.use_cases.dry_run import DryRun, Findings, outcome, run_event
+from nicobar.use_cases.sample_events import Variant, past, pasted, sample
 from nicobar.use_cases.test_events import SentTestEvent, send_test_event, sent_test_event
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, not_found
@@ -35,7 +37,8 @@ MAX_EMAIL_CHARS = 254
 
 class Chosen(Record):
     """The event to run: a sample's type, a received message, or a body; or `every` sample. With `send`, the page asks
-    whether to send it as a test event; `email` replaces a sample's customer by one with that address.
+    whether to send it as a test event; `email` replaces a sample's customer by one with that address. `variant` is
+    that of the sample.
     """
 
     sample_type: str = ""
@@ -44,6 +47,7 @@ class Chosen(Record):
     every: bool = False
     send: bool = False
     email: str = ""
+    variant: Variant = Variant.USUAL
 
 
 @get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
@@ -57,6 +61,7 @@ async def dry_run_draft(
     every: bool = False,
     send: bool = False,
     email: str = "",
+    variant: str = "",
     changed: bool = False,
 ) -> Response[bytes]:
     """Runs the draft's code on a sample, a received message, or all samples. `changed` means that the draft was not
@@ -71,7 +76,7 @@ async def dry_run_draft(
             "The draft has changed since you opened this page. Nothing was created or published.",
             "Review the current draft and try again.",
         )
-    chosen = _chosen(sample_type, message, email, every=every, send=send)
+    chosen = _chosen(sample_type, message, email, variant, every=every, send=send)
     return await _look(context, visitor, bench, chosen, problem)
 
 
@@ -86,10 +91,12 @@ async def dry_run_endpoint(
     every: bool = False,
     send: bool = False,
     email: str = "",
+    variant: str = "",
 ) -> Response[bytes]:
     """The same for the published code."""
     bench = await bench_of_endpoint(context, endpoint_id)
-    return await _look(context, visitor, bench, _chosen(sample_type, message, email, every=every, send=send))
+    chosen = _chosen(sample_type, message, email, variant, every=every, send=send)
+    return await _look(context, visitor, bench, chosen)
 
 
 @post("/webhooks/drafts/{draft_id}/test", status=200)
@@ -128,9 +135,19 @@ async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visito
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
 
-def _chosen(sample_type: str, message: str, email: str, *, every: bool, send: bool) -> Chosen:
-    whom = email.strip()[:MAX_EMAIL_CHARS]
-    return Chosen(sample_type=sample_type, message_id=message, every=every, send=send, email=whom)
+def _chosen(sample_type: str, message: str, email: str, variant: str, *, every: bool, send: bool) -> Chosen:
+    return Chosen(
+        sample_type=sample_type,
+        message_id=message,
+        every=every,
+        send=send,
+        email=email.strip()[:MAX_EMAIL_CHARS],
+        variant=_variant(variant),
+    )
+
+
+def _variant(name: str) -> Variant:
+    return Variant(name) if name in set(Variant) else Variant.USUAL
 
 
 async def _look(
@@ -163,7 +180,8 @@ async def _subject(context: Context, bench: Bench, chosen: Chosen) -> Subject:
         subject = past(found, configuration.customer(found), configuration.customer_id_attribute(found))
         return msgspec.structs.replace(subject, app_uid=configuration.app_uid(bench.app_id))
     if chosen.sample_type:
-        return sample(await context.samples(), chosen.sample_type, context.now_ms(), _customer(chosen.email))
+        samples, customer = await context.samples(), _customer(chosen.email)
+        return sample(samples, chosen.sample_type, context.now_ms(), customer, chosen.variant)
     return pasted((await context.samples()).kinds, chosen.body.encode("utf-8", "replace"), context.now_ms())
 
 
@@ -192,13 +210,17 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
 async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subject) -> DryRun:
     services = context.services
     (subject,) = await completed(services.store, services.configuration, at, bench.app_id, [subject])
-    return await run_event(services.sandbox, at, subject, context.now_ms())
+    ledgers = Ledgers(services.store, services.configuration, bench.app_id)
+    return await run_event(services.sandbox, at, subject, context.now_ms(), ledgers)
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
-    """The dry run of a received message is shown without personal data, like its attempts."""
+    """The dry run of a received message is shown without personal data, like its attempts; that of another event only
+    without what is known from messages.
+    """
     if not chosen.message_id:
-        return dry_run
+        snapshot = context.services.settings.redaction.of().redactor().text(dry_run.result.snapshot)
+        return DryRun(subject=dry_run.subject, result=msgspec.structs.replace(dry_run.result, snapshot=snapshot))
     message = dry_run.subject.message
     redactor = context.services.configuration.redactor(message)
     subject = msgspec.structs.replace(
@@ -218,6 +240,7 @@ async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[by
         message_id=form.get("message", ""),
         body=form.get("body", ""),
         email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
+        variant=_variant(form.get("variant", "")),
     )
     subject = await _subject(context, bench, chosen)
     await send_test_event(context.services, visitor, bench.test_target, subject, test_id)
@@ -263,6 +286,7 @@ async def _page(
         outcome=outcome,
         curl=curl,
         samples=list(samples.types),
+        variants=list(Variant),
         past=await latest(context, bench.app_id, event_types),
         chosen=chosen or Chosen(sample_type=samples.usual),
         test_id=test_id,

@@ -12,8 +12,8 @@ from nicobar.pipeline.retry import RETRY_AFTER_MS
 from nicobar.retry_schedule import schedule_text
 from nicobar.sources.registry import first_source
 from nicobar.use_cases import event_types
-from nicobar.use_cases.dry_run import Samples, sample
 from nicobar.use_cases.recipe_coverage import Use, recipe_uses
+from nicobar.use_cases.sample_events import Samples, sample
 from nicobar.web.asgi import decode_slashes
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, not_found

@@ -13,7 +13,7 @@ from nicobar.reasons import Reason
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.ulid import is_ulid
-from nicobar.use_cases.dry_run import Samples
+from nicobar.use_cases.sample_events import Samples
 from nicobar.use_cases.sent_events import MAX_SEARCHED, find_sender
 from nicobar.web.dashboard.context import Context, current_application
 from nicobar.web.dashboard.filters import (

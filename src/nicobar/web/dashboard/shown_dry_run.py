@@ -35,6 +35,7 @@ class ShownDryRun(Record):
     console: tuple[str, ...]
     notes: tuple[Note, ...]
     duration_us: int
+    snapshot: str = ""
     running: Difference | None = None
 
 
@@ -63,6 +64,7 @@ def shown_dry_run(at: OpenEndpoint, dry_run: DryRun, running: Difference | None)
         console=result.console,
         notes=notes(code, [dry_run]),
         duration_us=result.duration_us,
+        snapshot=result.snapshot,
         running=running,
     )
 

@@ -31,8 +31,8 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -114,7 +114,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

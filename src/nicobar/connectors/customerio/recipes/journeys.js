@@ -1,5 +1,5 @@
-// Journeys: what happens to a customer in Dodo Payments as events, and what is true of them as attributes. Billing
-// addresses, phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
+// Journeys: Dodo's events about a customer as events, and the customer's current state as attributes. Billing addresses,
+// phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
 function handler(webhook) {
   const {eventType} = webhook;
   const [family] = eventType.split(".");
@@ -47,7 +47,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,
@@ -79,7 +79,7 @@ function firstPaymentSucceeded(webhook) {
 // A failure that the customer has not made up for since.
 function paymentFailed(webhook) {
   const payment = factOf(webhook, "payment");
-  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  if (!says(payment, "failed") || !payment.is_current) return null;
   // Dodo counts its own retries, the ledger the failures that it knows.
   const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
   return ["payment_failed", {
@@ -93,13 +93,6 @@ function paymentFailed(webhook) {
     product_name: productName(webhook, payment),
     manage_url: manageUrl(webhook, payment),
   }, key("payment", payment.id, "failed")];
-}
-
-// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
-function isSettled(webhook, payment) {
-  const id = subscriptionIdOf(payment);
-  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
-  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
 }
 
 // A payment after a failure of the same subscription.
@@ -116,11 +109,20 @@ function paymentRecovered(webhook) {
   }, key("payment", payment.id, "recovered")];
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first") return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
@@ -152,19 +154,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
-  return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
+  if (fact.occurred_at - fact.started_at > BEGINS_WITHIN_DAYS * DAY) return null;
+  return isNow(webhook, fact, "active", "trialing", "past_due") ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -176,7 +178,7 @@ function subscriptionStarted(webhook) {
 
 function trialStarted(webhook) {
   const fact = begun(webhook);
-  if (!fact || fact.period !== "trial" || fact.trial_ends_at < Date.now()) return null;
+  if (fact?.period !== "trial" || fact.trial_ends_at < Date.now() || !isNow(webhook, fact, "trialing")) return null;
   return ["trial_started", {...subscriptionFields(fact), trial_ends_at: seconds(fact.trial_ends_at)},
     key("subscription", fact.id, "trial_started")];
 }
@@ -184,7 +186,7 @@ function trialStarted(webhook) {
 // From the second period on; what a trial turns into is trial_converted. The amount is null if it is not known yet.
 function subscriptionRenewed(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, "active") || fact.period !== "later") return null;
+  if (!says(fact, "active") || fact.period !== "later" || !isNow(webhook, fact, "active", "past_due")) return null;
   return ["subscription_renewed", {
     ...subscriptionFields(fact),
     ...money(fact.paid),
@@ -220,18 +222,21 @@ function subscriptionResumed(webhook) {
   }, entered(webhook, fact, "unpaused")];
 }
 
-// Every later event repeats that a cancellation is scheduled; all of them name it alike.
+// Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
-  if (!(fact?.cancel_at > fact?.occurred_at) || subscriptionOf(webhook, fact.id)?.cancel_at === null) return null;
+  if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
 
+// Whether something newer says otherwise of one of these fields.
+function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }
+
 function cancelUndone(webhook) {
   const fact = current(webhook, ...LIVE);
   const was = fact?.previous.cancel_at;
-  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || subscriptionOf(webhook, fact.id)?.cancel_at) return null;
+  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_undone", cancelFields(fact, was),
     key("subscription", fact.id, "cancel_undone", fact.cancellation)];
 }
@@ -248,9 +253,7 @@ function cancelFields(fact, at) {
 function planChangeScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   const change = fact?.scheduled_change;
-  if (!change?.id || !(change.effective_at > fact.occurred_at)) return null;
-  const latest = subscriptionOf(webhook, fact.id);
-  if (latest && latest.scheduled_change?.id !== change.id) return null;
+  if (!change?.id || !(change.effective_at > fact.occurred_at) || isOutdated(fact, "scheduled_change")) return null;
   return ["subscription_plan_change_scheduled", {
     subscription_id: fact.id,
     from: fact.product_name ?? null,
@@ -274,9 +277,10 @@ function priceFields(fact) {
 // this plan to that one: a later event repeats what it was before.
 function planChanged(webhook) {
   const fact = current(webhook, ...LIVE);
+  const parts = ["product_id", "quantity", "has_addons"];
   const before = fact?.previous ?? {};
-  const changed = ["product_id", "quantity", "has_addons"].filter((name) => before[name] != null);
-  if (!changed.length || fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
+  if (parts.every((name) => before[name] == null) || isOutdated(fact, ...parts)) return null;
+  if (fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
   const plan = (of) => [of.product_id, of.quantity, of.has_addons].join(",");
   return ["subscription_plan_changed", {
     subscription_id: fact.id,
@@ -288,38 +292,22 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
-}
-
-function endFields(webhook, fact) {
-  return {
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
-}
-
-// Why it ended: payment_failed, expired, or who canceled it.
-function endReason(fact) {
-  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
-  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
-}
-
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
 function trialEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  if (!fact || !endedUnpaid(webhook, fact)) return null;
+  if (fact?.period !== "trial") return null;
   return ["trial_ended", {
     subscription_id: fact.id,
     product_name: fact.product_name ?? null,
@@ -328,9 +316,15 @@ function trialEnded(webhook) {
   }, key("subscription", fact.id, "trial_ended")];
 }
 
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
+}
+
 function paymentMethodUpdated(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, ...LIVE)) return null;
+  if (!says(fact, ...LIVE) || !isNow(webhook, fact, ...LIVE)) return null;
   return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
     entered(webhook, fact, "payment_method_updated")];
 }
@@ -348,7 +342,7 @@ function refunded(webhook) {
   }, key("refund", refund.id, what)];
 }
 
-// A dispute may go through several stages, with the same statuses.
+// A dispute may have several stages, with the same statuses.
 function disputed(webhook) {
   const [, what] = webhook.eventType.split(".");
   const dispute = factOf(webhook, "dispute");
@@ -361,11 +355,11 @@ function disputed(webhook) {
   }, key("dispute", dispute.id, dispute.stage, what)];
 }
 
-// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+// Events about objects that are not in the ledger. A late payload that contradicts its event type is not sent.
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp, webhook);
   return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
@@ -375,8 +369,8 @@ function nulled(fields) {
 
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
-  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -385,11 +379,20 @@ const OTHERS = {
     const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
     return [credit(data, isLow), once];
   },
-  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+  abandoned_checkout: (data, what, at, webhook) => (what === "recovered"
+    || (data.status !== "recovered" && !hasPaidSince(webhook, data.abandoned_at)))
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
 
-// What is not stated, or not expected, disagrees with nothing.
+// Whether the subscription that a reminder is about has been paid since.
+function isPaid(webhook, data) {
+  return subscriptionOf(webhook, data.subscription_id)?.status === "active" && hasPaidSince(webhook, data.created_at);
+}
+
+// Whether the customer has paid for anything since.
+function hasPaidSince(webhook, isoText) { return webhook.customer?.last_payment_at > Date.parse(isoText); }
+
+// A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
   return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
@@ -493,8 +496,8 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -553,13 +556,18 @@ function factOf(webhook, kind) {
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
 }
 
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
@@ -633,7 +641,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -12,8 +12,8 @@ const EVENTS = {
   "payment.failed": [paymentFailed],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
-  "subscription.cancelled": [subscriptionEnded],
-  "subscription.expired": [subscriptionEnded],
+  "subscription.cancelled": [subscriptionEnded, trialEnded],
+  "subscription.expired": [subscriptionEnded, trialEnded],
   "subscription.update_payment_method": [paymentMethodUpdated],
 };
 
@@ -33,7 +33,7 @@ function productName(webhook, payment) {
   return payment.product_name ?? subscriptionOf(webhook, subscriptionIdOf(payment))?.product_name ?? null;
 }
 
-// Without a complete history, payment_number and is_first_payment are left out.
+// Without a complete history, payment_number and is_first_payment are omitted.
 function paymentFields(webhook, payment) {
   return {
     payment_id: payment.id,
@@ -55,7 +55,7 @@ function paymentSucceeded(webhook) {
 // A failure that the customer has not made up for since.
 function paymentFailed(webhook) {
   const payment = factOf(webhook, "payment");
-  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  if (!says(payment, "failed") || !payment.is_current) return null;
   // Dodo counts its own retries, the ledger the failures that it knows.
   const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
   return ["payment_failed", {
@@ -69,13 +69,6 @@ function paymentFailed(webhook) {
     product_name: productName(webhook, payment),
     manage_url: manageUrl(webhook, payment),
   }, key("payment", payment.id, "failed")];
-}
-
-// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
-function isSettled(webhook, payment) {
-  const id = subscriptionIdOf(payment);
-  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
-  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
 }
 
 // A payment after a failure of the same subscription.
@@ -116,20 +109,28 @@ function interrupted(webhook, status) {
   }, entered(webhook, fact, status)];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
+    subscription_id: fact.id,
+    product_name: fact.product_name ?? null,
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
-function endFields(webhook, fact) {
-  return {
+function trialEnded(webhook) {
+  const fact = current(webhook, "cancelled", "expired");
+  if (fact?.period !== "trial") return null;
+  return ["trial_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
+    trial_ends_at: seconds(fact.trial_ends_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "trial_ended")];
 }
 
 // Why it ended: payment_failed, expired, or who canceled it.
@@ -138,25 +139,18 @@ function endReason(fact) {
   return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
 }
 
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
-}
-
 function paymentMethodUpdated(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, ...LIVE)) return null;
+  if (!says(fact, ...LIVE) || !isNow(webhook, fact, ...LIVE)) return null;
   return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
     entered(webhook, fact, "payment_method_updated")];
 }
 
-// Events about what the ledger does not contain; a late payload may say more than its event type, and is not sent then.
+// Events about objects that are not in the ledger. A late payload that contradicts its event type is not sent.
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp, webhook);
   return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
@@ -166,8 +160,8 @@ function nulled(fields) {
 
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
-  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -176,11 +170,20 @@ const OTHERS = {
     const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
     return [credit(data, isLow), once];
   },
-  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+  abandoned_checkout: (data, what, at, webhook) => (what === "recovered"
+    || (data.status !== "recovered" && !hasPaidSince(webhook, data.abandoned_at)))
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
 
-// What is not stated, or not expected, disagrees with nothing.
+// Whether the subscription that a reminder is about has been paid since.
+function isPaid(webhook, data) {
+  return subscriptionOf(webhook, data.subscription_id)?.status === "active" && hasPaidSince(webhook, data.created_at);
+}
+
+// Whether the customer has paid for anything since.
+function hasPaidSince(webhook, isoText) { return webhook.customer?.last_payment_at > Date.parse(isoText); }
+
+// A missing or unexpected status agrees with every type.
 function agrees(status, expected) {
   return !expected || typeof status !== "string" || status.toLowerCase() === expected;
 }
@@ -258,8 +261,8 @@ function checkout(data) {
   };
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -310,21 +313,24 @@ function paymentAttributes(customer) {
   return attributes;
 }
 
-const DAY = 24 * 3600 * 1000;
-
 // What the event states of its own object, and what the ledger says about that; null if it states none.
 function factOf(webhook, kind) {
   const found = webhook.facts.find((one) => one.kind === kind);
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
 }
 
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
@@ -398,7 +404,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

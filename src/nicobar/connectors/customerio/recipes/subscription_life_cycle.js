@@ -33,11 +33,20 @@ function subscriptionIdOf(payment) {
   return ids.length === 1 ? ids[0] : null;
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first") return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
@@ -69,19 +78,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
-  return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
+  if (fact.occurred_at - fact.started_at > BEGINS_WITHIN_DAYS * DAY) return null;
+  return isNow(webhook, fact, "active", "trialing", "past_due") ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -93,7 +102,7 @@ function subscriptionStarted(webhook) {
 
 function trialStarted(webhook) {
   const fact = begun(webhook);
-  if (!fact || fact.period !== "trial" || fact.trial_ends_at < Date.now()) return null;
+  if (fact?.period !== "trial" || fact.trial_ends_at < Date.now() || !isNow(webhook, fact, "trialing")) return null;
   return ["trial_started", {...subscriptionFields(fact), trial_ends_at: seconds(fact.trial_ends_at)},
     key("subscription", fact.id, "trial_started")];
 }
@@ -101,7 +110,7 @@ function trialStarted(webhook) {
 // From the second period on; what a trial turns into is trial_converted. The amount is null if it is not known yet.
 function subscriptionRenewed(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, "active") || fact.period !== "later") return null;
+  if (!says(fact, "active") || fact.period !== "later" || !isNow(webhook, fact, "active", "past_due")) return null;
   return ["subscription_renewed", {
     ...subscriptionFields(fact),
     ...money(fact.paid),
@@ -137,18 +146,21 @@ function subscriptionResumed(webhook) {
   }, entered(webhook, fact, "unpaused")];
 }
 
-// Every later event repeats that a cancellation is scheduled; all of them name it alike.
+// Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
-  if (!(fact?.cancel_at > fact?.occurred_at) || subscriptionOf(webhook, fact.id)?.cancel_at === null) return null;
+  if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
 
+// Whether something newer says otherwise of one of these fields.
+function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }
+
 function cancelUndone(webhook) {
   const fact = current(webhook, ...LIVE);
   const was = fact?.previous.cancel_at;
-  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || subscriptionOf(webhook, fact.id)?.cancel_at) return null;
+  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_undone", cancelFields(fact, was),
     key("subscription", fact.id, "cancel_undone", fact.cancellation)];
 }
@@ -165,9 +177,7 @@ function cancelFields(fact, at) {
 function planChangeScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   const change = fact?.scheduled_change;
-  if (!change?.id || !(change.effective_at > fact.occurred_at)) return null;
-  const latest = subscriptionOf(webhook, fact.id);
-  if (latest && latest.scheduled_change?.id !== change.id) return null;
+  if (!change?.id || !(change.effective_at > fact.occurred_at) || isOutdated(fact, "scheduled_change")) return null;
   return ["subscription_plan_change_scheduled", {
     subscription_id: fact.id,
     from: fact.product_name ?? null,
@@ -191,9 +201,10 @@ function priceFields(fact) {
 // this plan to that one: a later event repeats what it was before.
 function planChanged(webhook) {
   const fact = current(webhook, ...LIVE);
+  const parts = ["product_id", "quantity", "has_addons"];
   const before = fact?.previous ?? {};
-  const changed = ["product_id", "quantity", "has_addons"].filter((name) => before[name] != null);
-  if (!changed.length || fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
+  if (parts.every((name) => before[name] == null) || isOutdated(fact, ...parts)) return null;
+  if (fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
   const plan = (of) => [of.product_id, of.quantity, of.has_addons].join(",");
   return ["subscription_plan_changed", {
     subscription_id: fact.id,
@@ -205,38 +216,22 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
-}
-
-function endFields(webhook, fact) {
-  return {
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
-}
-
-// Why it ended: payment_failed, expired, or who canceled it.
-function endReason(fact) {
-  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
-  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
-}
-
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
 function trialEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  if (!fact || !endedUnpaid(webhook, fact)) return null;
+  if (fact?.period !== "trial") return null;
   return ["trial_ended", {
     subscription_id: fact.id,
     product_name: fact.product_name ?? null,
@@ -245,9 +240,15 @@ function trialEnded(webhook) {
   }, key("subscription", fact.id, "trial_ended")];
 }
 
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
+}
+
 function paymentMethodUpdated(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, ...LIVE)) return null;
+  if (!says(fact, ...LIVE) || !isNow(webhook, fact, ...LIVE)) return null;
   return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
     entered(webhook, fact, "payment_method_updated")];
 }
@@ -278,8 +279,8 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes: what the ledger knows by now, so that they are right in whatever order events arrive. Null
-// removes what no longer applies; what is not known is left out.
+// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
@@ -338,13 +339,18 @@ function factOf(webhook, kind) {
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
 }
 
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
@@ -410,7 +416,7 @@ function send(webhook, attributes, events, others = []) {
 }
 
 // Events contain all of their fields, null if unknown, because Customer.io does not send an email that uses a missing
-// field. What is undefined is left out.
+// field. Undefined fields are omitted.
 function whole(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

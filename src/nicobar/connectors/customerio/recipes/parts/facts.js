@@ -6,13 +6,18 @@ function factOf(webhook, kind) {
   return found ? {...found.fields, ...found} : null;
 }
 
-// Payloads show an object as it is when they are sent, so a late one may say something else than its event type. Then
-// only attributes are sent.
+// A late payload shows the current object, so it may contradict its event type. Then only attributes are sent.
 function says(fact, ...statuses) { return fact !== null && statuses.includes(fact.status); }
 
-// What the ledger knows of a subscription by now; null if nothing.
+// The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
+}
+
+// Whether the event's subscription has one of these statuses by now, whatever the event says.
+function isNow(webhook, fact, ...statuses) {
+  const latest = subscriptionOf(webhook, fact.id);
+  return latest ? statuses.includes(latest.status) : fact.is_current;
 }
 
 function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }

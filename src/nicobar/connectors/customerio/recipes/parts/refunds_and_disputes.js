@@ -11,7 +11,7 @@ function refunded(webhook) {
   }, key("refund", refund.id, what)];
 }
 
-// A dispute may go through several stages, with the same statuses.
+// A dispute may have several stages, with the same statuses.
 function disputed(webhook) {
   const [, what] = webhook.eventType.split(".");
   const dispute = factOf(webhook, "dispute");

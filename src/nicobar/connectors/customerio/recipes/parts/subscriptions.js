@@ -20,19 +20,19 @@ function current(webhook, ...statuses) {
 
 function entered(webhook, fact, what) { return key("subscription", fact.id, what, webhook.payload.timestamp); }
 
-// How long after its creation a subscription may begin: some payment methods take days.
-const BEGINS_WITHIN = 14 * DAY;
+// A subscription may begin so long after it was created: some payment methods take days.
+const BEGINS_WITHIN_DAYS = 14;
 
 // The subscription of the event, if it has only begun: an overdue payment that succeeds also sends subscription.active.
 function begun(webhook) {
   const fact = factOf(webhook, "subscription");
   if (!says(fact, "active") || fact.period !== (fact.trial_ends_at ? "trial" : "first")) return null;
   if (["past_due", "on_hold", "paused"].includes(fact.previous.status)) return null;
-  const isSoon = fact.occurred_at - fact.started_at < BEGINS_WITHIN;
-  return isSoon && !hasEnded(subscriptionOf(webhook, fact.id)) ? fact : null;
+  if (fact.occurred_at - fact.started_at > BEGINS_WITHIN_DAYS * DAY) return null;
+  return isNow(webhook, fact, "active", "trialing", "past_due") ? fact : null;
 }
 
-// Without a complete history, is_first_subscription is left out.
+// Without a complete history, is_first_subscription is omitted.
 function subscriptionStarted(webhook) {
   const fact = begun(webhook);
   return fact && ["subscription_started", {
@@ -44,7 +44,7 @@ function subscriptionStarted(webhook) {
 
 function trialStarted(webhook) {
   const fact = begun(webhook);
-  if (!fact || fact.period !== "trial" || fact.trial_ends_at < Date.now()) return null;
+  if (fact?.period !== "trial" || fact.trial_ends_at < Date.now() || !isNow(webhook, fact, "trialing")) return null;
   return ["trial_started", {...subscriptionFields(fact), trial_ends_at: seconds(fact.trial_ends_at)},
     key("subscription", fact.id, "trial_started")];
 }
@@ -52,7 +52,7 @@ function trialStarted(webhook) {
 // From the second period on; what a trial turns into is trial_converted. The amount is null if it is not known yet.
 function subscriptionRenewed(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, "active") || fact.period !== "later") return null;
+  if (!says(fact, "active") || fact.period !== "later" || !isNow(webhook, fact, "active", "past_due")) return null;
   return ["subscription_renewed", {
     ...subscriptionFields(fact),
     ...money(fact.paid),
@@ -88,18 +88,21 @@ function subscriptionResumed(webhook) {
   }, entered(webhook, fact, "unpaused")];
 }
 
-// Every later event repeats that a cancellation is scheduled; all of them name it alike.
+// Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
-  if (!(fact?.cancel_at > fact?.occurred_at) || subscriptionOf(webhook, fact.id)?.cancel_at === null) return null;
+  if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
 
+// Whether something newer says otherwise of one of these fields.
+function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }
+
 function cancelUndone(webhook) {
   const fact = current(webhook, ...LIVE);
   const was = fact?.previous.cancel_at;
-  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || subscriptionOf(webhook, fact.id)?.cancel_at) return null;
+  if (!(was > fact?.occurred_at) || fact.cancel_at !== null || isOutdated(fact, "cancel_at")) return null;
   return ["subscription_cancel_undone", cancelFields(fact, was),
     key("subscription", fact.id, "cancel_undone", fact.cancellation)];
 }
@@ -116,9 +119,7 @@ function cancelFields(fact, at) {
 function planChangeScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   const change = fact?.scheduled_change;
-  if (!change?.id || !(change.effective_at > fact.occurred_at)) return null;
-  const latest = subscriptionOf(webhook, fact.id);
-  if (latest && latest.scheduled_change?.id !== change.id) return null;
+  if (!change?.id || !(change.effective_at > fact.occurred_at) || isOutdated(fact, "scheduled_change")) return null;
   return ["subscription_plan_change_scheduled", {
     subscription_id: fact.id,
     from: fact.product_name ?? null,
@@ -142,9 +143,10 @@ function priceFields(fact) {
 // this plan to that one: a later event repeats what it was before.
 function planChanged(webhook) {
   const fact = current(webhook, ...LIVE);
+  const parts = ["product_id", "quantity", "has_addons"];
   const before = fact?.previous ?? {};
-  const changed = ["product_id", "quantity", "has_addons"].filter((name) => before[name] != null);
-  if (!changed.length || fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
+  if (parts.every((name) => before[name] == null) || isOutdated(fact, ...parts)) return null;
+  if (fact.cancel_at || before.cancel_at > fact.occurred_at) return null;
   const plan = (of) => [of.product_id, of.quantity, of.has_addons].join(",");
   return ["subscription_plan_changed", {
     subscription_id: fact.id,
@@ -156,38 +158,22 @@ function planChanged(webhook) {
   }, key("subscription", fact.id, "plan_changed", plan({...fact, ...before}), plan(fact))];
 }
 
-// Dodo reports an end as cancelled or as expired, or as both.
+// Dodo reports an end with subscription.cancelled, subscription.expired, or both. One that ends with its trial, before
+// anything was paid for, is trial_ended instead.
 function subscriptionEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  return fact && ["subscription_ended", endFields(webhook, fact), key("subscription", fact.id, "ended")];
-}
-
-function endFields(webhook, fact) {
-  return {
+  if (!fact || fact.period === "trial") return null;
+  return ["subscription_ended", {
     subscription_id: fact.id,
-    reason: endReason(fact),
-    ended_at: seconds(fact.ended_at ?? fact.cancelled_at ?? fact.occurred_at),
     product_name: fact.product_name ?? null,
-    is_trial: endedUnpaid(webhook, fact),
-  };
-}
-
-// Why it ended: payment_failed, expired, or who canceled it.
-function endReason(fact) {
-  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
-  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
-}
-
-// Whether it ended with its trial: nothing was paid after it.
-function endedUnpaid(webhook, fact) {
-  if (!fact.trial_ends_at) return false;
-  const hasPaid = webhook.customer?.last_payment_at > fact.trial_ends_at - DAY / 2;
-  return fact.period === "trial" || (fact.period === "first" && !hasPaid);
+    ended_at: seconds(fact.ended_at ?? fact.occurred_at),
+    reason: endReason(fact),
+  }, key("subscription", fact.id, "ended")];
 }
 
 function trialEnded(webhook) {
   const fact = current(webhook, "cancelled", "expired");
-  if (!fact || !endedUnpaid(webhook, fact)) return null;
+  if (fact?.period !== "trial") return null;
   return ["trial_ended", {
     subscription_id: fact.id,
     product_name: fact.product_name ?? null,
@@ -196,9 +182,15 @@ function trialEnded(webhook) {
   }, key("subscription", fact.id, "trial_ended")];
 }
 
+// Why it ended: payment_failed, expired, or who canceled it.
+function endReason(fact) {
+  if (["past_due", "on_hold"].includes(fact.previous.status)) return "payment_failed";
+  return fact.status === "expired" ? "expired" : fact.cancelled_by ?? "cancelled";
+}
+
 function paymentMethodUpdated(webhook) {
   const fact = factOf(webhook, "subscription");
-  if (!says(fact, ...LIVE)) return null;
+  if (!says(fact, ...LIVE) || !isNow(webhook, fact, ...LIVE)) return null;
   return ["payment_method_updated", {subscription_id: fact.id, product_name: fact.product_name ?? null},
     entered(webhook, fact, "payment_method_updated")];
 }

@@ -1,5 +1,5 @@
-// Journeys: what happens to a customer in Dodo Payments as events, and what is true of them as attributes. Billing
-// addresses, phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
+// Journeys: Dodo's events about a customer as events, and the customer's current state as attributes. Billing addresses,
+// phone numbers, cards, raw decline codes, license keys and sign-in links are never sent.
 function handler(webhook) {
   const {eventType} = webhook;
   const [family] = eventType.split(".");

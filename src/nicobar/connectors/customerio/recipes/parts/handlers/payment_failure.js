@@ -12,7 +12,7 @@ const EVENTS = {
   "payment.failed": [paymentFailed],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
-  "subscription.cancelled": [subscriptionEnded],
-  "subscription.expired": [subscriptionEnded],
+  "subscription.cancelled": [subscriptionEnded, trialEnded],
+  "subscription.expired": [subscriptionEnded, trialEnded],
   "subscription.update_payment_method": [paymentMethodUpdated],
 };

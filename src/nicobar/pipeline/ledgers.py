@@ -1,0 +1,180 @@
+"""Reads what is known of people from a database: for handlers, and for those who ask what a handler would get."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
+
+from nicobar import facts
+from nicobar.facts import Stated, StatedFact, values_of
+from nicobar.ledger import History, Identity, Limits, Snapshot, Whom, of_sources
+from nicobar.ledger.objects import kind_and_id
+from nicobar.ledger.person import Ledger
+from nicobar.model import Customer, Event, FactKind, Message, Record
+from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
+from nicobar.pipeline.handler_runs import LedgerView
+from nicobar.pipeline.transform import Subject
+from nicobar.store import Facts
+from nicobar.store.facts import FactsOfPerson, Whose
+
+# Code versions that have asked for the ledger; one that is forgotten asks again.
+MAX_CODES = 1_000
+
+
+class Question(Record):
+    """Whose ledger is asked for: a sender's customer, as the asker knows them. `own`: what the event states."""
+
+    source_kind: str
+    mode: str
+    customer: Customer
+    own: tuple[StatedFact, ...] = ()
+
+
+class Known:
+    """All that is known of a person, and who they are."""
+
+    def __init__(self, ledger: Ledger, whom: Whom) -> None:
+        self.ledger = ledger
+        self._whom = whom
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return self.ledger.snapshot(self._whom)
+
+
+class Ledgers:
+    """The ledger of handlers, which is read once for a page. `app_id` is for endpoints that belong to no application
+    yet.
+    """
+
+    def __init__(self, store: Facts, configuration: Configuration, app_id: str | None = None) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._app_id = app_id
+        self._codes: OrderedDict[str, None] = OrderedDict()
+
+    def is_needed(self, code_id: str) -> bool:
+        return code_id in self._codes
+
+    def need(self, code_id: str) -> None:
+        self._codes[code_id] = None
+        self._codes.move_to_end(code_id)
+        if len(self._codes) > MAX_CODES:
+            self._codes.popitem(last=False)
+
+    async def views(self, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[LedgerView]:
+        read = await asyncio.to_thread(lambda: [self._read(subject.message) for subject in subjects])
+        questions = [
+            Question(source_kind=kind, mode=mode, customer=subject.customer, own=stated.facts)
+            for subject, (kind, mode, _, stated) in zip(subjects, read, strict=True)
+            if subject.customer is not None
+        ]
+        app_id = target.endpoint.app_id if self._app_id is None else self._app_id
+        found = iter(await known_people(self._store, self._configuration, target, app_id, questions))
+        known = [None if subject.customer is None else next(found) for subject in subjects]
+
+        def views() -> list[LedgerView]:
+            names = target.destination.product_names
+            return [_view(of, event, stated, names) for of, (_, _, event, stated) in zip(known, read, strict=True)]
+
+        return await asyncio.to_thread(views)
+
+    def _read(self, message: Message) -> tuple[str, str, Event, Stated]:
+        """The kind and the mode of a message's source, and what the message states."""
+        kind, event = self._configuration.event(message)
+        mode = self._configuration.mode_of(message)
+        stated = facts.state(
+            kind.kind,
+            event,
+            event_id=message.event_id,
+            body=message.body,
+            accepted_at_ms=message.accepted_at_ms,
+            mode=mode,
+        )
+        return kind.kind, mode, event, stated
+
+
+def _view(known: Known | None, event: Event, stated: Stated, product_names: Mapping[str, str]) -> LedgerView:
+    if known is None:
+        unknown = Ledger(stated.facts, history=History(), product_names=product_names)
+        return LedgerView(facts=unknown.event_facts(event, stated))
+    return LedgerView(customer=known.snapshot, facts=known.ledger.event_facts(event, stated))
+
+
+async def known_people(
+    store: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, questions: Sequence[Question]
+) -> list[Known]:
+    """What is known of people at an endpoint, in one query. Computed in a thread: a person may have thousands of
+    facts. Raises StoreError.
+    """
+    rule = target.destination.identity_rule
+    limits = Limits(business_ids=target.endpoint.business_ids, brand_ids=target.endpoint.brand_ids)
+    whose = [_whose(rule, question) for question in questions]
+    found = await store.ledger(app_id, rule, list(dict.fromkeys(whose))) if whose else {}
+    own: dict[Whose, list[StatedFact]] = {}
+    for one, question in zip(whose, questions, strict=True):
+        own.setdefault(one, []).extend(question.own)
+
+    def known() -> list[Known]:
+        ledgers = {
+            one: Ledger(
+                (*found[one].facts, *stated),
+                history=_history(configuration, app_id, one),
+                limits=limits,
+                is_whole=found[one].is_whole,
+                product_names=target.destination.product_names,
+            )
+            for one, stated in own.items()
+        }
+        whoms = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
+        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, whoms, strict=True)}
+        return [people[key] for key in zip(whose, whoms, strict=True)]
+
+    return await asyncio.to_thread(known)
+
+
+def _whose(rule: IdentityRule | None, question: Question) -> Whose:
+    person = None if rule is None else resolve(rule, question.customer)
+    return Whose(
+        source_kind=question.source_kind,
+        mode=question.mode,
+        customer_key=question.customer.key,
+        person=person if isinstance(person, Person) else None,
+    )
+
+
+def _whom(rule: IdentityRule | None, whose: Whose, found: FactsOfPerson, question: Question) -> Whom:
+    """Without a rule, people are the sender's customers. The address and the name are the newest of all customers who
+    are the person, so that they are the same in any order of the events; an address that identifies is the event's.
+    """
+    person = whose.person
+    if rule is None:
+        person = Person(kind="id", value=whose.customer_key, origin=PersonOrigin.CUSTOMER_ID)
+    stated = [fact.content for fact in (*found.facts, *question.own) if kind_and_id(fact.key)[0] == FactKind.CUSTOMER]
+    values = values_of(reduce(facts.merged, stated)) if stated else {}
+    email, name = (next((text for text in values.get(field, ()) if text), None) for field in ("email", "name"))
+    own = question.customer
+    return Whom(
+        ids=found.customer_keys,
+        identity=Identity(kind=person.kind, value=person.value, origin=person.origin) if person else None,
+        email=own.email if (person and person.kind == "email") or not isinstance(email, str) else email,
+        name=name if isinstance(name, str) else own.name,
+    )
+
+
+def _history(configuration: Configuration, app_id: str, whose: Whose) -> History:
+    """What is known of the time before the first event of the sources of this kind and mode."""
+    sources = [
+        source
+        for source in configuration.snapshot.sources
+        if (source.app_id, source.kind, mode_text(source)) == (app_id, whose.source_kind, whose.mode)
+    ]
+    return of_sources(
+        History(
+            complete_since_ms=source.history_complete_since_ms, known_since_ms=source.details.created_at_ms or None
+        )
+        for source in sources
+    )

@@ -1,0 +1,50 @@
+"""What is known of a customer at an endpoint: what its handler would read as `webhook.customer`, now."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nicobar.facts import About, complete, fact_key
+from nicobar.ledger import Snapshot
+from nicobar.model import Customer, FactKind, Record
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.ledgers import Question, known_people
+from nicobar.store import Facts
+
+
+class CustomerLedger(Record):
+    """A customer by the facts of one kind of source in one mode, which is empty where nobody has stated it."""
+
+    source_kind: str
+    mode: str
+    snapshot: Snapshot
+
+
+class LedgerServices(Protocol):
+    """What it takes to read the ledger."""
+
+    @property
+    def store(self) -> Facts: ...
+    @property
+    def configuration(self) -> Configuration: ...
+
+
+async def customer_ledgers(
+    services: LedgerServices, target: OpenEndpoint, app_id: str, customer_key: str
+) -> tuple[CustomerLedger, ...]:
+    """Of each kind and mode of the application's sources that knows the customer. Raises StoreError."""
+    sources = services.configuration.snapshot.sources
+    scopes = sorted({(source.kind, "") for source in sources if source.app_id == app_id})
+    keys = [fact_key(kind, FactKind.CUSTOMER, customer_key, mode) for kind, mode in scopes]
+    known = dict(await services.store.facts(app_id, keys)) if keys else {}
+    questions = []
+    for (kind, mode), key in zip(scopes, keys, strict=True):
+        own = Customer(key=customer_key)
+        customer = complete(About(source_kind=kind, customer=own), known).customer
+        if key in known and customer is not None:
+            questions.append(Question(source_kind=kind, mode=mode, customer=customer))
+    found = await known_people(services.store, services.configuration, target, app_id, questions)
+    return tuple(
+        CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.snapshot)
+        for question, of in zip(questions, found, strict=True)
+    )
