@@ -20,7 +20,15 @@ NAMES = {
 }
 
 
-def prepare(items: list[object], *, url: str = "/api/v2/entity", method: str = "POST", test: str = "", **settings):
+def prepare(
+    items: list[object],
+    *,
+    url: str = "/api/v2/entity",
+    method: str = "POST",
+    test: str = "",
+    reads_ledger: bool = False,
+    **settings,
+):
     origin = Origin(
         message_id="msg_1",
         endpoint_id="ep_1",
@@ -31,6 +39,7 @@ def prepare(items: list[object], *, url: str = "/api/v2/entity", method: str = "
         customer=ADA,
         customer_id_attribute="dodo_customer_id",
         test=test,
+        reads_ledger=reads_ledger,
     )
     calls = [Call(method=method, url=BASE + url, headers={}, payload=item) for item in items]
     return CustomerIo().open({"keep_profile": False, **settings}, KEYS).prepare(calls, origin)
@@ -188,3 +197,9 @@ def test_names_that_cannot_be_sent_are_rejected(settings: dict[str, object]) -> 
 
 def test_product_names_are_read() -> None:
     assert CustomerIo().open({"product_names": {"pdt_1": "Pro"}}, KEYS).product_names == {"pdt_1": "Pro"}
+
+
+def test_totals_of_the_ledger_get_no_warning():
+    for reads_ledger, expected in ((False, ["from_one_event"]), (True, [])):
+        prepared = prepare([identify(total_spent=5)], reads_ledger=reads_ledger)
+        assert [verdict.rule for verdict in prepared.verdicts if verdict.level is Level.WARNING] == expected

@@ -72,8 +72,9 @@ class Origin(Record):
     one of the customer.
 
     `customer` is completed from what earlier events said: `remembered_email` says that its email is not the event's
-    own. `customer_id_attribute` is the attribute under which destinations keep the sender's customer id, empty for
-    none. `other_metadata` are values of the customer's metadata that other events stated differently.
+    own. `reads_ledger`: the handler has read what all events say of the customer. `customer_id_attribute` is the
+    attribute under which destinations keep the sender's customer id, empty for none. `other_metadata` are values of
+    the customer's metadata that other events stated differently.
     """
 
     message_id: str
@@ -89,6 +90,7 @@ class Origin(Record):
     replay_key: str | None = ""
     untouched: bool = False
     remembered_email: bool = False
+    reads_ledger: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
     shares_address: bool = False
@@ -299,6 +301,13 @@ class Checkup(Record):
     finding: Finding
 
 
+class SettingsFix(Record):
+    """A change of a setting that fixes what a destination answered."""
+
+    name: str
+    value: Setting
+
+
 class Destination(Protocol):
     """A connector with the settings and credentials of one endpoint."""
 
@@ -479,6 +488,10 @@ class Connector(Protocol):
         """The settings and variables of an endpoint with this code, with settings that an earlier version had as
         variables of the handler; None if there are none. Never raises.
         """
+        ...
+
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> SettingsFix | None:
+        """The change of a setting that fixes the reason of a hold; None if no setting is known to be wrong."""
         ...
 
     def describe(self, call: ReadyCall) -> str:

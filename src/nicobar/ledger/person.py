@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from nicobar.facts import Stated, StatedFact, merged_facts
 from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
@@ -11,6 +12,7 @@ from nicobar.ledger import objects as known
 from nicobar.ledger.event_facts import event_facts
 from nicobar.ledger.failures import open_failure
 from nicobar.ledger.objects import LOST, SUCCEEDED, KnownSubscription, Payment, Reversal
+from nicobar.ledger.product_names import named_facts, named_snapshot
 from nicobar.ledger.subscriptions import ACTIVE, NONE, RANKS, began, in_order, is_first_missing, shown, started_at
 from nicobar.ledger.totals import mrr, settled, totals
 from nicobar.model import Event, FactKind
@@ -28,12 +30,19 @@ class Ledger:
 
     `facts` are those of all customers that are the person, from sources of one kind and mode, and what the event in
     question states (`facts.state`), stored or not: twice is once. `is_whole`: these are all; there are no totals
-    otherwise. Facts outside of `limits` do not count.
+    otherwise. Facts outside of `limits` do not count. `product_names` are an endpoint's, by product id.
     """
 
     def __init__(
-        self, facts: Iterable[StatedFact], *, history: History, limits: Limits = NO_LIMITS, is_whole: bool = True
+        self,
+        facts: Iterable[StatedFact],
+        *,
+        history: History,
+        limits: Limits = NO_LIMITS,
+        is_whole: bool = True,
+        product_names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._product_names = product_names
         self.facts = {fact.key: fact for fact in merged_facts(facts)}
         self.payments: list[Payment] = []
         self.reversals: list[Reversal] = []
@@ -58,7 +67,7 @@ class Ledger:
         found = [(self._shown(one), one) for one in self.began]
         subscriptions = in_order([(one, started_at(of)) for one, of in found])
         first = self.counted[0].at if self.counted and self.is_counted else None
-        return Snapshot(
+        snapshot = Snapshot(
             ids=whom.ids,
             identity=whom.identity,
             history_complete=self.is_complete,
@@ -79,10 +88,11 @@ class Ledger:
             subscriptions_active=sum(one.status in ACTIVE for one in subscriptions),
             mrr=mrr(found, self.payments_of) if self._is_whole else None,
         )
+        return named_snapshot(snapshot, self._product_names)
 
     def event_facts(self, event: Event, stated: Stated) -> tuple[EventFact, ...]:
         """`webhook.facts`. `stated` is what is stored of the event: `facts.state`."""
-        return event_facts(self, event, stated)
+        return named_facts(event_facts(self, event, stated), self._product_names)
 
     def _read(self, limits: Limits) -> None:
         by_kind: dict[str, list[tuple[str, StatedFact]]] = {}

@@ -96,7 +96,8 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
     calls, verdicts = half_sent.calls, half_sent.verdicts
     if half_sent.requested:
         as_before = msgspec.structs.replace(subject, app_uid=half_sent.app_uid, customer=half_sent.customer)
-        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched)
+        reads_ledger = bool(half_sent.snapshot)
+        origin = origin_of(target, as_before, now_ms, untouched=half_sent.untouched, reads_ledger=reads_ledger)
         prepared = target.destination.prepare(half_sent.requested, origin)
         calls = prepared.calls
         verdicts = tuple(masked_verdict(target.hidden, verdict) for verdict in prepared.verdicts)
@@ -110,6 +111,31 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
         untouched=half_sent.untouched,
         snapshot=half_sent.snapshot,
     )
+
+
+def packed(target: OpenEndpoint, place: str, call: ReadyCall) -> bytes:
+    """A call that was sent to a place, without the values of secret variables, to be sent again."""
+    mark = secrets.token_hex(8) if target.hidden else ""
+    kept_call = HalfSent(
+        url=place,
+        version=None,
+        app_uid="",
+        customer=None,
+        calls=(_call(call, target.hidden.taken_out, mark),),
+        requested=(),
+        verdicts=(),
+        mark=mark,
+        variables=_sealed(target) if _has_short(target) else "",
+    )
+    return msgspec.msgpack.encode((kept_call,) if mark else kept_call)
+
+
+def unpacked(target: OpenEndpoint, place: str, content: bytes) -> ReadyCall | None:
+    """The call; None if it was sent to another place, or if a secret variable that it needs was changed."""
+    stored = _DECODER.decode(content)
+    kept_call = stored[0] if isinstance(stored, tuple) else stored
+    calls = _with_secrets(target, kept_call).calls if kept_call.url == place else ()
+    return calls[0] if calls else None
 
 
 def _with_secrets(target: OpenEndpoint, half_sent: HalfSent) -> HalfSent:

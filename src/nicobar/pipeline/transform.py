@@ -322,7 +322,8 @@ def _ready(
     if rounded:
         return _failed(result, requested, "contract", _first_of(rounded), rounded)
     warned = _warned(result)
-    prepared = target.destination.prepare(requested, origin_of(target, subject, now_ms, untouched=untouched))
+    origin = origin_of(target, subject, now_ms, untouched=untouched, reads_ledger=result.used_ledger)
+    prepared = target.destination.prepare(requested, origin)
     if prepared.no_identity is not None:
         return Stopped(
             state=DeliveryState.CANCELED,
@@ -355,7 +356,9 @@ def _awaited(subject: Subject) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*subject.about.wanted, *customer)))
 
 
-def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched: bool = False) -> Origin:
+def origin_of(
+    target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched: bool = False, reads_ledger: bool = False
+) -> Origin:
     """What the destination completes the calls of a message from."""
     return Origin(
         message_id=subject.message.id,
@@ -371,6 +374,7 @@ def origin_of(target: OpenEndpoint, subject: Subject, now_ms: int, *, untouched:
         body=subject.message.body,
         untouched=untouched,
         remembered_email=subject.remembered_email,
+        reads_ledger=reads_ledger,
         customer_id_attribute=subject.customer_id_attribute,
         other_metadata=subject.other_metadata,
         shares_address=subject.shares_address,

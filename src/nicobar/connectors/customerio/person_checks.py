@@ -33,7 +33,9 @@ _ENCODED = re.compile(r"%(?:40|2F|2B|3A|23|3F|26|25|20|[C-F][0-9A-F]%[89AB][0-9A
 _NO_IDENTIFIER = frozenset({"undefined", "null", "NaN", "None", "nil", "[object Object]", "(null)", "<nil>"})
 
 
-def check_person(path: str, attributes: Mapping[str, Json], amounts: EventAmounts) -> Iterator[Verdict]:
+def check_person(
+    path: str, attributes: Mapping[str, Json], amounts: EventAmounts, *, has_totals: bool
+) -> Iterator[Verdict]:
     """Warnings about the attributes of a person by their names."""
     for name, value in attributes.items():
         special = meaning_of(name).special
@@ -60,12 +62,13 @@ def check_person(path: str, attributes: Mapping[str, Json], amounts: EventAmount
                     name=name,
                     meant=name.lower(),
                 )
-            case Special.TOTAL if _is_single(value) and not amounts.has_name(name):
+            case Special.TOTAL if not has_totals and _is_single(value) and not amounts.has_name(name):
                 yield rules.FROM_ONE_EVENT.at(
                     own,
                     'The name "%(name)s" means a value over time, but this call sets it from one event. Each event '
                     "replaces it.",
-                    "Name what the event says, such as last_payment_amount. The recipe customer_attributes does so.",
+                    "Use webhook.customer, which has the totals of all events, as the recipe customer_attributes "
+                    "does, or name what the event says, such as last_payment_amount.",
                     name=name[:MAX_SHOWN_CHARS],
                 )
 

@@ -29,11 +29,14 @@ from nicobar.model import Json, Record, Verdict
 
 
 class Context(Record):
-    """What a call is compared with: the event that it was made from, and the time. `event_id` is the sender's."""
+    """What a call is compared with: the event that it was made from, and the time. `event_id` is the sender's.
+    `has_totals`: the call may have values over time, since its handler has read them.
+    """
 
     amounts: EventAmounts
     now_ms: int
     event_id: str = ""
+    has_totals: bool = False
 
 
 def advise(path: str, item: dict[str, Json], written: Mapping[str, Json], context: Context) -> Iterator[Verdict]:
@@ -67,7 +70,7 @@ def _identify(path: str, item: Mapping[str, Json], values: Mapping[str, Json], c
             'Remove `name`, or send a second call with action: "event" to send an event.',
             given=shown(name),
         )
-    yield from check_person(f"{path}.attributes", values, context.amounts)
+    yield from check_person(f"{path}.attributes", values, context.amounts, has_totals=context.has_totals)
     yield from check_values(f"{path}.attributes", values, context.amounts)
 
 
@@ -92,7 +95,7 @@ def advise_v1(  # noqa: C901, PLR0917 - one case a body; a call, as written and 
         case "identify":
             attributes = {name: value for name, value in payload.items() if name != "cio_relationships"}
             yield from check_time_field(path, attributes)
-            yield from check_person(path, attributes, context.amounts)
+            yield from check_person(path, attributes, context.amounts, has_totals=context.has_totals)
             yield from check_values(path, attributes, context.amounts)
             related = _mapping(payload.get("cio_relationships")).get("relationships")
             yield from _relationships(f"{path}.cio_relationships.relationships", related, context)

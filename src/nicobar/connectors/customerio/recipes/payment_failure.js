@@ -55,7 +55,7 @@ function paymentSucceeded(webhook) {
 // A failure that the customer has not made up for since.
 function paymentFailed(webhook) {
   const payment = factOf(webhook, "payment");
-  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  if (!says(payment, "failed") || !payment.is_current) return null;
   // Dodo counts its own retries, the ledger the failures that it knows.
   const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
   return ["payment_failed", {
@@ -69,13 +69,6 @@ function paymentFailed(webhook) {
     product_name: productName(webhook, payment),
     manage_url: manageUrl(webhook, payment),
   }, key("payment", payment.id, "failed")];
-}
-
-// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
-function isSettled(webhook, payment) {
-  const id = subscriptionIdOf(payment);
-  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
-  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
 }
 
 // A payment after a failure of the same subscription.
