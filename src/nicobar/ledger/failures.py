@@ -78,7 +78,7 @@ def recovered_after(
     payment: Payment, before: Sequence[Payment], payments: Iterable[Payment], subscription: KnownSubscription | None
 ) -> int:
     """How many failures in a row a charge has ended: `before` are those that are known. None are left once a later
-    charge has succeeded. The charge for another plan ends only failures of such: what is overdue has a charge of its own.
+    charge has succeeded. The charge for another plan ends only failures of such charges: what is overdue has its own.
     """
     if any(one.succeeded and (one.at, one.id) > (payment.at, payment.id) for one in payments):
         return 0
