@@ -10,7 +10,7 @@ from nicobar.facts import About, complete, fact_key
 from nicobar.ledger import Snapshot
 from nicobar.masking import MASK
 from nicobar.model import Customer, FactKind, Record
-from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.ledgers import Question, known_people
 from nicobar.redaction import Redaction
 from nicobar.store import Facts
@@ -36,15 +36,18 @@ class LedgerServices(Protocol):
 async def customer_ledgers(
     services: LedgerServices, target: OpenEndpoint, app_id: str, customer_key: str
 ) -> tuple[CustomerLedger, ...]:
-    """Of each kind and mode of the application's sources that knows the customer. Raises StoreError."""
+    """Of each kind and mode of the application's sources that knows the customer and that the endpoint takes. Raises
+    StoreError.
+    """
     sources = services.configuration.snapshot.sources
-    scopes = sorted({(source.kind, "") for source in sources if source.app_id == app_id})
+    modes = {(source.kind, mode_text(source)) for source in sources if source.app_id == app_id}
+    scopes = sorted(scope for scope in modes if target.endpoint.mode in {None, scope[1]})
     keys = [fact_key(kind, FactKind.CUSTOMER, customer_key, mode) for kind, mode in scopes]
     known = dict(await services.store.facts(app_id, keys)) if keys else {}
     questions = []
     for (kind, mode), key in zip(scopes, keys, strict=True):
         own = Customer(key=customer_key)
-        customer = complete(About(source_kind=kind, customer=own), known).customer
+        customer = complete(About(source_kind=kind, customer=own, mode=mode), known).customer
         if key in known and customer is not None:
             questions.append(Question(source_kind=kind, mode=mode, customer=customer))
     found = await known_people(services.store, services.configuration, target, app_id, questions)
