@@ -27,8 +27,7 @@ MAX_METADATA_KEYS = 100
 MAX_METADATA_KEY_CHARS = 100
 # Of each field the newest value, and the one before that differs.
 MAX_VALUES = 2
-# Begins fields that say when the end of a subscription was first announced. The name has the end; the latest are
-# kept.
+# Begins fields that say when the end of a subscription was first announced. Their names have it; the latest are kept.
 ANNOUNCED = "announced."
 MAX_ANNOUNCED = 4
 

@@ -46,7 +46,7 @@ async def test_each_recipe_handles_an_event_type_and_none_handles_payouts(sandbo
     assert {use.recipe for uses in found.values() for use in uses} == {recipe.name for recipe in RECIPES}
     assert "payout.success" not in found
     (welcome,) = [use for use in found["payment.succeeded"] if use.recipe == "welcome"]
-    assert "payment_succeeded" in welcome.sends
+    assert "first_payment_succeeded" in welcome.sends
     ticks = iter(range(0, 10**9, 10_000))
     _, is_complete = await recipe_uses(sandbox, samples_of(*SOURCES), 1_790_000_000_000, lambda: next(ticks))
     assert not is_complete

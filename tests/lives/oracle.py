@@ -2,8 +2,8 @@
 
 It knows what really happened, and what Nicobar was told when. It knows nothing of how Nicobar decides.
 
-- An email is *wrong* if nothing of the kind happened, if it went out before, or if the customer's situation had changed
-  and Nicobar had been told so.
+- An email is *wrong* if nothing of the kind happened, if it went out before, or if the customer's situation had
+  changed and Nicobar had been told so.
 - An email is *missing* if it happened, was still so when its webhook arrived, and all that had been told agreed.
 - Between the two, both are right: nobody could know.
 """

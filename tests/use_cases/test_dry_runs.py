@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nicobar.connectors.customerio.recipes import RECIPES
@@ -10,6 +11,7 @@ from nicobar.model import Level
 from nicobar.reasons import reason
 from nicobar.sources.dodo import DodoPayments
 from nicobar.use_cases import dry_run, sample_events
+from nicobar.use_cases.ledger_states import LedgerState, StateLedger, kind_of_sample
 
 NOW_MS = 1_789_000_000_000
 DODO = sample_events.samples_of(DodoPayments())
@@ -43,6 +45,60 @@ async def test_variants_find_what_usual_samples_hide(sandbox):
     assert found == {(3, ("payment.succeeded",)): ("nulls",), (4, ("payment.failed",)): ("nulls", "guest")}
     failing = {(dry.subject.message.event_type, dry.variant) for dry in findings.failing}
     assert failing == {("payment.succeeded", "nulls"), ("payment.failed", "nulls"), ("payment.failed", "guest")}
+
+
+async def test_states_of_the_ledger_find_what_the_usual_one_hides(sandbox):
+    code = (
+        "function handler(w) {\n"
+        "  if (w.eventType !== 'payment.succeeded') return w;\n"
+        "  w.payload = nicobar.identify({payments: w.customer.payments.toString()});\n"
+        "  return w;\n"
+        "}"
+    )
+    states = tuple(LedgerState)
+    findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0, states=states)
+    (note,) = [note for note in findings.notes if note.code == "threw"]
+    assert (note.line, note.variants, note.states) == (3, (), ("history_unknown",))
+    assert [dry.state for dry in findings.varied] == [
+        "trial",
+        "second_failure",
+        "two_subscriptions",
+        "history_unknown",
+    ]
+    assert [dry.state for dry in findings.failing] == ["history_unknown"]
+
+
+async def test_a_handler_without_the_ledger_runs_in_one_state(sandbox):
+    code = "function handler(w) { w.payload = nicobar.event('a', {}); return w; }"
+    findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0, states=tuple(LedgerState))
+    assert findings.varied == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "event_type", "sent"),
+    [
+        ("first_purchase", "payment.succeeded", {"payment_succeeded", "first_payment_succeeded"}),
+        ("first_purchase", "subscription.active", {"subscription_started"}),
+        ("trial", "payment.succeeded", {"payment_succeeded", "first_payment_succeeded", "trial_converted"}),
+        ("second_failure", "payment.succeeded", {"payment_succeeded", "payment_recovered"}),
+        ("two_subscriptions", "payment.succeeded", {"payment_succeeded"}),
+        ("history_unknown", "payment.succeeded", {"payment_succeeded"}),
+    ],
+)
+async def test_the_recipe_sends_what_fits_the_state(sandbox, state, event_type, sent):
+    subject = sample_events.sample(DODO, event_type, NOW_MS)
+    ledger = StateLedger(LedgerState(state), kind_of_sample)
+    found = await dry_run.run_event(sandbox, at(RECIPES[0].code), subject, NOW_MS, ledger)
+    bodies = [msgspec.json.decode(call.body) for call in found.result.calls]
+    assert {body["name"] for body in bodies if body["action"] == "event"} == sent
+
+
+async def test_the_second_failure_is_the_second_attempt(sandbox):
+    code = "function handler(w) { w.payload = nicobar.event('a', {n: w.facts.map((f) => f.attempt)}); return w; }"
+    subject = sample_events.sample(DODO, "payment.failed", NOW_MS)
+    ledger = StateLedger(LedgerState.SECOND_FAILURE, kind_of_sample)
+    found = await dry_run.run_event(sandbox, at(code), subject, NOW_MS, ledger)
+    assert msgspec.json.decode(found.result.calls[-1].body)["attributes"]["n"] == [None, 2]
 
 
 async def test_a_guest_is_not_completed_from_other_samples(sandbox):

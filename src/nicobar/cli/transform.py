@@ -12,12 +12,13 @@ from nicobar.cli.options import plural, run_loop, sandbox_of, settings_of
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.pipeline.transform import Ready, Transformed
+from nicobar.pipeline.transform import Ready
 from nicobar.pipeline.transform import transform as run_handler
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
-from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, sample_subjects
-from nicobar.use_cases.sample_events import VARIED, Variant, pasted, sample, samples_of
+from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, run_samples
+from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState, StateLedger, kind_of_sample
+from nicobar.use_cases.sample_events import VARIED, Samples, Variant, pasted, sample, samples_of
 
 _VARIANTS = {
     Variant.USUAL: "",
@@ -40,7 +41,8 @@ _VARIANTS = {
     "--all",
     "every",
     is_flag=True,
-    help="Use a sample of every event type, also with nullable fields null and as guest checkouts.",
+    help="Use a sample of every event type, also with nullable fields null, as guest checkouts, and in every state "
+    "of the ledger.",
 )
 @click.option(
     "--variant",
@@ -48,6 +50,12 @@ _VARIANTS = {
     default=Variant.USUAL.value,
     help="Variant of the samples of --event: usual, nulls (nullable fields are null) or guest (a customer without "
     "name and metadata).",
+)
+@click.option(
+    "--ledger",
+    type=click.Choice([state.value for state in LedgerState]),
+    default=USUAL_STATE.value,
+    help="What the ledger knows of the customer before the event. --all tries the other states, too.",
 )
 @click.option(
     "--connector",
@@ -66,60 +74,65 @@ def transform(
     event_files: tuple[Path, ...],
     every: bool,
     variant: str,
+    ledger: str,
     kind: str,
     source_kind: str,
 ) -> None:
     """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
     if not types and not event_files and not every:
-        if not samples.usual:
-            raise UserError(
-                "samples_missing",
-                f"Source kind {source_kind} has no samples.",
-                "Pass an event with --file FILE.",
-            )
-        types = (samples.usual,)
+        types = (_usual(samples, source_kind),)
     now_ms = time.time_ns() // 1_000_000
-    code = _text(handler, _read(handler))
-    target = dry_target(kind, code)
-    chosen = Variant(variant)
-    subjects = (
-        sample_subjects(samples, now_ms, VARIED, target.destination.identity_rule)
-        if every
-        else [(chosen, sample(samples, name, now_ms, variant=chosen)) for name in types]
-    )
-    subjects += [(Variant.USUAL, pasted(samples.kinds, _read(file), now_ms)) for file in event_files]
+    target = dry_target(kind, _text(handler, _read(handler)))
+    state, chosen = LedgerState(ledger), Variant(variant)
+    named = () if every else types
+    subjects = [sample(samples, name, now_ms, variant=chosen) for name in named]
+    subjects += [pasted(samples.kinds, _read(file), now_ms) for file in event_files]
 
-    async def run() -> list[Transformed]:
+    async def run() -> tuple[list[DryRun], tuple[DryRun, ...]]:
         async with sandbox_of(settings_of({"settings_file": None})) as pool:
-            return await run_handler(pool, target, [subject for _, subject in subjects], now_ms)
+            reader = StateLedger(state, kind_of_sample)
+            results = await run_handler(pool, target, subjects, now_ms, reader)
+            own = [
+                DryRun(subject=subject, result=result, variant=chosen if place < len(named) else Variant.USUAL)
+                for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
+            ]
+            if not every:
+                return own, ()
+            # Without a limit: nothing else uses this sandbox.
+            found = await run_samples(
+                pool, target, samples, now_ms, lambda: 0, state=state, variants=VARIED, states=tuple(LedgerState)
+            )
+            return [*found.dry_runs, *own], found.varied
 
-    results = run_loop(run())
-    dry_runs = [
-        DryRun(subject=subject, result=result, variant=of)
-        for (of, subject), result in zip(subjects, results, strict=True)
-    ]
-    varied = [dry for dry in dry_runs if every and dry.variant is not Variant.USUAL]
-    usual = [dry for dry in dry_runs if dry not in varied]
+    usual, varied = run_loop(run())
     unhandled = [dry for dry in usual if every and outcome(dry.result) == "not_handled" and not dry.result.console]
     for candidate in usual:
         if candidate not in unhandled:
-            _show(candidate)
+            _show(candidate, state)
     if unhandled:
         click.echo(f"Not handled: {plural(len(unhandled), 'event type')}.")
     known = {(dry.subject.message.event_type, verdict.rule) for dry in usual for verdict in dry.result.verdicts}
     for candidate in varied:
         if _has_news(candidate, known):
-            _show(candidate)
-    found = coverage(usual)
-    failed = sum(outcome(dry.result) == "failed" for dry in usual)
-    failing = sum(outcome(dry.result) == "failed" for dry in varied)
+            _show(candidate, state)
+    found = coverage([*usual, *(dry for dry in varied if dry.variant is Variant.USUAL)])
+    failed, failing = (sum(outcome(dry.result) == "failed" for dry in some) for some in (usual, varied))
     click.echo(f"\n{plural(len(usual), 'event')}, {failed} failed.")
     if varied:
-        click.echo(f"{plural(len(varied), 'variant')} (nullable fields null, guest checkouts), {failing} failed.")
+        others = "nullable fields null, guest checkouts, other states of the ledger"
+        click.echo(f"{plural(len(varied), 'variant')} ({others}), {failing} failed.")
     warning = found.warning if every else _silence(found, len(usual))
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {warning}".rstrip())
     raise SystemExit(1 if failed or failing else 0)
+
+
+def _usual(samples: Samples, source_kind: str) -> str:
+    if not samples.usual:
+        raise UserError(
+            "samples_missing", f"Source kind {source_kind} has no samples.", "Pass an event with --file FILE."
+        )
+    return samples.usual
 
 
 def _silence(found: Coverage, events: int) -> str:
@@ -153,9 +166,10 @@ def _has_news(varied: DryRun, known: Collection[tuple[str, str]]) -> bool:
     )
 
 
-def _show(dry_run: DryRun) -> None:
+def _show(dry_run: DryRun, state: LedgerState) -> None:
     result = dry_run.result
-    click.echo(f"{dry_run.subject.message.event_type}{_VARIANTS[dry_run.variant]}")
+    in_state = "" if dry_run.state in {state, USUAL_STATE} else f" (ledger: {dry_run.state})"
+    click.echo(f"{dry_run.subject.message.event_type}{_VARIANTS[dry_run.variant]}{in_state}")
     if isinstance(result, Ready):
         for call in result.calls:
             click.echo(f"  → {call.method} {call.url}\n    {call.body.decode('utf-8', 'replace')}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from nicobar.facts import About, complete, fact_key
 from nicobar.ledger import Snapshot
+from nicobar.masking import MASK
 from nicobar.model import Customer, FactKind, Record
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.ledgers import Question, known_people
+from nicobar.redaction import Redaction
 from nicobar.store import Facts
 
 
@@ -50,4 +54,23 @@ async def customer_ledgers(
     return tuple(
         CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.snapshot)
         for question, of in zip(questions, found, strict=True)
+    )
+
+
+def masked_snapshot(redaction: Redaction, snapshot: Snapshot) -> Snapshot:
+    """The snapshot as people see it: what is masked in a customer's events is masked here."""
+    person = {"email": snapshot.email, "name": snapshot.name}
+    body = msgspec.json.encode({"data": {"customer": person}})
+    shown = msgspec.json.decode(redaction.of(()).redactor(body).event(body))["data"]["customer"]
+    if shown == person:
+        return snapshot
+    hides_email, hides_name = (shown[field] != person[field] for field in ("email", "name"))
+    identity = snapshot.identity
+    if hides_email and identity is not None and identity.kind == "email":
+        identity = msgspec.structs.replace(identity, value=MASK)
+    return msgspec.structs.replace(
+        snapshot,
+        **shown,
+        first_name=MASK if hides_name and snapshot.first_name else snapshot.first_name,
+        identity=identity,
     )

@@ -20,6 +20,7 @@ from nicobar.pipeline.handler_runs import LedgerReader
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, shown, transform
 from nicobar.reasons import Reason
 from nicobar.sandbox import Sandbox
+from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState, StateLedger, kind_of_sample
 from nicobar.use_cases.sample_events import Samples, Variant, sample
 
 # The sandbox is shared with deliveries: a dry run takes turns with them.
@@ -32,18 +33,31 @@ SAMPLE_ID = "sample"
 _KEY = re.compile(r"(?:^|\.)([A-Za-z_$][\w$]*)(?:\[\d+\])*$")
 
 
+class Case(Record):
+    """A sample to run, and its variant."""
+
+    subject: Subject
+    variant: Variant = Variant.USUAL
+
+
 class DryRun(Record):
-    """One event and its outcome, as people may see it. `variant` is that of a sample."""
+    """One event and its outcome, as people may see it. `variant` is that of a sample, `state` that of the ledger."""
 
     subject: Subject
     result: Transformed
     variant: Variant = Variant.USUAL
+    state: LedgerState = USUAL_STATE
+
+    def is_usual(self, state: LedgerState) -> bool:
+        """Whether it is of a usual sample, in this state of the ledger."""
+        return self.variant is Variant.USUAL and self.state is state
 
 
 class Note(Record):
     """One thing to tell the author of the handler, once for all the `event_types` that it is about. `line` counts
     from 1 in the handler's source, None where the line is not known; `path` is the place in any of the calls. `code`
-    is a rule's or a failure's name. `variants` of the samples are what it takes: none where usual samples have it.
+    is a rule's or a failure's name. `variants` of the samples and `states` of the ledger are what it
+    takes: none where it needs none.
     """
 
     level: Level
@@ -53,6 +67,7 @@ class Note(Record):
     line: int | None
     event_types: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
+    states: tuple[LedgerState, ...] = ()
 
 
 class Coverage(Record):
@@ -93,8 +108,8 @@ class Coverage(Record):
 
 
 class Findings(Record):
-    """What came of all samples: the usual ones, and their other variants. `stopped` says that the time was up before
-    the last.
+    """What came of all samples: the usual ones, and those of other variants and states. `stopped` says that the time
+    was up before the last.
     """
 
     dry_runs: tuple[DryRun, ...]
@@ -105,7 +120,7 @@ class Findings(Record):
 
     @property
     def failing(self) -> tuple[DryRun, ...]:
-        """Those of other variants that fail."""
+        """Those of other variants and states that fail."""
         return tuple(dry_run for dry_run in self.varied if outcome(dry_run.result) == "failed")
 
 
@@ -186,47 +201,76 @@ async def run_samples(
     now_ms: int,
     steady_ms: Callable[[], int],
     *,
+    state: LedgerState = USUAL_STATE,
     variants: Sequence[Variant] = (),
+    states: Sequence[LedgerState] = (),
 ) -> Findings:
-    """Runs the handler on a sample of each event type, and then on its other `variants`, for at most MAX_RUN_MS.
-    Raises SandboxError.
+    """Runs the handler on a sample of each event type, for a customer in one `state` of the ledger; then on its other
+    `variants`; then, if it reads the ledger, in the other `states`. For at most MAX_RUN_MS. Raises SandboxError.
     """
-    subjects = sample_subjects(samples, now_ms, variants, at.destination.identity_rule)
     until_ms = steady_ms() + MAX_RUN_MS
-    dry_runs: list[DryRun] = []
-    events = 1  # a handler that uses up its limit on every event is stopped after few of them
-    while len(dry_runs) < len(subjects) and steady_ms() < until_ms:
-        turn = subjects[len(dry_runs) : len(dry_runs) + events]
-        results = await transform(sandbox, at, [subject for _, subject in turn], now_ms)
-        dry_runs += [
-            DryRun(subject=subject, result=shown(at, result), variant=variant)
-            for (variant, subject), result in zip(turn, results, strict=True)
-        ]
-        events = min(2 * events, TURN_EVENTS)
+
+    def has_time() -> bool:
+        return steady_ms() < until_ms
+
+    cases = sample_cases(samples, now_ms, variants, at.destination.identity_rule)
+    dry_runs = await _run_cases(sandbox, at, cases, state, now_ms=now_ms, has_time=has_time)
+    reading = [
+        Case(subject=dry_run.subject)
+        for dry_run in dry_runs
+        if dry_run.result.snapshot and dry_run.variant is Variant.USUAL
+    ]
+    stopped = len(dry_runs) < len(cases)
+    for other in states:
+        if other is not state and not stopped:
+            found = await _run_cases(sandbox, at, reading, other, now_ms=now_ms, has_time=has_time)
+            stopped = len(found) < len(reading)
+            dry_runs += found
     code = at.endpoint.transformation.code if at.endpoint.transformation else ""
-    usual = [dry_run for dry_run in dry_runs if dry_run.variant is Variant.USUAL]
     return Findings(
-        dry_runs=tuple(usual),
-        varied=tuple(dry_runs[len(usual) :]),
-        notes=notes(code, dry_runs),
-        stopped=len(dry_runs) < len(subjects),
-        coverage=coverage(usual, at.endpoint.event_types),
+        dry_runs=tuple(one for one in dry_runs if one.is_usual(state)),
+        varied=tuple(one for one in dry_runs if not one.is_usual(state)),
+        notes=notes(code, dry_runs, state),
+        stopped=stopped,
+        coverage=coverage([one for one in dry_runs if one.variant is Variant.USUAL], at.endpoint.event_types),
     )
 
 
-def sample_subjects(
-    samples: Samples, now_ms: int, variants: Sequence[Variant], rule: IdentityRule | None
-) -> list[tuple[Variant, Subject]]:
+async def _run_cases(
+    sandbox: Sandbox,
+    at: OpenEndpoint,
+    cases: Sequence[Case],
+    state: LedgerState,
+    *,
+    now_ms: int,
+    has_time: Callable[[], bool],
+) -> list[DryRun]:
+    """The dry runs of the cases, of the first where the time is up before the last."""
+    ledger = StateLedger(state, kind_of_sample)
+    dry_runs: list[DryRun] = []
+    events = 1  # a handler that uses up its limit on every event is stopped after few of them
+    while len(dry_runs) < len(cases) and has_time():
+        turn = cases[len(dry_runs) : len(dry_runs) + events]
+        results = await transform(sandbox, at, [case.subject for case in turn], now_ms, ledger)
+        dry_runs += [
+            DryRun(subject=case.subject, result=shown(at, result), variant=case.variant, state=state)
+            for case, result in zip(turn, results, strict=True)
+        ]
+        events = min(2 * events, TURN_EVENTS)
+    return dry_runs
+
+
+def sample_cases(samples: Samples, now_ms: int, variants: Sequence[Variant], rule: IdentityRule | None) -> list[Case]:
     """The usual samples, then those of other variants, as far as they differ."""
     usual = {name: sample(samples, name, now_ms) for name in samples.types}
-    subjects = [(Variant.USUAL, _identifiable(subject, rule)) for subject in usual.values()]
+    cases = [Case(subject=_identifiable(subject, rule)) for subject in usual.values()]
     for variant in variants:
         for name, own in usual.items():
             varied = sample(samples, name, now_ms, variant=variant)
             if varied.message.body != own.message.body:
-                is_known = variant is not Variant.GUEST
-                subjects.append((variant, _identifiable(varied, rule) if is_known else varied))
-    return subjects
+                subject = varied if variant is Variant.GUEST else _identifiable(varied, rule)
+                cases.append(Case(subject=subject, variant=variant))
+    return cases
 
 
 def _identifiable(subject: Subject, rule: IdentityRule | None) -> Subject:
@@ -245,7 +289,10 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
     for dry_run in dry_runs:
         name = dry_run.subject.message.event_type
         if not event_types or name in event_types:
-            outcomes[name] = outcome(dry_run.result)
+            what = outcome(dry_run.result)
+            known = outcomes.setdefault(name, what)
+            if what == "sends" and known != "failed":  # in one state of the ledger, if not in another
+                outcomes[name] = what
     counted = list(outcomes.values())
     return Coverage(
         sends=tuple(name for name, what in outcomes.items() if what == "sends"),
@@ -255,24 +302,33 @@ def coverage(dry_runs: Sequence[DryRun], event_types: Sequence[str] = ()) -> Cov
     )
 
 
-def notes(code: str, dry_runs: Sequence[DryRun]) -> tuple[Note, ...]:
-    """The findings about the handler: the worst first, each once, without additions. Usual samples come first."""
+def notes(code: str, dry_runs: Sequence[DryRun], state: LedgerState = USUAL_STATE) -> tuple[Note, ...]:
+    """The findings about the handler: the worst first, each once, without additions. Usual samples in the usual
+    `state` come first.
+    """
     found: dict[bytes, Note] = {}
     in_usual: set[bytes] = set()
     for dry_run in dry_runs:
-        event_type, variant = dry_run.subject.message.event_type, dry_run.variant
+        event_type = dry_run.subject.message.event_type
         for note in _notes_on(code, dry_run.result):
             key = _key(note)
             kept = found.setdefault(key, note)
-            if variant is Variant.USUAL:
+            if dry_run.is_usual(state):
                 in_usual.add(key)
-            elif key not in in_usual and variant not in kept.variants:
-                kept = msgspec.structs.replace(kept, variants=(*kept.variants, variant))
+            elif key not in in_usual:
+                kept = _with_case(kept, dry_run)
             if event_type not in kept.event_types:
                 kept = msgspec.structs.replace(kept, event_types=(*kept.event_types, event_type))
             found[key] = kept
     order = list(Level)
     return tuple(sorted(found.values(), key=lambda note: (order.index(note.level), note.line or 0)))
+
+
+def _with_case(note: Note, dry_run: DryRun) -> Note:
+    if dry_run.variant is not Variant.USUAL:
+        variants = tuple(dict.fromkeys((*note.variants, dry_run.variant)))
+        return msgspec.structs.replace(note, variants=variants)
+    return msgspec.structs.replace(note, states=tuple(dict.fromkeys((*note.states, dry_run.state))))
 
 
 def _key(note: Note) -> bytes:

@@ -24,6 +24,7 @@ from nicobar.store import Store
 from nicobar.store.history import AttemptFilter
 from nicobar.use_cases.dry_run import run_samples
 from nicobar.use_cases.edit import Actor, OperationServices, audit_line
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.sample_events import Samples
 
 # Destinations may allow as few as 10 requests a second to all of their clients together.
@@ -141,8 +142,11 @@ async def sent_names(
     Raises SandboxError.
     """
     opened, clock = asked.opened, services.clock
-    found = await run_samples(services.sandbox, opened, samples, clock.now_ms(), clock.steady_ms)
-    calls = [call for each in found.dry_runs if isinstance(each.result, Ready) for call in each.result.calls]
+    found = await run_samples(
+        services.sandbox, opened, samples, clock.now_ms(), clock.steady_ms, states=tuple(LedgerState)
+    )
+    dry_runs = (*found.dry_runs, *found.varied)
+    calls = [call for each in dry_runs if isinstance(each.result, Ready) for call in each.result.calls]
     requests = [
         RequestRecord(method=call.method, url=call.url, headers={}, body=call.body.decode("utf-8", "replace"))
         for call in calls

@@ -10,6 +10,7 @@ from nicobar.model import Record
 from nicobar.pipeline.transform import Ready
 from nicobar.sandbox import Sandbox
 from nicobar.use_cases.dry_run import DryRun, dry_target, run_samples
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.sample_events import Samples
 
 
@@ -30,12 +31,15 @@ async def recipe_uses(
     for connector in CONNECTORS:
         for recipe in recipes([connector], [kind.kind for kind in samples.kinds]):
             at = dry_target(connector.kind, recipe.code)
-            findings = await run_samples(sandbox, at, samples, now_ms, steady_ms)
+            findings = await run_samples(sandbox, at, samples, now_ms, steady_ms, states=tuple(LedgerState))
             is_complete = is_complete and not findings.stopped
-            for dry_run in findings.dry_runs:
-                if sends := _sends(connector, dry_run):
-                    name = dry_run.subject.message.event_type
-                    use = Use(recipe=recipe.name, summary=recipe.summary, sends=sends)
+            sends: dict[str, dict[str, None]] = {}
+            for dry_run in (*findings.dry_runs, *findings.varied):
+                name = dry_run.subject.message.event_type
+                sends.setdefault(name, {}).update(dict.fromkeys(_sends(connector, dry_run)))
+            for name, calls in sends.items():
+                if calls:
+                    use = Use(recipe=recipe.name, summary=recipe.summary, sends=tuple(calls))
                     found[name] = (*found.get(name, ()), use)
     return found, is_complete
 
@@ -43,4 +47,4 @@ async def recipe_uses(
 def _sends(connector: Connector, dry_run: DryRun) -> tuple[str, ...]:
     if not isinstance(dry_run.result, Ready):
         return ()
-    return tuple(dict.fromkeys(map(connector.describe, dry_run.result.calls)))
+    return tuple(map(connector.describe, dry_run.result.calls))

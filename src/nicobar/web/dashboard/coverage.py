@@ -11,6 +11,7 @@ from nicobar.logs import log
 from nicobar.model import Endpoint
 from nicobar.pipeline.configuration import OpenEndpoint, open_endpoint
 from nicobar.use_cases.dry_run import Coverage, Findings, run_samples
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.sample_events import VARIED, Samples
 from nicobar.web.dashboard.context import Context, KnownCoverage
 from nicobar.web.dashboard.visitor import Visitor
@@ -24,7 +25,13 @@ async def findings_of(context: Context, at: OpenEndpoint) -> Findings:
     """Runs the handler on a sample of each event type. Raises SandboxError."""
     services, samples = context.services, await context.samples()
     found = await run_samples(
-        services.sandbox, at, samples, context.now_ms(), services.clock.steady_ms, variants=VARIED
+        services.sandbox,
+        at,
+        samples,
+        context.now_ms(),
+        services.clock.steady_ms,
+        variants=VARIED,
+        states=tuple(LedgerState),
     )
     key = _key(samples, at.endpoint)
     context.coverages.pop(key, None)

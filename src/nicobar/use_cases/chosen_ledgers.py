@@ -1,0 +1,124 @@
+"""The ledger that a dry run reads: what is stored, a typical state, or that of another customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from nicobar import facts
+from nicobar.errors import UserError
+from nicobar.facts import About, complete, fact_key
+from nicobar.model import Customer, FactKind, Mode, Record
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.handler_runs import LedgerReader, LedgerView
+from nicobar.pipeline.ledgers import Ledgers, Question, known_people
+from nicobar.pipeline.transform import Subject
+from nicobar.sources import SourceKind
+from nicobar.sources.registry import source_kind
+from nicobar.store import Facts
+from nicobar.use_cases.ledger_states import LedgerState, StateLedger
+
+# Facts of sources that do not state their mode have none.
+_MODES = ("", *Mode)
+
+
+class LedgerChoice(Record):
+    """Which ledger handlers read in a dry run: by default the stored one of the event's customer; else as if that
+    customer were in a `state`, or the stored one of the customer with this id of the sender.
+    """
+
+    state: LedgerState | None = None
+    customer_key: str = ""
+
+
+STORED = LedgerChoice()
+
+
+class LedgerServices(Protocol):
+    """What it takes to read ledgers."""
+
+    @property
+    def store(self) -> Facts: ...
+    @property
+    def configuration(self) -> Configuration: ...
+
+
+def chosen_ledger(services: LedgerServices, app_id: str, choice: LedgerChoice) -> LedgerReader:
+    """The ledger of a choice, for an endpoint of the application. Its `views` raise UserError for an unknown
+    customer.
+    """
+
+    def kind_of(subject: Subject) -> SourceKind:
+        if subject.about is not None:
+            return source_kind(subject.about.source_kind)
+        return services.configuration.kind_of(subject.message)
+
+    if choice.state is not None:
+        return StateLedger(choice.state, kind_of)
+    if choice.customer_key:
+        return _CustomerLedger(services, app_id, choice.customer_key)
+    return Ledgers(services.store, services.configuration, app_id)
+
+
+class _CustomerLedger:
+    """The ledger of handlers, as if each event were about a known customer. The event's own facts come to it."""
+
+    def __init__(self, services: LedgerServices, app_id: str, customer_key: str) -> None:
+        self._services = services
+        self._app_id = app_id
+        self._customer_key = customer_key
+        self._codes: set[str] = set()
+
+    def is_needed(self, code_id: str) -> bool:
+        return code_id in self._codes
+
+    def need(self, code_id: str) -> None:
+        self._codes.add(code_id)
+
+    async def views(self, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[LedgerView]:
+        kind, mode, customer = await self._find()
+        read = []
+        for subject in subjects:
+            message = subject.message
+            event = kind.read_body(message.event_type, message.body)
+            stated = facts.state(
+                kind.kind,
+                event,
+                event_id=message.event_id,
+                body=message.body,
+                accepted_at_ms=message.accepted_at_ms,
+                mode=mode,
+            )
+            read.append((event, stated))
+        questions = [
+            Question(source_kind=kind.kind, mode=mode, customer=customer, own=stated.facts) for _, stated in read
+        ]
+        services = self._services
+        found = await known_people(services.store, services.configuration, target, self._app_id, questions)
+        return [
+            LedgerView(customer=of.snapshot, facts=of.ledger.event_facts(event, stated))
+            for of, (event, stated) in zip(found, read, strict=True)
+        ]
+
+    async def _find(self) -> tuple[SourceKind, str, Customer]:
+        """The customer, and the kind and mode of the sources that know it: the first where several do."""
+        sources = self._services.configuration.snapshot.sources
+        kinds = sorted({source.kind for source in sources if source.app_id == self._app_id})
+        keys = {
+            fact_key(kind, FactKind.CUSTOMER, self._customer_key, mode): (kind, mode)
+            for kind in kinds
+            for mode in _MODES
+        }
+        known = dict(await self._services.store.facts(self._app_id, list(keys))) if keys else {}
+        for key, (kind, mode) in keys.items():
+            if key in known:
+                about = About(source_kind=kind, customer=Customer(key=self._customer_key), mode=mode)
+                customer = complete(about, known).customer
+                if customer is not None:
+                    return source_kind(kind), mode, customer
+        raise UserError(
+            "customer_unknown",
+            "The ledger does not know customer %(id)s.",
+            "Enter the sender's customer ID, as the Customers page lists it.",
+            id=self._customer_key,
+        )
