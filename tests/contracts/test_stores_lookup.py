@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.test_stores_facts import dispute, payment
+from contracts.test_stores_facts import payment
 from nicobar.store.tables.base import LAST_CHARACTER
 
 PREFIX = "dodo-payments//payment/"
@@ -38,7 +38,6 @@ async def test_customers_are_found_by_the_beginning_of_their_address(store):
 async def test_customers_are_listed_by_their_latest_messages(store):
     for number, key in enumerate(("cus_a", "cus_b", "cus_a", "cus_c", "cus_b")):
         await store.append(payment(f"evt_{number}", customer_id=key))
-    await store.append(dispute())
     first = await store.latest_customers("app", limit=2)
     assert [(item.customer_key, item.message_id) for item in first.items] == [
         ("cus_b", "msg_evt_4"),
