@@ -27,6 +27,9 @@ MAX_METADATA_KEYS = 100
 MAX_METADATA_KEY_CHARS = 100
 # Of each field the newest value, and the one before that differs.
 MAX_VALUES = 2
+# Begins fields that say when the end of a subscription was first announced. The name has the end; the latest are kept.
+ANNOUNCED = "announced."
+MAX_ANNOUNCED = 4
 
 _MAX_ID_CHARS = 256
 _METADATA = "metadata."
@@ -41,6 +44,8 @@ _OF_THE_EVENT = frozenset({"raw_status", "failure_kind", "failure_reason", "disc
 _BEGINNINGS = frozenset({"created_at", "started_at"})
 # Begins the place of what no later event takes back: behind that of all others, which begin with a hexadecimal digit.
 _FINAL = "s"
+# Begins the place of what was said first: the earlier it was, the later the place. Before those of all others.
+_FIRST = "!"
 
 # Fields by the place of the event that said them. Values stay as they were written, so that numbers are exact.
 _Layers = dict[str, dict[str, msgspec.Raw]]
@@ -137,13 +142,23 @@ def state(
             StatedFact(
                 key=key,
                 occurred_at_ms=min(at_ms, accepted_at_ms),
-                content=_encode({_FINAL + place if fact.is_final else place: fields}).decode(),
+                content=_encode(
+                    {_FINAL + place if fact.is_final else place: fields} | _first(fields, at_ms)
+                ).decode(),
                 customer_key=own,
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id, mode) if payment_id else None,
                 email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
             )
         )
     return Stated(about=_about(source_kind, event, keys, mode), facts=tuple(facts), is_ahead=is_ahead)
+
+
+def _first(fields: Mapping[str, Json], at_ms: int) -> dict[str, dict[str, Json]]:
+    """When the end of a subscription is announced: what was stated between two announcements has undone the first."""
+    cancel_at = fields.get("cancel_at")
+    if not isinstance(cancel_at, int):
+        return {}
+    return {f"{_FIRST}{_LATEST_MS - at_ms:012x}": {f"{ANNOUNCED}{cancel_at}": at_ms}}
 
 
 def _text(value: Json) -> str | None:
@@ -226,6 +241,11 @@ def merged(one: str, other: str) -> str:
         (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
     )
     for name in metadata[:-MAX_METADATA_KEYS]:
+        del kept[name]
+    announced = sorted((name for name in kept if name.startswith(ANNOUNCED)), key=lambda name: (len(name), name))
+    for name in announced:
+        kept[name] = kept[name][:1]
+    for name in announced[:-MAX_ANNOUNCED]:
         del kept[name]
     layers: _Layers = {}
     for place, name, text in sorted(

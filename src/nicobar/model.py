@@ -76,10 +76,19 @@ class Application(Record):
     details: Details = Details()
 
 
+class Mode(StrEnum):
+    """Whether events are about real money."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
 class Source(Record):
     """Where webhooks arrive. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
     two are accepted during a rotation, the older one until `older_until_ms` or, without it, until it is removed.
-    `secret_references` names the environment variables they came from.
+    `secret_references` names the environment variables they came from. `mode` is that of its events, None if nobody
+    has stated it. `history_complete_since_ms`: it has received all events of the shop, which opened then; None if
+    there were events before.
     """
 
     id: str
@@ -92,6 +101,8 @@ class Source(Record):
     uid: str | None = None
     details: Details = Details()
     older_until_ms: int | None = None
+    mode: Mode | None = None
+    history_complete_since_ms: int | None = None
 
 
 # Letters and digits of any script; some senders, such as shops, use paths or colons: orders/paid, order:created.
@@ -136,7 +147,9 @@ class Endpoint(Record):
     of the connector's secret fields, `credential_references` the environment variables they came from,
     `sealed_headers` an encrypted JSON object of headers sent with each request (empty: none). `event_types` and
     `channels` are the filter; empty means all. `max_messages_per_s` is None if only the connector's own rate
-    applies. `retry_after_ms` is the delay before each retry of its deliveries; None for that of the settings.
+    applies. `mode`, `business_ids` and `brand_ids` are its scope: it gets messages of sources of that mode, and about
+    these businesses and brands of the sender; None and empty mean all. `retry_after_ms` is the delay before each
+    retry of its deliveries; None for that of the settings.
     `sealed_variables` is an encrypted JSON object of the secret variables (empty: none), `variable_references` the
     environment variables they came from. `public_headers` are the names, in lower case, of headers whose values
     everybody may see.
@@ -171,6 +184,9 @@ class Endpoint(Record):
     sealed_variables: bytes = b""
     variable_references: dict[str, str] = {}
     public_headers: tuple[str, ...] = ()
+    mode: Mode | None = None
+    business_ids: tuple[str, ...] = ()
+    brand_ids: tuple[str, ...] = ()
 
     @property
     def on_hold(self) -> bool:

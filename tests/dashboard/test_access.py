@@ -94,6 +94,7 @@ OF = {
         POST /logs/{message_id}/expunge · GET /failures/replay · POST /failures/replay
         POST /failures/replays/{task_id}/cancel
         POST /sources/{source_id}/secret · POST /sources/{source_id}/test-secret · POST /sources/{source_id}/end-older
+        POST /sources/{source_id}/ledger
         GET /sources/{source_id}/address · POST /sources/{source_id}/address · POST /sources/{source_id}/sample
         GET /sources/{source_id}/delete · POST /sources/{source_id}/delete""",
     "add": """

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nicobar.facts import known_fact, merged_facts
-from nicobar.model import FactKind
+from nicobar.model import FactKind, Mode
 from nicobar.sources.dodo import failures
 from nicobar.sources.envelope import unix_ms
 from support.stated import ACCEPTED_MS, SOURCE, body_of, stated_message
@@ -278,3 +278,21 @@ def test_an_unknown_status_of_a_subscription_is_kept_as_the_sender_spells_it():
     fields = fields_of("subscription.updated", status="frozen")
     assert (fields["status"], fields["raw_status"]) == ("unknown", "frozen")
     assert "ended_at" not in fields
+
+
+@pytest.mark.parametrize(
+    ("links", "mode"),
+    [
+        (["https://live.dodopayments.com/invoices/payments/pay_1"], Mode.LIVE),
+        (["https://test.dodopayments.com/invoices/payments/pay_1"], Mode.TEST),
+        (["https://test.checkout.dodopayments.com/session/cks_1"], Mode.TEST),
+        (["https:\\/\\/test.dodopayments.com\\/invoices"], Mode.TEST),
+        (["https://live.dodopayments.com/x", "https://test.dodopayments.com/x"], None),
+        (["https://live.dodopayments.com.evil.example/x"], None),
+        (["see live.dodopayments.com"], None),
+        ([], None),
+    ],
+)
+def test_links_suggest_the_mode(links, mode):
+    body = '{"data":{"links":["' + '","'.join(links) + '"]}}'
+    assert SOURCE.mode_in(body.encode()) is mode

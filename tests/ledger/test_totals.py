@@ -109,7 +109,7 @@ def test_what_was_settled_is_known_only_if_all_payments_say_it():
     assert snapshot(payment("pay_1", 1, **said), payment("pay_2", 2, **said)).settled == (
         Settled(currency="EUR", amount=9_200, payments=2),
     )
-    assert snapshot(payment("pay_1", 1, **said), PAID).settled is None
+    assert snapshot(payment("pay_2", 1, **said), PAID).settled is None
     assert snapshot(payment("pay_1", 1, **said | {"settled_currency": None})).settled is None
     assert snapshot(payment("pay_1", 1, **said), payment("pay_2", 2, "failed")).settled is not None
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from nicobar.errors import Refusal
+from nicobar.model import Mode
 from nicobar.pipeline.receive import Posted, Receiver
 from support.records import make_endpoint
 from support.server import running
@@ -111,6 +112,22 @@ async def test_channels_and_types_choose_the_endpoints(nicobar, receiver):
     red = await receiver.take(posted(nicobar, channels=("red", "green")))
     assert await endpoints_of(nicobar, plain.id) == ["all"]
     assert await endpoints_of(nicobar, red.id) == ["all", "red"]
+
+
+async def test_an_endpoint_gets_messages_of_its_scope_only(nicobar, receiver):
+    for name, scope in (
+        ("all", {}),
+        ("own", {"business_ids": ("bus_1",)}),
+        ("other", {"business_ids": ("bus_2",)}),
+        ("brand", {"brand_ids": ("brnd_1",)}),
+        ("live", {"mode": Mode.LIVE}),
+    ):
+        await add_endpoint(nicobar, name, **scope)
+    body = b'{"business_id":"bus_1","data":{"customer_id":"cus_ada"}}'
+    event = posted(nicobar, body=body)
+    taken = await receiver.take(event)
+    assert await endpoints_of(nicobar, taken.id) == ["all", "own"]
+    assert receiver.subscribed(event) == taken.endpoint_seqs
 
 
 async def test_scheduled_event_is_due_at_its_time(nicobar, receiver):

@@ -35,10 +35,11 @@ def stated_message(
     message_id: str | None = None,
     app_id: str = "app",
     accepted_at_ms: int = ACCEPTED_MS,
+    mode: str = "",
 ) -> NewMessage:
     """A message with all that its body states."""
     event = SOURCE.read({}, body)
-    stated = state(SOURCE.kind, event, event_id=event_id, body=body, accepted_at_ms=accepted_at_ms)
+    stated = state(SOURCE.kind, event, event_id=event_id, body=body, accepted_at_ms=accepted_at_ms, mode=mode)
     customer = event.customer
     return NewMessage(
         id=message_id or f"msg_{event_id}",

@@ -248,6 +248,31 @@ OPERATIONS = (
         },
     ),
     Operation(
+        "limit an endpoint to a mode, businesses and brands",
+        (AuditAction.ENDPOINT_UPDATE,),
+        enabled,
+        {
+            Interface.API: api(
+                "PATCH", ONE, {"mode": "live", "businessIds": ["bus_1", "bus_2"], "brandIds": ["brnd_1"]}
+            ),
+            Interface.DASHBOARD: form(
+                f"{PAGE}/settings",
+                **FORM | {"mode": "live", "business_ids": "bus_1, bus_2", "brand_ids": "brnd_1\r\nbrnd_1"},
+            ),
+            Interface.FILE: file(entry('mode = "live"\nbusiness_ids = ["bus_1", "bus_2"]\nbrand_ids = ["brnd_1"]')),
+        },
+    ),
+    Operation(
+        "limit an endpoint to a brand without an ID",
+        (),
+        enabled,
+        {
+            Interface.API: api("PATCH", ONE, {"brandIds": ["our brand"]}),
+            Interface.FILE: file(entry('brand_ids = ["our brand"]')),
+        },
+        error="brand",
+    ),
+    Operation(
         "give an endpoint a retry schedule",
         (AuditAction.ENDPOINT_UPDATE,),
         enabled,

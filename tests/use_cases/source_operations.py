@@ -78,6 +78,27 @@ OPERATIONS = (
         },
     ),
     Operation(
+        "state a source's mode and history",
+        (AuditAction.SOURCE_UPDATE,),
+        existing,
+        {
+            Interface.API: api("PATCH", ONE, {"mode": "live", "historyCompleteSince": "2026-01-31T00:00:00Z"}),
+            Interface.DASHBOARD: form(f"{PAGE}/ledger", mode="live", history_complete_since="2026-01-31"),
+            Interface.FILE: file(entry("SECRET") + 'mode = "live"\nhistory_complete_since = 2026-01-31T00:00:00Z\n'),
+        },
+    ),
+    Operation(
+        "state a history from the future",
+        (),
+        existing,
+        {
+            Interface.API: api("PATCH", ONE, {"historyCompleteSince": "2999-01-31T00:00:00Z"}),
+            Interface.DASHBOARD: form(f"{PAGE}/ledger", mode="", history_complete_since="2999-01-31"),
+            Interface.FILE: file(entry("SECRET") + "history_complete_since = 2999-01-31T00:00:00Z\n"),
+        },
+        error="this time is in the future",
+    ),
+    Operation(
         "change nothing of a source",
         (),
         existing,

@@ -9,6 +9,7 @@ import msgspec
 from nicobar.model import DeliveryState
 from nicobar.use_cases.erase import expunge_customer
 from nicobar.web.api.overview import overview
+from support.api import make_token
 from support.installation import furnish, installation
 from support.pages import set_up, visiting
 from support.stated import body_of
@@ -40,6 +41,39 @@ async def test_deliveries_without_an_identity_are_counted_and_linked(tmp_path):
             application=snapshot.applications[0], snapshot=snapshot, services=services_of(nicobar), hours=1
         )
         assert [item.no_identity for item in shown.endpoints] == [1]
+
+
+async def test_what_a_handler_read_of_the_ledger_is_shown_everywhere(tmp_path):
+    code = '''function handler(webhook) {
+      webhook.payload = nicobar.event("paid", {mail: webhook.customer.email, facts: webhook.facts.length});
+      return webhook;
+    }'''
+    async with installation(tmp_path, redact="email") as nicobar, visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, address = await furnish(nicobar, code, identify_by="email")
+        body = body_of("payment.succeeded", nicobar.runtime.clock.now_ms(), payment_id="pay_1", customer=ADA)
+        await nicobar.send(address, body, "evt_1")
+        recorded = await nicobar.next_recorded()
+        message_id, attempt_id = recorded.message.id, recorded.attempt.id
+        for path in (
+            f"/logs/{message_id}",
+            f"/webhooks/{endpoint.id}/attempts/{attempt_id}",
+            f"/webhooks/{endpoint.id}/testing?message={message_id}",
+            f"/webhooks/{endpoint.id}/transformation/dry-run?message={message_id}",
+        ):
+            status, page, _ = await visitor.ask("GET", path)
+            assert (status, page.count("subscriptions_active")) == (200, 1), path
+            assert ADA["email"] not in page, path
+        app = f"{nicobar.url}/api/v1/app/default"
+        headers = {"authorization": f"Bearer {await make_token(nicobar)}"}
+        async with visitor.http.get(f"{app}/msg/{message_id}/attempt/{attempt_id}", headers=headers) as answer:
+            snapshot = (await answer.json())["snapshot"]
+        assert (snapshot["customer"]["ids"], snapshot["customer"]["email"]) == ([ADA["customer_id"]], "***")
+        assert [fact["kind"] for fact in snapshot["facts"]] == ["customer", "payment"]
+        async with visitor.http.post(
+            f"{app}/endpoint/{endpoint.id}/transformation/test", headers=headers, json={"messages": 1}
+        ) as answer:
+            assert (await answer.json())["results"][0]["snapshot"] == snapshot
 
 
 async def test_a_deleted_customer_is_not_remembered_nor_named_by_disputes(tmp_path):

@@ -19,13 +19,6 @@ MAX_SUBSCRIPTIONS = 20
 MAX_FACTS = 20_000
 
 
-class Mode(StrEnum):
-    """Whether a source's events are about real money."""
-
-    LIVE = "live"
-    TEST = "test"
-
-
 class History(Record):
     """What a source knows of the time before its first event. All events of the shop since `complete_since_ms` were
     received, because the shop did not exist before; None if nobody says so. `known_since_ms` is when the first event

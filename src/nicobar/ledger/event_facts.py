@@ -6,18 +6,29 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicobar.facts import Stated, StatedFact
+from nicobar.facts import ANNOUNCED, Stated, StatedFact
 from nicobar.ledger import EventFact
 from nicobar.ledger.failures import attempts, is_bought_since, is_made_good, streak_before
-from nicobar.ledger.objects import ENDED, FAILED, NEVER_BEGAN, Payment, Said, kind_and_id, time_of, values
-from nicobar.ledger.subscriptions import paid_period, period_of
+from nicobar.ledger.objects import (
+    ENDED,
+    FAILED,
+    NEVER_BEGAN,
+    KnownSubscription,
+    Payment,
+    Said,
+    kind_and_id,
+    time_of,
+    values,
+)
+from nicobar.ledger.subscriptions import is_announced_again, paid_period, period_of
 from nicobar.model import Event, Fact, FactKind, Json
 
 if TYPE_CHECKING:
     from nicobar.ledger.person import Ledger
 
-_STATUS = "status"
-_METADATA = "metadata."
+_STATUS, _CANCEL_AT = "status", "cancel_at"
+# What a fact's content has beside the fields of the normal form.
+_OTHERS = ("metadata.", ANNOUNCED)
 _decode = msgspec.json.Decoder(Json).decode
 
 
@@ -32,7 +43,7 @@ def event_facts(ledger: Ledger, event: Event, stated: Stated) -> tuple[EventFact
 
 
 def _basic(ledger: Ledger, event: Event, fact: Fact, own: StatedFact) -> EventFact:
-    said = {name: of[0] for name, of in values(own.content).items() if not name.startswith(_METADATA)}
+    said = {name: of[0] for name, of in values(own.content).items() if not name.startswith(_OTHERS)}
     known = values(ledger.facts.get(own.key, own).content)
     outdated = {name for name, one in said.items() if _newer(one, known.get(name, []))}
     previous = {name: _decode(before.value) for name, one in said.items() if (before := _older(one, known[name]))}
@@ -113,12 +124,23 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
     is_first = None
     if ledger.is_complete and status not in NEVER_BEGAN and ledger.began:
         is_first = ledger.began[0].id == fact.id
-    cancel_at = fact.fields.get("cancel_at")
-    if cancel_at is None and status not in ENDED:
-        cancel_at = fact.previous.get("cancel_at")
     return msgspec.structs.replace(
         fact,
         period=period,
         is_first_subscription=is_first,
-        cancellation=str(cancel_at) if isinstance(cancel_at, int) else None,
+        cancellation=_cancellation(fact, subscription),
     )
+
+
+def _cancellation(fact: EventFact, subscription: KnownSubscription) -> str | None:
+    """Named by its end, so that whatever arrives between or later, events about one announcement name it alike. Of
+    announcements with one end only the first and the others are told apart: a missing email is better than two.
+    """
+    cancel_at = fact.fields.get(_CANCEL_AT)
+    if isinstance(cancel_at, int):
+        is_this = subscription.fields.cancel_at == cancel_at and _CANCEL_AT not in fact.outdated
+        is_again = is_this and is_announced_again(subscription.announced_at, subscription.undone_at)
+        return f"{cancel_at}/again" if is_again else str(cancel_at)
+    undone = fact.previous.get(_CANCEL_AT)
+    is_undone = _CANCEL_AT in fact.fields and isinstance(undone, int) and fact.fields.get(_STATUS) not in ENDED
+    return str(undone) if is_undone else None

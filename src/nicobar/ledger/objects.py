@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from nicobar.facts import StatedFact
+from nicobar.facts import ANNOUNCED, StatedFact
 from nicobar.model import FactKind, Json, Record
 
 SUCCEEDED, FAILED, LOST = "succeeded", "failed", "lost"
@@ -143,7 +143,8 @@ class Said(Record):
 
 class KnownSubscription(Record):
     """`newest_at` is when the newest event about it happened. `before` is the status before the newest one; the times
-    are when each was last said.
+    are when each was last said. `announced_at` is when its scheduled cancellation was first stated, `undone_at` when
+    it was last stated before that there is none.
     """
 
     id: str
@@ -152,6 +153,8 @@ class KnownSubscription(Record):
     status_at: int | None = None
     before: str | None = None
     before_at: int | None = None
+    announced_at: int | None = None
+    undone_at: int | None = None
 
 
 _PAYMENT = msgspec.json.Decoder(dict[str, PaymentFields])
@@ -165,27 +168,48 @@ def kind_and_id(key: str) -> tuple[str, str]:
     return kind, of
 
 
-def payment(fact: StatedFact) -> Payment:
-    fields = _read(fact.content, PaymentFields, _PAYMENT)
+def payment(of: str, fact: StatedFact) -> Payment:
+    fields, _ = _read(fact.content, PaymentFields, _PAYMENT)
     at = fact.occurred_at_ms if fields.created_at is None else fields.created_at
-    return Payment(id=kind_and_id(fact.key)[1], at=at, fields=fields)
+    return Payment(id=of, at=at, fields=fields)
 
 
 def reversal(kind: FactKind, fact: StatedFact) -> Reversal:
-    return Reversal(kind=kind, fields=_read(fact.content, ReversalFields, _REVERSAL))
+    fields, _ = _read(fact.content, ReversalFields, _REVERSAL)
+    return Reversal(kind=kind, fields=fields)
 
 
-def subscription(fact: StatedFact) -> KnownSubscription:
-    statuses = values(fact.content).get("status", [])
+def subscription(of: str, fact: StatedFact) -> KnownSubscription:
+    fields, place = _read(fact.content, SubscriptionFields, _SUBSCRIPTION)
+    if place is not None:
+        status_at = None if fields.status is None else time_of(place)
+        return KnownSubscription(id=of, newest_at=fact.occurred_at_ms, fields=fields, status_at=status_at)
+    said = values(fact.content)
+    statuses = said.get("status", [])
     before = statuses[1] if statuses[1:] else None
+    announced_at, undone_at = announced(said, fields.cancel_at)
     return KnownSubscription(
-        id=kind_and_id(fact.key)[1],
+        id=of,
         newest_at=fact.occurred_at_ms,
-        fields=_read(fact.content, SubscriptionFields, _SUBSCRIPTION),
+        fields=fields,
         status_at=time_of(statuses[0].place) if statuses else None,
         before=None if before is None else str(_JSON.decode(before.value)),
         before_at=None if before is None else time_of(before.place),
+        announced_at=announced_at,
+        undone_at=undone_at,
     )
+
+
+def announced(said: Mapping[str, list[Said]], cancel_at: int | None) -> tuple[int | None, int | None]:
+    """When a scheduled cancellation was first stated, and when it was last stated that there is none, unless that is
+    newer.
+    """
+    first = said.get(f"{ANNOUNCED}{cancel_at}")
+    if cancel_at is None or first is None:
+        return None, None
+    ends = said.get("cancel_at", [])
+    undone = next((one for one in ends[1:] if one.value == b"null"), None)
+    return int(first[0].value), None if undone is None else time_of(undone.place)
 
 
 def values(content: str) -> dict[str, list[Said]]:
@@ -203,16 +227,19 @@ def time_of(place: str) -> int:
     return int(place.partition(" ")[0][_TIME], 16)
 
 
-def _read(content: str, fields: type[_F], decoder: msgspec.json.Decoder[dict[str, _F]]) -> _F:
-    """The newest value of each field. One of another type than in the normal form is not known."""
+def _read(content: str, fields: type[_F], decoder: msgspec.json.Decoder[dict[str, _F]]) -> tuple[_F, str | None]:
+    """The newest value of each field, and the place if all have one. A value of another type than in the normal form
+    is not known.
+    """
     try:
         layers = decoder.decode(content)
         if len(layers) == 1:
-            return next(iter(layers.values()))
+            ((place, only),) = layers.items()
+            return only, place
     except msgspec.ValidationError:
         pass
     newest = {name: said[0].value for name, said in values(content).items() if name in fields.__struct_fields__}
-    return _converted({name: _JSON.decode(value) for name, value in newest.items()}, fields)
+    return _converted({name: _JSON.decode(value) for name, value in newest.items()}, fields), None
 
 
 def _converted(known: Mapping[str, Json], fields: type[_F]) -> _F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -18,8 +19,10 @@ from nicobar.model import Event, FactKind
 
 NO_LIMITS = Limits()
 _REVERSED = {FactKind.REFUND: SUCCEEDED, FactKind.DISPUTE: LOST}
-# What comes before a first name. A name with one of the others is no given name followed by a family name.
 _TITLES = frozenset({"mr", "mrs", "ms", "miss", "dr", "prof"})
+_NO_NAME = re.compile(r"[,@\d]")
+# Korean, Japanese and Chinese.
+_FAMILY_FIRST = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af]")
 
 
 class Ledger:
@@ -92,21 +95,25 @@ class Ledger:
         return named_facts(event_facts(self, event, stated), self._product_names)
 
     def _read(self, limits: Limits) -> None:
-        payments = {key: known.payment(fact) for key, fact in self.facts.items() if _is(fact, FactKind.PAYMENT)}
-        for payment in payments.values():
+        by_kind: dict[str, list[tuple[str, StatedFact]]] = {}
+        for key, fact in self.facts.items():
+            kind, of = known.kind_and_id(key)
+            by_kind.setdefault(kind, []).append((of, fact))
+            self._saw(fact.occurred_at_ms)
+        payments: dict[str, Payment] = {}
+        for of, fact in by_kind.get(FactKind.PAYMENT, ()):
+            payment = payments[fact.key] = known.payment(of, fact)
             self._saw(payment.fields.created_at)
             if _is_inside(limits, payment.fields.business_id, payment.fields.brand_id):
                 self.payments.append(payment)
-        for fact in self.facts.values():
-            self._saw(fact.occurred_at_ms)
-            kind, _ = known.kind_and_id(fact.key)
-            if kind == FactKind.SUBSCRIPTION:
-                subscription = known.subscription(fact)
-                self._saw(subscription.fields.started_at)
-                if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
-                    self.subscriptions[subscription.id] = subscription
-            elif kind in _REVERSED:
-                self._read_reversal(FactKind(kind), fact, payments, limits)
+        for of, fact in by_kind.get(FactKind.SUBSCRIPTION, ()):
+            subscription = known.subscription(of, fact)
+            self._saw(subscription.fields.started_at)
+            if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
+                self.subscriptions[of] = subscription
+        for kind in _REVERSED:
+            for _, fact in by_kind.get(kind, ()):
+                self._read_reversal(kind, fact, payments, limits)
 
     def _read_reversal(self, kind: FactKind, fact: StatedFact, payments: dict[str, Payment], limits: Limits) -> None:
         reversal = known.reversal(kind, fact)
@@ -147,10 +154,6 @@ class Ledger:
         return tuple(sorted((one for one in found if one), key=lambda one: (one.since, one.subscription_id)))
 
 
-def _is(fact: StatedFact, kind: FactKind) -> bool:
-    return known.kind_and_id(fact.key)[0] == kind
-
-
 def _is_inside(limits: Limits, business_id: str | None, brand_id: str | None) -> bool:
     return (not limits.business_ids or business_id in limits.business_ids) and (
         not limits.brand_ids or brand_id in limits.brand_ids
@@ -158,10 +161,12 @@ def _is_inside(limits: Limits, business_id: str | None, brand_id: str | None) ->
 
 
 def first_name(name: str | None) -> str | None:
-    """The first name, where a full name surely begins with it."""
+    """What a greeting calls somebody: the first word of a name, without titles. None where the family name may come
+    first.
+    """
     words = (name or "").split()
     while words and words[0].rstrip(".").lower() in _TITLES:
-        words = words[1:]
-    if not words or (not all(word.isascii() for word in words[:1]) and len(words) > 1):
+        del words[0]
+    if not words or _NO_NAME.search(words[0]) or (len(words) > 1 and _FAMILY_FIRST.search(words[0])):
         return None
-    return words[0] if not any(char in words[0] for char in ",@0123456789") else None
+    return words[0]

@@ -55,6 +55,7 @@ def shown(subscription: KnownSubscription, payments: Iterable[Payment], as_of_ms
         period_start=fields.period_start,
         period_end=fields.period_end,
         cancel_at=None if status in ENDED else fields.cancel_at,
+        cancel_announced_at=None if status in ENDED else _announced_at(subscription),
         cancelled_at=fields.cancelled_at,
         cancelled_by=fields.cancelled_by,
         feedback=fields.feedback,
@@ -63,6 +64,19 @@ def shown(subscription: KnownSubscription, payments: Iterable[Payment], as_of_ms
         scheduled_change=fields.scheduled_change,
         ended_at=fields.ended_at,
     )
+
+
+def is_announced_again(announced_at: int | None, undone_at: int | None) -> bool:
+    """Whether a cancellation was taken back and announced again, with the same end. A body that was sent late may
+    state one before it was announced, so what was undone soon after is not seen.
+    """
+    return announced_at is not None and undone_at is not None and announced_at + SLACK_MS <= undone_at
+
+
+def _announced_at(subscription: KnownSubscription) -> int | None:
+    """Not before it was undone: of an announcement that is repeated, only the last time is known."""
+    announced_at, undone_at = subscription.announced_at, subscription.undone_at
+    return undone_at if is_announced_again(announced_at, undone_at) else announced_at
 
 
 def is_in_trial(subscription: KnownSubscription, payments: Iterable[Payment], as_of_ms: int) -> bool:

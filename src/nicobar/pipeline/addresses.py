@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nicobar.facts import KnownFact, customer_fact_key
+from nicobar.model import Customer, Message
 from nicobar.people import IdentifyBy, IdentityRule, Person, email_identifier, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.transform import Subject
@@ -23,7 +24,7 @@ async def with_addresses(
     """
     rule = target.destination.identity_rule
     asked = [
-        (place, customer_fact_key(configuration.kind_of(subject.message).kind, subject.customer.key))
+        (place, _key(configuration, subject.message, subject.customer))
         for place, subject in enumerate(subjects)
         if target.connector.has_contract and subject.customer is not None and _is_asked(rule, subject)
     ]
@@ -49,6 +50,10 @@ async def with_addresses(
             has_known_address=any(known.get(key, ())),
         )
     return found
+
+
+def _key(configuration: Configuration, message: Message, customer: Customer) -> str:
+    return customer_fact_key(configuration.kind_of(message).kind, customer.key, configuration.mode_of(message))
 
 
 def _is_asked(rule: IdentityRule | None, subject: Subject) -> bool:

@@ -22,7 +22,7 @@ from nicobar.masking import MASK, NO_SECRETS, Secrets
 from nicobar.model import Customer, Endpoint, Event, Message, Source
 from nicobar.people import IdentityRule
 from nicobar.pipeline.carried_settings import read_snapshot
-from nicobar.pipeline.subscriptions import Subscriptions
+from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, account_of, is_limited, takes
 from nicobar.pipeline.unreadable import reread
 from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, Redactor
@@ -84,6 +84,11 @@ class OpenEndpoint:
             name: MASK if name.lower() in self.secret_headers else self.hidden.masked(value)
             for name, value in headers.items()
         }
+
+
+def mode_text(source: Source) -> str:
+    """The mode as facts have it; empty if nobody has stated it."""
+    return source.mode.value if source.mode else ""
 
 
 def seal_source_secrets(vault: Vault, source_id: str, secrets: Sequence[str]) -> bytes:
@@ -202,6 +207,7 @@ class Configuration:
         self._snapshot = Snapshot(version=-1, applications=(), sources=(), endpoints=(), event_types=())
         self._sources: dict[str, OpenSource] = {}
         self._kinds: dict[str, SourceKind] = {}
+        self._sources_by_id: dict[str, Source] = {}
         self._endpoints: dict[int, OpenEndpoint] = {}
         self._identity_rules: dict[int, IdentityRule] = {}
         self._subscriptions = Subscriptions(())
@@ -280,6 +286,7 @@ class Configuration:
     def _open(self, snapshot: Snapshot) -> None:
         follow_key(self._vault, snapshot)
         self._sources, self._kinds, self._unusable_sources = {}, {}, {}
+        self._sources_by_id = {source.id: source for source in snapshot.sources}
         for source in snapshot.sources:
             self._open_source(source)
         self._unusable_endpoints = {}
@@ -350,11 +357,21 @@ class Configuration:
     def _find_source(self, token: str) -> OpenSource | Unusable | None:
         return self._sources.get(token) or self._unusable_sources.get(token)
 
-    def wanting(self, app_id: str, event_type: str, channels: Sequence[str] = ()) -> tuple[int, ...]:
+    def wanting(
+        self, app_id: str, event_type: str, channels: Sequence[str] = (), account: SenderAccount | None = None
+    ) -> tuple[int, ...]:
         """The endpoints that get a delivery of such a message. A paused endpoint does, and sends it when it resumes.
-        A disabled endpoint does not, nor does one that is subscribed to other channels only.
+        A disabled endpoint does not, nor does one that is subscribed to other channels only, or whose scope does not
+        have the account.
         """
-        return self._subscriptions.of(app_id, event_type, channels)
+        return self._subscriptions.of(app_id, event_type, channels, account)
+
+    def takes(self, endpoint: Endpoint, message: Message) -> bool:
+        """Whether a stored message is within the endpoint's scope."""
+        if not is_limited(endpoint):
+            return True
+        _, event = self.event(message)
+        return takes(endpoint, account_of(event, self.mode_of(message)))
 
     def identity_rule(self, endpoint_seq: int) -> IdentityRule | None:
         """What identifies people at an endpoint; None if nothing says."""
@@ -365,10 +382,13 @@ class Configuration:
         rules = self._identity_rules
         return {seq: rules[seq] for seq in endpoint_seqs if seq in rules} if rules else {}
 
-    def enabled(self, app_id: str) -> tuple[int, ...]:
-        """The endpoints of an application that are not disabled, whatever they are subscribed to."""
-        endpoints = self._snapshot.endpoints
-        return tuple(endpoint.seq for endpoint in endpoints if endpoint.app_id == app_id and not endpoint.disabled)
+    def enabled(self, app_id: str, mode: str) -> tuple[int, ...]:
+        """The endpoints of an application that are enabled and take this mode, whatever they are subscribed to."""
+        return tuple(
+            endpoint.seq
+            for endpoint in self._snapshot.endpoints
+            if endpoint.app_id == app_id and not endpoint.disabled and endpoint.mode in {None, mode}
+        )
 
     def reread(self, message: Message) -> tuple[Message, Reason | None]:
         """A message as it is read now, and why it cannot be read, if so."""
@@ -377,6 +397,23 @@ class Configuration:
     def kind_of(self, message: Message | NewMessage) -> SourceKind:
         """The kind of the source of a message."""
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
+
+    def mode_of(self, message: Message | NewMessage) -> str:
+        """The mode of the source of a message, under which its facts are kept. Without that source, the mode of all
+        sources of its kind in its application, empty if they differ.
+        """
+        source = self._sources_by_id.get(message.source_id)
+        if source is not None:
+            return mode_text(source)
+        return self.application_mode(message.app_id, self.kind_of(message).kind)
+
+    def application_mode(self, app_id: str, kind: str) -> str:
+        """The mode of all sources of a kind in an application, empty if they differ. Events posted to the API have
+        it.
+        """
+        sources = self._sources_by_id.values()
+        modes = {mode_text(source) for source in sources if (source.app_id, source.kind) == (app_id, kind)}
+        return modes.pop() if len(modes) == 1 else ""
 
     def customer_id_attribute(self, message: Message) -> str:
         """The attribute under which destinations keep the sender's customer id."""
@@ -410,7 +447,7 @@ class Configuration:
     def about(self, message: Message) -> About:
         """What a message is about, read from its body. Its customer is the same as from `customer`."""
         kind, event = self.event(message)
-        found = facts.about(kind.kind, event)
+        found = facts.about(kind.kind, event, self.mode_of(message))
         if message.customer_key == (event.customer.key if event.customer else None):
             return found
         # Known by its payment when it was accepted.

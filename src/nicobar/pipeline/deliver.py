@@ -185,6 +185,7 @@ class Deliverer:
             customer_id_attribute=self._configuration.customer_id_attribute(message),
             unreadable=unreadable,
             reread=message is not claimed.message,
+            is_outside=not self._configuration.takes(target.endpoint, message),
             edition=claimed.edition,
             app_uid=self._configuration.app_uid(target.endpoint.app_id),
             replay_key=claimed.replay_key,

@@ -68,6 +68,11 @@ class Ledger:
             return ()
         kind, event = self._configuration.event(read)
         stated = facts.state(
-            kind.kind, event, event_id=message.event_id, body=message.body, accepted_at_ms=message.accepted_at_ms
+            kind.kind,
+            event,
+            event_id=message.event_id,
+            body=message.body,
+            accepted_at_ms=message.accepted_at_ms,
+            mode=self._configuration.mode_of(message),
         )
         return stated.facts

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import reduce
+from functools import cached_property, reduce
 
 from nicobar import facts
 from nicobar.facts import Stated, StatedFact, values_of
-from nicobar.ledger import History, Identity, Whom, of_sources
+from nicobar.ledger import History, Identity, Limits, Snapshot, Whom, of_sources
 from nicobar.ledger.objects import kind_and_id
 from nicobar.ledger.person import Ledger
 from nicobar.model import Customer, Event, FactKind, Message, Record
 from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
-from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.pipeline.transform import Subject
 from nicobar.store import Facts
@@ -32,11 +33,16 @@ class Question(Record):
     own: tuple[StatedFact, ...] = ()
 
 
-class Known(Record):
+class Known:
     """All that is known of a person, and who they are."""
 
-    ledger: Ledger
-    whom: Whom
+    def __init__(self, ledger: Ledger, whom: Whom) -> None:
+        self.ledger = ledger
+        self._whom = whom
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return self.ledger.snapshot(self._whom)
 
 
 class Ledgers:
@@ -60,7 +66,7 @@ class Ledgers:
             self._codes.popitem(last=False)
 
     async def views(self, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[LedgerView]:
-        read = [self._read(subject.message) for subject in subjects]
+        read = await asyncio.to_thread(lambda: [self._read(subject.message) for subject in subjects])
         questions = [
             Question(source_kind=kind, mode=mode, customer=subject.customer, own=stated.facts)
             for subject, (kind, mode, _, stated) in zip(subjects, read, strict=True)
@@ -68,46 +74,65 @@ class Ledgers:
         ]
         app_id = target.endpoint.app_id if self._app_id is None else self._app_id
         found = iter(await known_people(self._store, self._configuration, target, app_id, questions))
-        views: list[LedgerView] = []
-        for subject, (_, _, event, stated) in zip(subjects, read, strict=True):
-            if subject.customer is None:
-                ledger = Ledger(stated.facts, history=History(), product_names=target.destination.product_names)
-                views.append(LedgerView(facts=ledger.event_facts(event, stated)))
-            else:
-                known = next(found)
-                snapshot, event_facts = known.ledger.snapshot(known.whom), known.ledger.event_facts(event, stated)
-                views.append(LedgerView(customer=snapshot, facts=event_facts))
-        return views
+        known = [None if subject.customer is None else next(found) for subject in subjects]
+
+        def views() -> list[LedgerView]:
+            return [_view(target, of, event, stated) for of, (_, _, event, stated) in zip(known, read, strict=True)]
+
+        return await asyncio.to_thread(views)
 
     def _read(self, message: Message) -> tuple[str, str, Event, Stated]:
         """The kind and the mode of a message's source, and what the message states."""
         kind, event = self._configuration.event(message)
-        mode = ""
+        mode = self._configuration.mode_of(message)
         stated = facts.state(
-            kind.kind, event, event_id=message.event_id, body=message.body, accepted_at_ms=message.accepted_at_ms
+            kind.kind,
+            event,
+            event_id=message.event_id,
+            body=message.body,
+            accepted_at_ms=message.accepted_at_ms,
+            mode=mode,
         )
         return kind.kind, mode, event, stated
+
+
+def _view(target: OpenEndpoint, known: Known | None, event: Event, stated: Stated) -> LedgerView:
+    if known is None:
+        ledger = Ledger(stated.facts, history=History(), product_names=target.destination.product_names)
+        return LedgerView(facts=ledger.event_facts(event, stated))
+    return LedgerView(customer=known.snapshot, facts=known.ledger.event_facts(event, stated))
 
 
 async def known_people(
     store: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, questions: Sequence[Question]
 ) -> list[Known]:
-    """What is known of people at an endpoint, in one query. Raises StoreError."""
+    """What is known of people at an endpoint, in one query. Computed in a thread: a person may have thousands of
+    facts. Raises StoreError.
+    """
     rule = target.destination.identity_rule
+    limits = Limits(business_ids=target.endpoint.business_ids, brand_ids=target.endpoint.brand_ids)
     whose = [_whose(rule, question) for question in questions]
     found = await store.ledger(app_id, rule, list(dict.fromkeys(whose))) if whose else {}
-    return [
-        Known(
-            ledger=Ledger(
-                (*found[one].facts, *question.own),
+    own: dict[Whose, list[StatedFact]] = {}
+    for one, question in zip(whose, questions, strict=True):
+        own.setdefault(one, []).extend(question.own)
+
+    def known() -> list[Known]:
+        ledgers = {
+            one: Ledger(
+                (*found[one].facts, *stated),
                 history=_history(configuration, app_id, one),
+                limits=limits,
                 is_whole=found[one].is_whole,
                 product_names=target.destination.product_names,
-            ),
-            whom=_whom(rule, one, found[one], question),
-        )
-        for one, question in zip(whose, questions, strict=True)
-    ]
+            )
+            for one, stated in own.items()
+        }
+        whoms = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
+        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, whoms, strict=True)}
+        return [people[key] for key in zip(whose, whoms, strict=True)]
+
+    return await asyncio.to_thread(known)
 
 
 def _whose(rule: IdentityRule | None, question: Question) -> Whose:
@@ -144,8 +169,11 @@ def _history(configuration: Configuration, app_id: str, whose: Whose) -> History
     sources = [
         source
         for source in configuration.snapshot.sources
-        if (source.app_id, source.kind) == (app_id, whose.source_kind)
+        if (source.app_id, source.kind, mode_text(source)) == (app_id, whose.source_kind, whose.mode)
     ]
     return of_sources(
-        History(complete_since_ms=None, known_since_ms=source.details.created_at_ms or None) for source in sources
+        History(
+            complete_since_ms=source.history_complete_since_ms, known_since_ms=source.details.created_at_ms or None
+        )
+        for source in sources
     )

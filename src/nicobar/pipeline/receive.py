@@ -16,7 +16,8 @@ from nicobar.metrics import Metrics
 from nicobar.model import IDEMPOTENCY_KEY_PREFIX, Event, Json, Record, Source
 from nicobar.pipeline.alert_types import Alert, AlertType
 from nicobar.pipeline.alerts import Alerts
-from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable
+from nicobar.pipeline.configuration import API_SOURCE_ID, Configuration, OpenSource, Unusable, mode_text
+from nicobar.pipeline.subscriptions import account_of
 from nicobar.pipeline.unreadable import read_event
 from nicobar.reasons import reason
 from nicobar.sources import SourceKind
@@ -56,6 +57,7 @@ class _Read(Record):
     event: Event
     body: bytes
     at_ms: int
+    mode: str
 
 
 class Receiver:
@@ -124,17 +126,18 @@ class Receiver:
             await self._alerts.tell(Alert(type=AlertType.ACCEPTING, source=source.source, reason=why))
         event, unread = read_event(source.kind, headers, body)
         # An event whose type is not known may be for any endpoint.
+        mode = mode_text(source.source)
         endpoint_seqs = (
-            self._configuration.wanting(source.source.app_id, event.event_type)
+            self._configuration.wanting(source.source.app_id, event.event_type, account=account_of(event, mode))
             if unread is None
-            else self._configuration.enabled(source.source.app_id)
+            else self._configuration.enabled(source.source.app_id, mode)
         )
         message = self._message(
             self._ids.new("msg"),
             source.source.app_id,
             source.source.id,
             verified.event_id,
-            _Read(kind=source.kind, event=event, body=body, at_ms=now_ms),
+            _Read(kind=source.kind, event=event, body=body, at_ms=now_ms, mode=mode),
             endpoint_seqs,
         )
         try:
@@ -174,28 +177,29 @@ class Receiver:
             self._on_accepted(endpoint_seqs)
         return appended
 
+    def subscribed(self, posted: Posted) -> tuple[int, ...]:
+        """The endpoints that would get an event of the API."""
+        return self._read(posted)[1]
+
+    def _read(self, posted: Posted) -> tuple[_Read, tuple[int, ...]]:
+        """An event of the API, and the endpoints that get it."""
+        kind = self._configuration.application_kind(posted.app_id)
+        mode = self._configuration.application_mode(posted.app_id, kind.kind)
+        event = kind.read_body(posted.event_type, posted.body)
+        read = _Read(kind=kind, event=event, body=posted.body, at_ms=self._clock.now_ms(), mode=mode)
+        if posted.only is not None:
+            return read, (posted.only,)
+        account = account_of(event, mode)
+        return read, self._configuration.wanting(posted.app_id, posted.event_type, posted.channels, account)
+
     async def take(self, posted: Posted, *, audit_line: Audited | None = None) -> NewMessage:
         """Stores an event of the API and its line in the audit log. Raises Refusal 409 for an event id that the
         application already has, 503 when the event could not be stored.
         """
-        now_ms = self._clock.now_ms()
-        kind = self._configuration.application_kind(posted.app_id)
-        event = kind.read_body(posted.event_type, posted.body)
+        read, endpoint_seqs = self._read(posted)
         message_id = posted.id or self._ids.new("msg")
         event_id = event_id_of(posted) or message_id
-        endpoint_seqs = (
-            self._configuration.wanting(posted.app_id, posted.event_type, posted.channels)
-            if posted.only is None
-            else (posted.only,)
-        )
-        message = self._message(
-            message_id,
-            posted.app_id,
-            API_SOURCE_ID,
-            event_id,
-            _Read(kind=kind, event=event, body=posted.body, at_ms=now_ms),
-            endpoint_seqs,
-        )
+        message = self._message(message_id, posted.app_id, API_SOURCE_ID, event_id, read, endpoint_seqs)
         message = msgspec.structs.replace(
             message,
             channels=posted.channels,
@@ -230,7 +234,14 @@ class Receiver:
         endpoint_seqs: tuple[int, ...],
     ) -> NewMessage:
         event, customer = read.event, read.event.customer
-        stated = facts.state(read.kind.kind, event, event_id=event_id, body=read.body, accepted_at_ms=read.at_ms)
+        stated = facts.state(
+            read.kind.kind,
+            event,
+            event_id=event_id,
+            body=read.body,
+            accepted_at_ms=read.at_ms,
+            mode=read.mode,
+        )
         if stated.is_ahead:
             log.warning("event from the future", message_id=message_id, event_id=event_id)
         return NewMessage(

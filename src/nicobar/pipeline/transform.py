@@ -33,7 +33,8 @@ class Subject(Record):
     """A message and its customer. The event ids depend on `app_uid`, `replay_key` and `test` (a test event), those of
     the earlier scheme on `edition` (see `connectors/identity.py`). `remembered_email`, `customer_id_attribute`,
     `other_metadata`, `shares_address`, `changed_address` and `has_known_address` as in `Origin`. `unreadable` says
-    why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now. `about`
+    why the message cannot be read, `reread` that it could not be read when it was accepted, and can be now,
+    `is_outside` that it is outside of the endpoint's scope. `about`
     and `known` are what the customer is completed from where the endpoint says what identifies people (`identified`).
     `view` is what the handler reads of the ledger, if that is not read from the store.
     """
@@ -46,6 +47,7 @@ class Subject(Record):
     replay_key: str | None = ""
     unreadable: Reason | None = None
     reread: bool = False
+    is_outside: bool = False
     remembered_email: bool = False
     customer_id_attribute: str = ""
     other_metadata: dict[str, Json] = {}
@@ -188,6 +190,14 @@ def _why_not_run(target: OpenEndpoint, subject: Subject) -> Stopped | None:
             "not_subscribed",
             "The endpoint is not subscribed to %(event_type)s.",
             event_type=subject.message.event_type,
+        )
+        return Stopped(state=DeliveryState.CANCELED, code=why.code, reason=why)
+    if subject.is_outside:
+        why = reason(
+            "outside_scope",
+            "The message is outside of the endpoint's scope: its mode, business or brand is another one, or is not "
+            "known.",
+            "To deliver it, change the scope in the endpoint's settings and resend the message.",
         )
         return Stopped(state=DeliveryState.CANCELED, code=why.code, reason=why)
     return None

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from nicobar.model import Customer, Event, EventType, Record
+from nicobar.model import Customer, Event, EventType, Mode, Record
 from nicobar.redaction import PersonalField
 
 
@@ -131,6 +131,10 @@ class SourceKind(Protocol):
         """Reads the body of an event whose type is known: one posted to the API, or a stored one. The customer and
         the facts are the same as from `read`: event ids depend on the customer. Never raises.
         """
+        ...
+
+    def mode_in(self, body: bytes) -> Mode | None:
+        """The mode that links in a body suggest; None if they suggest none, or both. Never raises."""
         ...
 
     def event_types(self) -> tuple[EventType, ...]:

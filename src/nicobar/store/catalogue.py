@@ -15,6 +15,7 @@ from nicobar.model import (
     EventType,
     Identity,
     Message,
+    Mode,
     PasswordLink,
     Record,
     Setting,
@@ -49,7 +50,7 @@ class RemoveApplication(Record, tag=True):
 
 
 class PutSource(Record, tag=True):
-    """Adds the source, or replaces that with its id."""
+    """Adds the source, or replaces that with its id. Facts belong to a mode: if it changes, they are rebuilt."""
 
     source: Source
 
@@ -82,6 +83,9 @@ class PutEndpoint(Record, tag=True):
     sealed_variables: bytes = b""
     variable_references: dict[str, str] = {}
     public_headers: tuple[str, ...] = ()
+    mode: Mode | None = None
+    business_ids: tuple[str, ...] = ()
+    brand_ids: tuple[str, ...] = ()
 
 
 class RemoveEndpoint(Record, tag=True):

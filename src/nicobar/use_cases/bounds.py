@@ -17,6 +17,8 @@ MAX_UID_CHARS = 256
 MAX_SOURCE_UID_CHARS = 60
 MAX_EVENT_TYPES = 500
 MAX_CHANNELS = 10
+MAX_SENDER_IDS = 100
+MAX_SENDER_ID_CHARS = 256
 MAX_MESSAGES_PER_S = 65_535
 MAX_HEADERS = 50
 MAX_HEADER_NAME_CHARS = 256
@@ -51,6 +53,10 @@ EventTypeName = Annotated[
 ]
 Channel = Annotated[
     str, Meta(pattern=r"^[a-zA-Z0-9\-_.:+]+$", min_length=1, max_length=128, examples=["project_123"])
+]
+SenderId = Annotated[
+    str,
+    Meta(pattern=r"^[^\s,]+$", min_length=1, max_length=MAX_SENDER_ID_CHARS, examples=["bus_0NQldTgMalr0lMlleIqsX"]),
 ]
 MetadataValue = Annotated[str, Meta(max_length=4_096)]
 Metadata = Annotated[
@@ -99,7 +105,7 @@ def check_bounds(record: Record) -> None:
         raise out_of_bounds(found[1] if found else "") from error
 
 
-def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each field
+def out_of_bounds(field: str) -> UserError:  # noqa: C901, PLR0911 - an error for each field
     """The error for a field of a record whose value is outside its bounds."""
     match field:
         case "name":
@@ -139,6 +145,15 @@ def out_of_bounds(field: str) -> UserError:  # noqa: PLR0911 - an error for each
                 "Change the filter.",
                 max_event_types=MAX_EVENT_TYPES,
             )
+        case "business_ids" | "brand_ids":
+            return UserError(
+                "scope_invalid",
+                "The scope has an invalid ID, or more than %(max_sender_ids)s IDs.",
+                "Enter IDs as the sender writes them, without spaces and commas.",
+                max_sender_ids=MAX_SENDER_IDS,
+            )
+        case "mode":
+            return UserError("mode_invalid", "Unknown mode.", "Use live or test.")
         case "settings":
             return UserError(
                 "settings_invalid",

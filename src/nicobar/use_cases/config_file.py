@@ -5,16 +5,18 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from nicobar.audit import AuditAction
+from nicobar.clock import unix_ms
 from nicobar.connectors.registry import connector
 from nicobar.errors import ConfigurationError, StoreUnusable, UserError
-from nicobar.model import Endpoint, EventType, Record, Setting, Source
+from nicobar.model import Endpoint, EventType, Mode, Record, Setting, Source
 from nicobar.pipeline.configuration import endpoint_credentials, endpoint_variables
 from nicobar.retry_schedule import read_delays
 from nicobar.sandbox import Sandbox
@@ -27,7 +29,7 @@ from nicobar.use_cases.bounds import MessagesPerS
 from nicobar.use_cases.config_file_targets import AlertTargetEntry, Reference, plan_target
 from nicobar.use_cases.destination_check import redirected
 from nicobar.use_cases.edit import Act, OperationServices
-from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec
+from nicobar.use_cases.endpoint_records import EndpointPatch, EndpointSpec, SenderIds
 from nicobar.use_cases.event_types import find_built_in, schedule_detail
 from nicobar.use_cases.handler_check import why_it_cannot_run
 from nicobar.use_cases.sources import SourcePatch, SourceSpec
@@ -38,9 +40,13 @@ ACTOR = "apply"
 
 
 class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`mode` and `history_complete_since` that are not in the file stay."""
+
     name: str
     kind: str
     secrets: tuple[Reference, ...]
+    mode: Mode | UnsetType = UNSET
+    history_complete_since: datetime | UnsetType = UNSET
 
 
 class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +59,9 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
     retry_schedule: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    business_ids: SenderIds = ()
+    brand_ids: SenderIds = ()
     settings: dict[str, Setting] = {}
     credentials: dict[str, Reference] = {}
     variables: dict[str, str | Reference] = {}
@@ -225,11 +234,24 @@ class Planner:
         secrets = tuple(self._secret(secret, f"source {entry.name}") for secret in entry.secrets)
         references = tuple(secret.env for secret in entry.secrets)
         if stored is None:
-            spec = SourceSpec(kind=entry.kind, name=entry.name, secrets=secrets, references=references)
+            spec = SourceSpec(
+                kind=entry.kind,
+                name=entry.name,
+                secrets=secrets,
+                references=references,
+                mode=entry.mode or None,
+                history_complete_since_ms=_since(entry) or None,
+            )
             _, act = sources.creation(self._services, self._snapshot, self._app_id, spec)
             self._add(f"source {entry.name}: added", act)
             return
-        patch = SourcePatch(kind=entry.kind, secrets=secrets, references=references)
+        patch = SourcePatch(
+            kind=entry.kind,
+            secrets=secrets,
+            references=references,
+            mode=entry.mode,
+            history_complete_since_ms=_since(entry),
+        )
         _, acts = sources.update_acts(self._services, self._snapshot, stored, patch)
         if acts:
             self._add(f"source {entry.name}: changed", *acts)
@@ -368,6 +390,9 @@ def _spec(
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
         retry_after_ms=_delays(entry.retry_schedule),
+        mode=entry.mode,
+        business_ids=entry.business_ids,
+        brand_ids=entry.brand_ids,
         code=UNSET if code is None else code,
     )
 
@@ -402,7 +427,15 @@ def _patch(
         disabled=entry.disabled,
         max_messages_per_s=entry.max_messages_per_s,
         retry_after_ms=_delays(entry.retry_schedule),
+        mode=entry.mode,
+        business_ids=entry.business_ids,
+        brand_ids=entry.brand_ids,
     )
+
+
+def _since(entry: SourceEntry) -> int | UnsetType:
+    since = entry.history_complete_since
+    return UNSET if isinstance(since, UnsetType) else unix_ms(since)
 
 
 def _delays(texts: Sequence[str] | None) -> tuple[int, ...] | None:

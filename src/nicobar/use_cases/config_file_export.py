@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
+from nicobar.clock import utc_time
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
 from nicobar.crypto import Vault
 from nicobar.errors import UserError
-from nicobar.model import Endpoint, Json
+from nicobar.model import Endpoint, Json, Source
 from nicobar.pipeline.configuration import endpoint_variables
 from nicobar.retry_schedule import delay_text
 from nicobar.store import Snapshot
@@ -41,6 +42,9 @@ def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool)
             "disabled": endpoint.disabled,
             "max_messages_per_s": endpoint.max_messages_per_s,
             "retry_schedule": _schedule(endpoint.retry_after_ms),
+            "mode": endpoint.mode and endpoint.mode.value,
+            "business_ids": list(endpoint.business_ids),
+            "brand_ids": list(endpoint.brand_ids),
             "settings": msgspec.to_builtins(endpoint.settings),
             "credentials": {name: {"env": env} for name, env in _credentials(endpoint).items()},
             "variables": {**endpoint.variables, **_secret_variables(vault, endpoint)},
@@ -52,7 +56,7 @@ def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool)
                 if value not in ([], {}, False, None) or (name == "retry_schedule" and value == [])
             }
         )
-    document: dict[str, Json] = {
+    document: dict[str, object] = {
         "event_types": [
             {"name": event_type.name, "description": event_type.description}
             | ({} if (schedule := _schedule(event_type.retry_after_ms)) is None else {"retry_schedule": schedule})
@@ -63,6 +67,7 @@ def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool)
                 "name": source.name,
                 "kind": source.kind,
                 "secrets": [{"env": env} for env in source.secret_references or (_variable(source.name, "secret"),)],
+                **_ledger(source),
             }
             for source in snapshot.sources
             if source.app_id == app_id
@@ -83,6 +88,14 @@ def write_document(vault: Vault, snapshot: Snapshot, path: Path, *, force: bool)
             "file_unwritable", f"Cannot write {path}: {error.strerror}.", "Choose another file."
         ) from error
     return list(written)
+
+
+def _ledger(source: Source) -> dict[str, object]:
+    """The fields of a source that its ledger depends on, as far as they are set."""
+    written: dict[str, object] = {} if source.mode is None else {"mode": source.mode.value}
+    if source.history_complete_since_ms is not None:
+        written["history_complete_since"] = utc_time(source.history_complete_since_ms)
+    return written
 
 
 def _schedule(delays_ms: Sequence[int] | None) -> list[Json] | None:

@@ -45,6 +45,6 @@ async def customer_ledgers(
             questions.append(Question(source_kind=kind, mode=mode, customer=customer))
     found = await known_people(services.store, services.configuration, target, app_id, questions)
     return tuple(
-        CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.ledger.snapshot(of.whom))
+        CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.snapshot)
         for question, of in zip(questions, found, strict=True)
     )

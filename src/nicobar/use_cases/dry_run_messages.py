@@ -104,7 +104,7 @@ async def run_messages(
     if code is not None:
         endpoint = msgspec.structs.replace(endpoint, transformation=unpublished(code), transformation_enabled=True)
     target = open_endpoint(services.vault, endpoint)
-    latest = await _latest(services.store, endpoint, tuple(event_types), min(messages, MAX_MESSAGES))
+    latest = await _latest(services, endpoint, tuple(event_types), min(messages, MAX_MESSAGES))
     found = _fitting(latest)
     until_ms = services.clock.steady_ms() + MAX_RUN_MS
     results: list[MessageDryRun] = []
@@ -127,7 +127,9 @@ async def run_messages(
     return MessageDryRuns(results=tuple(results), stopped=len(results) < len(found))
 
 
-async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...], limit: int) -> list[Message]:
+async def _latest(
+    services: DryRunServices, endpoint: Endpoint, event_types: tuple[str, ...], limit: int
+) -> list[Message]:
     """The latest messages that the endpoint subscribes to and that still have a body, within MAX_LOOKS pages,
     without operational messages.
     """
@@ -135,11 +137,13 @@ async def _latest(store: Store, endpoint: Endpoint, event_types: tuple[str, ...]
     latest: list[Message] = []
     place: str | None = None
     for _ in range(MAX_LOOKS):
-        page = await store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
+        page = await services.store.messages(endpoint.app_id, which, before=place, limit=limit, with_body=True)
         latest += [
             item
             for item in page.items
-            if item.expunged_at_ms is None and wants(endpoint, item.event_type, item.channels)
+            if item.expunged_at_ms is None
+            and wants(endpoint, item.event_type, item.channels)
+            and services.configuration.takes(endpoint, item)
         ]
         place = page.next
         if place is None or len(latest) >= limit:

@@ -13,13 +13,14 @@ from nicobar.connectors.registry import connector
 from nicobar.connectors.signing_secrets import SignatureScheme, new_secret
 from nicobar.crypto import Vault
 from nicobar.errors import StoreUnusable
-from nicobar.model import Details, Endpoint, Record
+from nicobar.model import Details, Endpoint, Mode, Record
 from nicobar.pipeline.configuration import seal_credentials, seal_headers, seal_variables, secrets_of
 from nicobar.store import PutEndpoint
 from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
     MAX_EVENT_TYPES,
     MAX_HEADERS,
+    MAX_SENDER_IDS,
     Channel,
     Description,
     EndpointName,
@@ -30,6 +31,7 @@ from nicobar.use_cases.bounds import (
     Metadata,
     SecretVariables,
     SecretVariableValue,
+    SenderId,
     Settings,
     Uid,
     VariableName,
@@ -41,6 +43,7 @@ from nicobar.use_cases.endpoint_secrets import check_variables, checked_public, 
 
 EventTypes = Annotated[tuple[EventTypeName, ...], Meta(max_length=MAX_EVENT_TYPES)]
 Channels = Annotated[tuple[Channel, ...], Meta(max_length=MAX_CHANNELS)]
+SenderIds = Annotated[tuple[SenderId, ...], Meta(max_length=MAX_SENDER_IDS)]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 
 
@@ -69,6 +72,9 @@ class EndpointSpec(Record):
     disabled: bool = False
     max_messages_per_s: MessagesPerS | None = None
     retry_after_ms: tuple[int, ...] | None = None
+    mode: Mode | None = None
+    business_ids: SenderIds = ()
+    brand_ids: SenderIds = ()
     code: str | UnsetType | None = UNSET
     signature: SignatureScheme = SignatureScheme.HMAC
 
@@ -97,6 +103,9 @@ class EndpointPatch(Record):
     disabled: bool | UnsetType = UNSET
     max_messages_per_s: MessagesPerS | UnsetType | None = UNSET
     retry_after_ms: tuple[int, ...] | UnsetType | None = UNSET
+    mode: Mode | UnsetType | None = UNSET
+    business_ids: SenderIds | UnsetType = UNSET
+    brand_ids: SenderIds | UnsetType = UNSET
 
     @property
     def connects(self) -> bool:
@@ -138,6 +147,9 @@ def created(spec: EndpointSpec, *, vault: Vault, endpoint_id: str, app_id: str, 
         disabled=spec.disabled,
         max_messages_per_s=spec.max_messages_per_s,
         retry_after_ms=spec.retry_after_ms,
+        mode=spec.mode,
+        business_ids=_distinct(spec.business_ids),
+        brand_ids=_distinct(spec.brand_ids),
         uid=spec.uid,
         details=Details(
             description=spec.description,
@@ -162,10 +174,13 @@ def changed(endpoint: Endpoint, patch: EndpointPatch, *, vault: Vault, now_ms: i
             "disabled",
             "max_messages_per_s",
             "retry_after_ms",
+            "mode",
+            "business_ids",
+            "brand_ids",
         )
         if (value := getattr(patch, name)) is not UNSET
     }
-    for name in ("event_types", "channels"):
+    for name in ("event_types", "channels", "business_ids", "brand_ids"):
         if name in fields:
             fields[name] = _distinct(fields[name])
     about = {name: value for name in ("description", "metadata") if (value := getattr(patch, name)) is not UNSET}

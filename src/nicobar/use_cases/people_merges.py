@@ -10,8 +10,8 @@ import msgspec
 
 from nicobar.audit import AuditAction
 from nicobar.errors import Refusal
-from nicobar.facts import About, KnownFact, complete, fact_key
-from nicobar.model import Customer, Endpoint, FactKind, Record
+from nicobar.facts import About, KnownFact, complete
+from nicobar.model import Customer, Endpoint, Record
 from nicobar.people import (
     Identifier,
     IdentifyBy,
@@ -22,7 +22,7 @@ from nicobar.people import (
     resolve,
     rule_of,
 )
-from nicobar.pipeline.configuration import open_endpoint
+from nicobar.pipeline.configuration import mode_text, open_endpoint
 from nicobar.pipeline.people_merging import needs_look, rule_text
 from nicobar.redaction import Redaction
 from nicobar.sources.registry import application_kinds
@@ -74,11 +74,11 @@ async def plan_merge(services: OperationServices, endpoint: Endpoint, customer_k
 
 async def _plan_all(store: Store, endpoint: Endpoint, rule: IdentityRule, *, can_look: bool) -> MergePlan:
     plan, after, looked = MergePlan(rule=rule), "", 0
-    kinds = await _kinds(store, endpoint.app_id)
+    ledgers = await _ledgers(store, endpoint.app_id)
     while looked < MAX_LOOKED_CUSTOMERS:
         found = await store.sent_customers(endpoint.app_id, endpoint.seq, after=after, limit=CUSTOMERS_AT_ONCE)
         keys = await _unmerged(store, endpoint, found)
-        customers = await known_customers(store, endpoint.app_id, kinds, keys)
+        customers = await known_customers(store, endpoint.app_id, ledgers, keys)
         plan = _with(plan, [_pair_of(rule, customers[key], key) for key in keys], can_look=can_look)
         if len(plan.pairs) >= MAX_PAIRS:
             return msgspec.structs.replace(plan, pairs=plan.pairs[:MAX_PAIRS], more=True)
@@ -98,8 +98,8 @@ async def _plan_one(
     store: Store, endpoint: Endpoint, rule: IdentityRule, customer_key: str, *, can_look: bool
 ) -> MergePlan:
     """Also of earlier email addresses, as long as no other customer has them."""
-    kinds = await _kinds(store, endpoint.app_id)
-    customer = (await known_customers(store, endpoint.app_id, kinds, [customer_key]))[customer_key]
+    ledgers = await _ledgers(store, endpoint.app_id)
+    customer = (await known_customers(store, endpoint.app_id, ledgers, [customer_key]))[customer_key]
     pairs: list[Pair | _Same | None] = []
     for value in await _unmerged_identifiers(store, endpoint, customer_key):
         if value == customer_key:
@@ -120,26 +120,37 @@ async def _unmerged_identifiers(store: Store, endpoint: Endpoint, customer_key: 
     return [value for value in sent if value not in merged]
 
 
-async def _kinds(store: Store, app_id: str) -> list[str]:
-    snapshot = await store.snapshot()
-    return [kind.kind for kind in application_kinds(snapshot.sources, app_id)]
+class _Ledger(Record):
+    """The kind and the mode of sources, which share what is remembered of customers."""
+
+    kind: str
+    mode: str
+
+    def about(self, customer: Customer) -> About:
+        return About(source_kind=self.kind, customer=customer, mode=self.mode)
+
+
+async def _ledgers(store: Store, app_id: str) -> list[_Ledger]:
+    sources = (await store.snapshot()).sources
+    own = sorted((source for source in sources if source.app_id == app_id), key=lambda source: source.id)
+    found = dict.fromkeys(_Ledger(kind=source.kind, mode=mode_text(source)) for source in own)
+    return list(found) or [_Ledger(kind=kind.kind, mode="") for kind in application_kinds((), app_id)]
 
 
 async def known_customers(
-    store: Store, app_id: str, kinds: Sequence[str], customer_keys: Sequence[str]
+    store: Store, app_id: str, ledgers: Sequence[_Ledger], customer_keys: Sequence[str]
 ) -> dict[str, Customer]:
-    """What is remembered of these customers; where several kinds of source know one, the first does."""
-    wanted = [fact_key(kind, FactKind.CUSTOMER, key) for key in customer_keys for kind in kinds]
+    """What is remembered of these customers; where sources of several kinds or modes know one, the first does."""
+    owns = [Customer(key=key) for key in customer_keys]
+    wanted = [key for own in owns for ledger in ledgers for key in ledger.about(own).wanted]
     facts = await store.facts(app_id, wanted) if wanted else {}
-    return {key: _known_customer(facts, kinds, key) for key in customer_keys}
+    return {own.key: _known_customer(facts, ledgers, own) for own in owns}
 
 
-def _known_customer(facts: Mapping[str, KnownFact], kinds: Sequence[str], key: str) -> Customer:
-    own = Customer(key=key)
-    kind = next((kind for kind in kinds if fact_key(kind, FactKind.CUSTOMER, key) in facts), None)
-    if kind is None:
-        return own
-    return complete(About(source_kind=kind, customer=own), facts).customer or own
+def _known_customer(facts: Mapping[str, KnownFact], ledgers: Sequence[_Ledger], own: Customer) -> Customer:
+    abouts = [ledger.about(own) for ledger in ledgers]
+    about = next((about for about in abouts if not facts.keys().isdisjoint(about.wanted)), None)
+    return own if about is None else complete(about, facts).customer or own
 
 
 class _Same(Record):
@@ -247,8 +258,8 @@ async def identified_customer(
         earlier = await services.store.sent_identifiers(endpoint.app_id, endpoint.seq, customer_key) if rule else ()
         if rule is None or not earlier:
             continue
-        kinds = await _kinds(services.store, endpoint.app_id)
-        customer = (await known_customers(services.store, endpoint.app_id, kinds, [customer_key]))[customer_key]
+        ledgers = await _ledgers(services.store, endpoint.app_id)
+        customer = (await known_customers(services.store, endpoint.app_id, ledgers, [customer_key]))[customer_key]
         person = resolve(rule, customer)
         now = person.value if isinstance(person, Person) else ""
         merged = await services.store.merged_before(endpoint.seq, earlier)

@@ -154,6 +154,7 @@ def _subject(services: DryRunServices, message: Message, endpoint: Endpoint, *, 
         customer_id_attribute=services.configuration.customer_id_attribute(read),
         unreadable=unreadable,
         reread=read is not message,
+        is_outside=not services.configuration.takes(endpoint, read),
         app_uid=services.configuration.app_uid(endpoint.app_id),
         replay_key="count" if new_ids else "",  # any key makes new ids
     )

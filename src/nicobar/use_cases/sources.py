@@ -9,21 +9,26 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nicobar.audit import AuditAction
+from nicobar.clock import utc_time
 from nicobar.crypto import Vault, new_url_token
-from nicobar.errors import Conflict, Refusal, StoreUnusable
-from nicobar.model import Details, Record, Source
+from nicobar.errors import Conflict, Refusal, StoreUnusable, UserError
+from nicobar.model import Details, Mode, Record, Source
 from nicobar.pipeline.configuration import seal_source_secrets, source_secrets
 from nicobar.sources.registry import source_kind
-from nicobar.store import PutSource, RemoveSource, Snapshot
+from nicobar.store import PutSource, RemoveSource, Snapshot, Store
+from nicobar.store.history import MessageFilter
 from nicobar.use_cases.bounds import MAX_SOURCE_SECRETS, Metadata, SourceName, SourceUid, check_bounds, out_of_bounds
 from nicobar.use_cases.edit import Act, Edit, OperationServices
 
+# So many of the latest messages suggest a mode.
+MAX_SUGGESTING = 20
 Secrets = Annotated[tuple[str, ...], Meta(max_length=MAX_SOURCE_SECRETS)]
 
 
 class SourceSpec(Record):
     """What a source is created with. Of two `secrets`, the newest first, both are accepted; without one it accepts
-    nothing yet. `references` names the environment variables that they came from.
+    nothing yet. `references` names the environment variables that they came from. `mode` and
+    `history_complete_since_ms` as in `Source`.
     """
 
     kind: str
@@ -32,6 +37,8 @@ class SourceSpec(Record):
     metadata: Metadata = {}
     secrets: Secrets = ()
     references: tuple[str, ...] = ()
+    mode: Mode | None = None
+    history_complete_since_ms: int | None = None
 
 
 class SourcePatch(Record):
@@ -43,6 +50,8 @@ class SourcePatch(Record):
     metadata: Metadata | UnsetType = UNSET
     secrets: Secrets | UnsetType = UNSET
     references: tuple[str, ...] | UnsetType = UNSET
+    mode: Mode | UnsetType | None = UNSET
+    history_complete_since_ms: int | UnsetType | None = UNSET
 
 
 def creation(services: OperationServices, snapshot: Snapshot, app_id: str, spec: SourceSpec) -> tuple[Source, Act]:
@@ -50,6 +59,7 @@ def creation(services: OperationServices, snapshot: Snapshot, app_id: str, spec:
     check_bounds(spec)
     _check_name(spec.name)
     _check_free(snapshot, app_id, name=spec.name, uid=spec.uid)
+    _check_history(spec.history_complete_since_ms, services.clock.now_ms())
     source = created(
         spec,
         vault=services.vault,
@@ -74,6 +84,8 @@ def created(spec: SourceSpec, *, vault: Vault, source_id: str, app_id: str, now_
         sealed_secrets=seal_source_secrets(vault, source_id, spec.secrets),
         secret_references=spec.references,
         uid=spec.uid,
+        mode=spec.mode,
+        history_complete_since_ms=spec.history_complete_since_ms,
         details=Details(metadata=dict(spec.metadata), created_at_ms=now_ms, updated_at_ms=now_ms),
     )
 
@@ -88,11 +100,21 @@ def update_acts(
         _check_name(name)
     uid = None if patch.uid is UNSET else patch.uid
     _check_free(snapshot, source.app_id, name=name, uid=uid, source=source)
+    if patch.history_complete_since_ms is not UNSET:
+        _check_history(patch.history_complete_since_ms, services.clock.now_ms())
     after = _changed(source, patch, services.vault)
     if after == source:
         return source, []
     after = _touched(after, services.clock.now_ms())
     return after, [_act(source, AuditAction.SOURCE_UPDATE, PutSource(source=after))]
+
+
+async def suggested_mode(store: Store, source: Source) -> Mode | None:
+    """The mode that the links in the latest messages of a source suggest; None if they suggest none, or both."""
+    kind = source_kind(source.kind)
+    page = await store.messages(source.app_id, MessageFilter(), limit=MAX_SUGGESTING, with_body=True)
+    found = {kind.mode_in(item.body) for item in page.items if item.source_id == source.id} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 async def create(edit: Edit, app_id: str, spec: SourceSpec) -> Source:
@@ -182,7 +204,8 @@ def deletion(source: Source) -> Act:
 def _changed(source: Source, patch: SourcePatch, vault: Vault) -> Source:
     """Secrets that are not from the environment clear the references to it."""
     kind = source_kind(source.kind if patch.kind is UNSET else patch.kind)
-    fields = {field: value for field in ("name", "uid") if (value := getattr(patch, field)) is not UNSET}
+    names = ("name", "uid", "mode", "history_complete_since_ms")
+    fields = {field: value for field in names if (value := getattr(patch, field)) is not UNSET}
     details = source.details
     if patch.metadata is not UNSET:
         details = msgspec.structs.replace(details, metadata=dict(patch.metadata))
@@ -215,6 +238,16 @@ def _check_name(name: str) -> None:
         msgspec.convert(name, SourceName)
     except msgspec.ValidationError as error:
         raise out_of_bounds("source_name") from error
+
+
+def _check_history(since_ms: int | None, now_ms: int) -> None:
+    if since_ms is not None and since_ms > now_ms:
+        raise UserError(
+            "history_in_future",
+            "The history cannot be complete since %(time)s: this time is in the future.",
+            "Enter when the shop opened, or leave it empty if the shop had customers before it was connected.",
+            time=utc_time(since_ms).isoformat(),
+        )
 
 
 def _check_free(

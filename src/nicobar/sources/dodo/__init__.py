@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nicobar.model import Customer, Event, EventType, Json
+from nicobar.model import Customer, Event, EventType, Json, Mode
 from nicobar.redaction import PersonalData, PersonalField
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.dodo import facts
@@ -15,6 +15,13 @@ from nicobar.sources.signing import StandardWebhooksSigning
 
 # The id of an occurrence: a payment, refund, dispute, ledger entry, license key or grant.
 _OCCURRENCE = re.compile(r"(pay|ref|dp|cle|lic|grant)_[0-9A-Za-z]{21}")
+
+# Links to invoices and checkouts are the only sign of the mode.
+_HOSTS = re.compile(rb"https:\\?/\\?/([a-z.]{1,30}\.dodopayments\.com)[/\"\\]")
+_HOSTS_OF = {
+    Mode.LIVE: {b"live.dodopayments.com", b"checkout.dodopayments.com"},
+    Mode.TEST: {b"test.dodopayments.com", b"test.checkout.dodopayments.com"},
+}
 
 
 class DodoPayments(StandardWebhooksSigning):
@@ -68,6 +75,11 @@ class DodoPayments(StandardWebhooksSigning):
 
     def read_body(self, event_type: str, body: bytes) -> Event:
         return _event(envelope.read_body(event_type, body))
+
+    def mode_in(self, body: bytes) -> Mode | None:
+        hosts = set(_HOSTS.findall(body))
+        found = {mode for mode, of in _HOSTS_OF.items() if hosts & of}
+        return found.pop() if len(found) == 1 else None
 
     def event_types(self) -> tuple[EventType, ...]:
         return EVENT_TYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nicobar import facts
-from nicobar.model import Customer, Event, EventType, Json
+from nicobar.model import Customer, Event, EventType, Json, Mode
 from nicobar.sources import SetupPart, SetupStep, envelope, samples
 from nicobar.sources.signing import StandardWebhooksSigning, check_any_secret
 
@@ -46,6 +46,10 @@ class StandardWebhooks(StandardWebhooksSigning):
 
     def read_body(self, event_type: str, body: bytes) -> Event:
         return _event(envelope.read_body(event_type, body))
+
+    def mode_in(self, body: bytes) -> Mode | None:
+        del body
+        return None
 
     def event_types(self) -> tuple[EventType, ...]:
         return ()

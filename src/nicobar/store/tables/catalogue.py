@@ -9,7 +9,7 @@ import msgspec
 
 from nicobar.conversion import converter
 from nicobar.errors import ConfigurationError, StoreMoved, StoreUnavailable
-from nicobar.model import AlertTarget, Application, Attempt, Delivery, EventType, Message, Source
+from nicobar.model import AlertTarget, Application, Attempt, Delivery, EventType, Message, Mode, Source
 from nicobar.store.catalogue import (
     AddTransformation,
     AddUser,
@@ -122,6 +122,8 @@ def _source(row: Row) -> Source:
         uid=row[7],
         details=CONTENT.decode(row[8]).details,
         older_until_ms=row[9],
+        mode=None if row[10] is None else Mode(row[10]),
+        history_complete_since_ms=row[11],
     )
 
 
@@ -153,14 +155,7 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
             run("remove_sources_of_application", app_id=app_id)
             _known(row("remove_application", id=app_id), "application", app_id)
         case PutSource(source=source):
-            run(
-                "put_source",
-                **{name: getattr(source, name) for name in ("id", "app_id", "name", "kind", "token", "uid")},
-                older_until_ms=source.older_until_ms,
-                sealed_secrets=source.sealed_secrets,
-                secret_references=json_text(source.secret_references),
-                content=json_text(Content(details=source.details)),
-            )
+            _put_source(session, source)
         case RemoveSource(source_id=source_id):
             run("remove_source", id=source_id)
         case PutEndpoint():
@@ -201,6 +196,26 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
             assert_never(change)
 
 
+def _put_source(session: Session, source: Source) -> None:
+    known = session.row("mode_of_source", {"id": source.id})
+    names = ("id", "app_id", "name", "kind", "token", "uid", "older_until_ms", "history_complete_since_ms", "mode")
+    session.run(
+        "put_source",
+        {name: getattr(source, name) for name in names}
+        | {
+            "sealed_secrets": source.sealed_secrets,
+            "secret_references": json_text(source.secret_references),
+            "content": json_text(Content(details=source.details)),
+        },
+    )
+    if known is None or tuple(known) == (source.kind, source.mode):
+        return
+    # What its messages have stated belongs to another mode now.
+    session.run("begin_rebuild")
+    was, now = (f"{kind}/{mode or ''}/" for kind, mode in (known, (source.kind, source.mode)))
+    session.run("rekey_unidentified", {"source_id": source.id, "app_id": source.app_id, "was": was, "now": now})
+
+
 def _change_alert_target(session: Session, change: PutAlertTarget | RemoveAlertTarget) -> None:
     if isinstance(change, RemoveAlertTarget):
         session.run("remove_alert_target", {"id": change.target_id})
@@ -230,6 +245,8 @@ def _endpoint_columns(session: Session, change: PutEndpoint) -> dict[str, object
         "variables",
         "variable_references",
         "public_headers",
+        "business_ids",
+        "brand_ids",
     ):
         values[name] = json_text(values[name])
     if change.retry_after_ms is not None:

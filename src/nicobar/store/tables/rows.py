@@ -16,6 +16,7 @@ from nicobar.model import (
     Endpoint,
     Json,
     Message,
+    Mode,
     Record,
     Setbacks,
     Setting,
@@ -168,6 +169,9 @@ def endpoint(row: Row) -> Endpoint:
         sealed_variables=row[21],
         variable_references=_TEXT_MAP.decode(row[22]),
         public_headers=texts(row[23]),
+        mode=None if row[24] is None else Mode(row[24]),
+        business_ids=texts(row[25]),
+        brand_ids=texts(row[26]),
     )
 
 

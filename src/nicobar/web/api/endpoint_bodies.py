@@ -14,18 +14,20 @@ from nicobar.connectors.registry import CONNECTORS, connector
 from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.crypto import Vault
 from nicobar.errors import Conflict, UserError
-from nicobar.model import Endpoint, Record, Setting
+from nicobar.model import Endpoint, Mode, Record, Setting
 from nicobar.pipeline.configuration import endpoint_headers
 from nicobar.use_cases import endpoint_records as records
 from nicobar.use_cases.bounds import (
     MAX_CHANNELS,
     MAX_EVENT_TYPES,
     MAX_HEADERS,
+    MAX_SENDER_IDS,
     MAX_SETTING_CHARS,
     EndpointName,
     HeaderName,
     HeaderValue,
     MessagesPerS,
+    SenderId,
     SettingNames,
 )
 from nicobar.use_cases.endpoint_records import EndpointSpec
@@ -66,6 +68,19 @@ EventTypes = Annotated[
 ]
 Channels = Annotated[
     list[Channel], Meta(max_length=MAX_CHANNELS, description="Channels to deliver. Defaults to all. Maximum 10.")
+]
+TakenMode = Annotated[Mode, Meta(description="Deliver messages of sources with this mode only. Defaults to all.")]
+BusinessIds = Annotated[
+    list[SenderId],
+    Meta(max_length=MAX_SENDER_IDS, description="Businesses to deliver, by the sender's IDs. Defaults to all."),
+]
+BrandIds = Annotated[
+    list[SenderId],
+    Meta(
+        max_length=MAX_SENDER_IDS,
+        description="Brands to deliver, by the sender's IDs. Defaults to all. An event that does not state its brand "
+        "is not delivered.",
+    ),
 ]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=MAX_HEADERS)]
 ConfigValue = Annotated[str, Meta(max_length=MAX_SETTING_CHARS)] | bool | SettingNames
@@ -131,12 +146,15 @@ class EndpointIn(OlderNames):
     connector: EndpointConnector | None = None
     retry_schedule: RetrySchedule | None = None
     signature: Signature | None = None
+    mode: TakenMode | UnsetType | None = UNSET
+    business_ids: BusinessIds | UnsetType | None = UNSET
+    brand_ids: BrandIds | UnsetType | None = UNSET
 
 
 class EndpointUpsertIn(OlderNames):
-    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers and
-    the retry schedule if omitted. A URL with a different host requires `headers` and credentials in the same request;
-    `{}` removes the headers.
+    """The new values of the endpoint. The signing secret and the transformation are kept, and so are the headers, the
+    retry schedule, the mode, the businesses and the brands if omitted. A URL with a different host requires `headers`
+    and credentials in the same request; `{}` removes the headers.
     """
 
     url: Url | None = None
@@ -151,6 +169,9 @@ class EndpointUpsertIn(OlderNames):
     name: EndpointName | None = None
     connector: EndpointConnector | None = None
     retry_schedule: RetrySchedule | UnsetType | None = UNSET
+    mode: TakenMode | UnsetType | None = UNSET
+    business_ids: BusinessIds | UnsetType | None = UNSET
+    brand_ids: BrandIds | UnsetType | None = UNSET
 
 
 class EndpointPatch(OlderNames):
@@ -170,6 +191,9 @@ class EndpointPatch(OlderNames):
     name: EndpointName | UnsetType = UNSET
     connector: EndpointConnector | UnsetType = UNSET
     retry_schedule: RetrySchedule | UnsetType | None = UNSET
+    mode: TakenMode | UnsetType | None = UNSET
+    business_ids: BusinessIds | UnsetType | None = UNSET
+    brand_ids: BrandIds | UnsetType | None = UNSET
     secret: Unsupported = None
 
 
@@ -197,6 +221,9 @@ def spec_of(wanted: EndpointIn) -> EndpointSpec:
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
         retry_after_ms=delays_of(wanted.retry_schedule),
+        mode=wanted.mode or None,
+        business_ids=given_names(wanted.business_ids or None),
+        brand_ids=given_names(wanted.brand_ids or None),
         signature=wanted.signature or SignatureScheme.HMAC,
     )
 
@@ -213,6 +240,9 @@ def patch_of(vault: Vault, endpoint: Endpoint, wanted: EndpointUpsertIn | Endpoi
         disabled=wanted.disabled,
         max_messages_per_s=wanted.throttle_rate,
         retry_after_ms=changed_delays(wanted.retry_schedule),
+        mode=wanted.mode,
+        business_ids=_names(wanted.business_ids),
+        brand_ids=_names(wanted.brand_ids),
     )
     if wanted.headers is not UNSET and wanted.headers is not None:
         headers = replacing(endpoint_headers(vault, endpoint), wanted.headers)

@@ -7,7 +7,7 @@ import msgspec
 from nicobar.connectors import FieldKind
 from nicobar.connectors.registry import connector
 from nicobar.ids import is_id, made_at_ms
-from nicobar.model import Application, Endpoint
+from nicobar.model import Application, Endpoint, Mode
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.store import Snapshot
 from nicobar.use_cases import endpoints
@@ -42,7 +42,7 @@ ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 class EndpointOut(Shape):
     """An endpoint. `pausedReason` is set while the endpoint is paused or on hold. `disabledReason` is set if Nicobar
     disabled the endpoint, after days of failures or because its URL returned 410. `retrySchedule` is null if the
-    endpoint has the schedule of the settings.
+    endpoint has the schedule of the settings. `mode`, `businessIds` and `brandIds` are null if it takes all.
     """
 
     id: EndpointId
@@ -61,6 +61,9 @@ class EndpointOut(Shape):
     paused_reason: str | None = None
     disabled_reason: str | None = None
     retry_schedule: list[Duration] | None = None
+    mode: Mode | None = None
+    business_ids: list[str] | None = None
+    brand_ids: list[str] | None = None
     # Clients before 2.0 require `version`, and read the two older names.
     version: int = 1
     filter_types: list[str] | None = None
@@ -89,6 +92,9 @@ def shown(services: Services, endpoint: Endpoint) -> EndpointOut:
         paused_reason=text_of_reason(endpoint.paused_reason),
         disabled_reason=text_of_reason(endpoint.disabled_reason),
         retry_schedule=durations(endpoint.retry_after_ms),
+        mode=endpoint.mode,
+        business_ids=list(endpoint.business_ids) or None,
+        brand_ids=list(endpoint.brand_ids) or None,
         filter_types=list(endpoint.event_types) or None,
         rate_limit=endpoint.max_messages_per_s,
     )

@@ -217,8 +217,7 @@ async def create_message(
         earlier = None if event_id is None else await services.store.find_message(application.id, event_id)
         if earlier is not None:
             raise event_id_exists(posted, earlier.id)
-        subscribed = services.configuration.wanting(application.id, data.event_type, posted.channels)
-        return Response(effect(messages=1, deliveries=len(subscribed)), status=200)
+        return Response(effect(messages=1, deliveries=len(services.receiver.subscribed(posted))), status=200)
     accepted = await services.receiver.take(posted)
     return Response(shown(accepted, with_content=with_content), status=202)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from nicobar.clock import unix_ms
 from nicobar.errors import Conflict, UserError
 from nicobar.ids import is_id, made_at_ms
-from nicobar.model import Source
+from nicobar.model import Mode, Source
 from nicobar.sources.registry import SOURCES
 from nicobar.store import Snapshot
 from nicobar.use_cases import sources
@@ -51,6 +53,18 @@ SigningSecret = Annotated[
 ]
 
 
+SourceMode = Annotated[
+    Mode, Meta(description="Whether its events are about real money. Facts of both modes are kept apart.")
+]
+HistoryCompleteSince = Annotated[
+    Moment,
+    Meta(
+        description="When the shop opened, if this source has received all of its events since. Required for first "
+        "payments, payment numbers and lifetime totals."
+    ),
+]
+
+
 class SourceConfig(Shape):
     """The sender's signing secrets. During a rotation, signatures with `previousSecret` are accepted as well."""
 
@@ -61,7 +75,7 @@ class SourceConfig(Shape):
 class IngestSourceIn(Shape):
     """The source to create or replace. `type` is a kind of source, or `svix` (the same as `standard-webhooks`) for
     any sender that signs according to Standard Webhooks. `appId` is the application that receives its messages.
-    Defaults to `default`.
+    Defaults to `default`. `mode` and `historyCompleteSince` of a source that is replaced are kept if omitted.
     """
 
     name: SourceName
@@ -70,6 +84,8 @@ class IngestSourceIn(Shape):
     uid: SourceUid | None = None
     metadata: Metadata | None = {}
     app_id: Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
+    mode: SourceMode | UnsetType | None = UNSET
+    history_complete_since: HistoryCompleteSince | UnsetType | None = UNSET
 
 
 class IngestSourcePatch(Shape):
@@ -80,11 +96,14 @@ class IngestSourcePatch(Shape):
     config: SourceConfig | UnsetType = UNSET
     uid: SourceUid | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
+    mode: SourceMode | UnsetType | None = UNSET
+    history_complete_since: HistoryCompleteSince | UnsetType | None = UNSET
 
 
 class IngestSourceOut(Shape):
     """A source. `type` is always `svix`, which Svix clients support; `kind` is the kind of source. The sender posts
-    to `ingestUrl`. Signing secrets are never returned.
+    to `ingestUrl`. Signing secrets are never returned. `mode` is null if nobody has stated it,
+    `historyCompleteSince` if the shop had customers before.
     """
 
     id: SourceId
@@ -98,6 +117,8 @@ class IngestSourceOut(Shape):
     metadata: dict[str, str]
     app_id: str
     uid: str | None = None
+    mode: Mode | None = None
+    history_complete_since: Moment | None = None
 
 
 class RotateTokenOut(Shape):
@@ -106,6 +127,8 @@ class RotateTokenOut(Shape):
     ingest_url: str
 
 
+# Where the value of an error is.
+_PLACES = {"unknown_source_kind": "body.type", "history_in_future": "body.historyCompleteSince"}
 _CREATED = ResponseSpec(IngestSourceOut, description="Created.")
 
 
@@ -122,6 +145,10 @@ def shown(services: Services, source: Source) -> IngestSourceOut:
         metadata=source.details.metadata,
         app_id=source.app_id,
         uid=source.uid,
+        mode=source.mode,
+        history_complete_since=None
+        if source.history_complete_since_ms is None
+        else moment(source.history_complete_since_ms),
     )
 
 
@@ -202,6 +229,8 @@ async def upsert_source(
                 uid=wanted.uid,
                 metadata=wanted.metadata or {},
                 secrets=_secrets(wanted.config),
+                mode=wanted.mode,
+                history_complete_since_ms=_since(wanted.history_complete_since),
             )
             return await sources.update(edit, source, patch), 200
 
@@ -220,6 +249,8 @@ async def patch_source(
         uid=data.uid,
         metadata=data.metadata,
         secrets=data.config if isinstance(data.config, UnsetType) else _secrets(data.config),
+        mode=data.mode,
+        history_complete_since_ms=_since(data.history_complete_since),
     )
 
     async def change(edit: Edit) -> Source:
@@ -291,7 +322,13 @@ def _spec(wanted: IngestSourceIn) -> SourceSpec:
         uid=wanted.uid,
         metadata=wanted.metadata or {},
         secrets=_secrets(wanted.config),
+        mode=wanted.mode or None,
+        history_complete_since_ms=_since(wanted.history_complete_since) or None,
     )
+
+
+def _since(at: datetime | UnsetType | None) -> int | UnsetType | None:
+    return unix_ms(at) if isinstance(at, datetime) else at
 
 
 def _kind(name: str) -> str:
@@ -310,7 +347,7 @@ def _located() -> Generator[None]:
     except Conflict:
         raise
     except UserError as error:
-        where = "body.type" if error.code == "unknown_source_kind" else "body.config.secret"
+        where = _PLACES.get(error.code, "body.config.secret")
         raise Invalid(where, error.detail, error.fix, code=error.code) from error
 
 

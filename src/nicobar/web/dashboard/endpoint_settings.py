@@ -11,7 +11,7 @@ from nicobar.connectors.registry import connector
 from nicobar.connectors.signing_secrets import SignatureScheme, signing_field
 from nicobar.errors import StoreUnusable, UserError
 from nicobar.masking import MASK
-from nicobar.model import Endpoint, Record, Setting
+from nicobar.model import Endpoint, Mode, Record, Setting
 from nicobar.people import rule_of
 from nicobar.pipeline.configuration import endpoint_headers, endpoint_variables
 from nicobar.pipeline.retry import RETRY_AFTER_MS
@@ -30,6 +30,8 @@ from nicobar.web.dashboard.forms import (
     masked_variables,
     read_fields,
     read_headers,
+    read_ids,
+    read_mode,
     read_public,
     read_rate,
     read_retries,
@@ -55,6 +57,9 @@ class Form(Record):
     chosen: tuple[str, ...]
     rate: str
     retries: str
+    mode: str
+    business_ids: str
+    brand_ids: str
     variables: str
     secret_variables: str
     headers: dict[str, str | None]
@@ -84,6 +89,9 @@ async def _stored_page(
         chosen=endpoint.event_types,
         rate=_rate(endpoint),
         retries=_retries(endpoint),
+        mode=endpoint.mode or "",
+        business_ids=", ".join(endpoint.business_ids),
+        brand_ids=", ".join(endpoint.brand_ids),
         variables=write_variables(endpoint.variables),
         secret_variables=masked_variables(endpoint_variables(context.services.vault, endpoint)),
         headers=shown_headers(endpoint_headers(context.services.vault, endpoint), endpoint.public_headers),
@@ -117,6 +125,9 @@ def _form(endpoint: Endpoint, visitor: Visitor, known_types: Collection[str]) ->
         chosen=chosen_types(known_types, visitor.every) if visitor.form.get("types") == "some" else (),
         rate=visitor.form.get("rate", "").strip(),
         retries=visitor.form.get("retries", "").strip(),
+        mode=visitor.form.get("mode", ""),
+        business_ids=visitor.form.get("business_ids", ""),
+        brand_ids=visitor.form.get("brand_ids", ""),
         variables=visitor.form.get("variables", ""),
         secret_variables=masked_variables(_names(visitor.form.get("secret_variables", ""))),
         headers=shown_headers(read_headers(visitor.every, {}), read_public(visitor.every)),
@@ -158,6 +169,9 @@ def _patch(context: Context, endpoint: Endpoint, visitor: Visitor, known_types: 
         public_headers=read_public(visitor.every),
         max_messages_per_s=UNSET if form.rate == _rate(endpoint) else read_rate(form.rate),
         retry_after_ms=read_retries(form.retries),
+        mode=read_mode(form.mode),
+        business_ids=read_ids(form.business_ids),
+        brand_ids=read_ids(form.brand_ids),
     )
 
 
@@ -250,6 +264,7 @@ async def _settings_page(
         empty_rows=EMPTY_ROWS,
         rule=rule_of(endpoint.settings),
         default_retries=schedule_text(default_retries),
+        modes=[mode.value for mode in Mode],
         signing=_signing(context, endpoint),
         made=made,
         forgets=forgets,

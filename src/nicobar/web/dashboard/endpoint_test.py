@@ -215,9 +215,12 @@ async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subjec
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
-    """The dry run of a received message is shown without personal data, like its attempts."""
+    """The dry run of a received message is shown without personal data, like its attempts; that of another event only
+    without what is known from messages.
+    """
     if not chosen.message_id:
-        return dry_run
+        snapshot = context.services.settings.redaction.of().redactor().text(dry_run.result.snapshot)
+        return DryRun(subject=dry_run.subject, result=msgspec.structs.replace(dry_run.result, snapshot=snapshot))
     message = dry_run.subject.message
     redactor = context.services.configuration.redactor(message)
     subject = msgspec.structs.replace(

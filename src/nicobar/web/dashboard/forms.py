@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from nicobar.connectors import Connector, Field, FieldKind
 from nicobar.errors import NicobarError, UserError
 from nicobar.masking import MASK
-from nicobar.model import Record, Setting
+from nicobar.model import Mode, Record, Setting
 from nicobar.people import RULE_SETTINGS
 from nicobar.retry_schedule import read_schedule
 from nicobar.use_cases.bounds import check_bounds, out_of_bounds
@@ -142,6 +142,18 @@ def read_rate(text: str) -> int | None:
     if not text.isdecimal() or len(text) > MAX_RATE_DIGITS:
         raise out_of_bounds("max_messages_per_s")
     return int(text)
+
+
+def read_mode(text: str) -> Mode | None:
+    """A mode; None for an empty text. Raises UserError."""
+    if text and text not in set(Mode):
+        raise out_of_bounds("mode")
+    return Mode(text) if text else None
+
+
+def read_ids(text: str) -> tuple[str, ...]:
+    """IDs that are separated by commas or spaces."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
 
 
 def read_retries(text: str) -> tuple[int, ...] | None:

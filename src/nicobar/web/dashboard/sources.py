@@ -5,22 +5,25 @@ from __future__ import annotations
 import uuid
 
 from nicobar.errors import NicobarError, StoreUnusable, UserError
-from nicobar.model import EventType, Record, Source
+from nicobar.model import EventType, Mode, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
+from nicobar.sources.envelope import unix_ms
 from nicobar.sources.registry import SOURCES, source_kind
 from nicobar.store import Snapshot
 from nicobar.store.history import RejectedRequest
 from nicobar.use_cases import sources
 from nicobar.use_cases.edit import Edit, edited
-from nicobar.use_cases.sources import SourceSpec
+from nicobar.use_cases.sources import SourcePatch, SourceSpec, suggested_mode
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, not_found
+from nicobar.web.dashboard.forms import read_mode
 from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 HOUR_MS = 3_600_000
+_MAX_SHOWN_CHARS = 50
 # How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
@@ -102,6 +105,33 @@ async def rotate_secret(source_id: str, context: Context, visitor: Visitor) -> R
     except UserError as problem:
         return await _page(context, visitor, source_id, problem=problem)
     return redirect(f"/sources/{source_id}#secrets")
+
+
+@post("/sources/{source_id}/ledger", status=303)
+async def change_ledger(source_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Saves the mode and the time since which the history is complete."""
+
+    async def change(edit: Edit) -> None:
+        patch = SourcePatch(
+            mode=read_mode(visitor.form.get("mode", "")),
+            history_complete_since_ms=_since(visitor.form.get("history_complete_since", "").strip()),
+        )
+        await sources.update(edit, _source(context, edit, source_id), patch)
+
+    try:
+        await edited(context.services, visitor, change)
+    except UserError as problem:
+        return await _page(context, visitor, source_id, problem=problem)
+    return redirect(f"/sources/{source_id}#ledger")
+
+
+def _since(text: str) -> int | None:
+    """A day in UTC, or a time; None for an empty text. Raises UserError."""
+    since_ms = unix_ms(text)
+    if text and since_ms is None:
+        given = text[:_MAX_SHOWN_CHARS]
+        raise UserError("time_invalid", "Invalid date %(text)s.", "Enter it as 2026-01-31.", text=given)
+    return since_ms
 
 
 @post("/sources/{source_id}/test-secret", status=201)
@@ -260,6 +290,8 @@ async def _page(
         is_local=not context.services.public_url.startswith("https://"),
         hours=GRACE_HOURS,
         samples=samples_of(snapshot, incoming),
+        modes=[mode.value for mode in Mode],
+        suggested=await suggested_mode(context.services.store, incoming),
         sent=sent,
         refused=refused,
         problem=problem,
@@ -273,6 +305,7 @@ OPERATIONS = (
     create,
     show,
     rotate_secret,
+    change_ledger,
     test_secret,
     end_older,
     ask_address,

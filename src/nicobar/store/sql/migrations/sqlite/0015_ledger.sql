@@ -64,3 +64,13 @@ CREATE TABLE repeats (
 CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
 CREATE INDEX repeats_in_order ON repeats (endpoint_seq, order_key) WHERE order_key IS NOT NULL;
 CREATE INDEX repeats_of_message ON repeats (message_seq);
+
+-- === Modes and scopes ===
+
+-- mode: live or test. history_complete_since_ms: the source has received all events of the shop, which opened then.
+ALTER TABLE sources ADD COLUMN mode TEXT;
+ALTER TABLE sources ADD COLUMN history_complete_since_ms INTEGER;
+-- An endpoint gets messages of one mode, and about these businesses and brands: lists as JSON, empty for all.
+ALTER TABLE endpoints ADD COLUMN mode TEXT;
+ALTER TABLE endpoints ADD COLUMN business_ids TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN brand_ids TEXT NOT NULL DEFAULT '[]';

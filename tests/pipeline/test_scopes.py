@@ -1,0 +1,131 @@
+"""The mode of a source, and the mode, businesses and brands of an endpoint."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nicobar.model import DeliveryState, Endpoint, Mode
+from nicobar.pipeline.ledger import Ledger
+from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, takes
+from nicobar.store import PutSource
+from nicobar.use_cases.endpoint_records import unchanged
+from support.stated import body_of, stated_message
+from support.store import STORES
+from support.worker import world
+
+LIVE = SenderAccount(mode="live", business_id="bus_1", brand_id="brnd_1")
+ADA = {"customer_id": "cus_1", "email": "ada@northpine.example"}
+
+
+def endpoint(**scope) -> Endpoint:
+    return Endpoint(
+        seq=1,
+        id="ep_1",
+        app_id="app",
+        name="one",
+        connector="http",
+        settings={},
+        sealed_credentials=b"",
+        credential_references={},
+        event_types=(),
+        variables={},
+        disabled=False,
+        paused_reason=None,
+        transformation=None,
+        **scope,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "account", "taken"),
+    [
+        ({}, SenderAccount(), True),
+        ({"mode": Mode.LIVE}, LIVE, True),
+        ({"mode": Mode.TEST}, LIVE, False),
+        ({"mode": Mode.LIVE}, SenderAccount(), False),
+        ({"business_ids": ("bus_0", "bus_1")}, LIVE, True),
+        ({"business_ids": ("bus_0",)}, LIVE, False),
+        ({"business_ids": ("bus_1",)}, SenderAccount(), False),
+        ({"brand_ids": ("brnd_1",)}, LIVE, True),
+        ({"brand_ids": ("brnd_1",)}, SenderAccount(mode="live", business_id="bus_1"), False),
+        ({"business_ids": ("bus_1",), "brand_ids": ("brnd_2",)}, LIVE, False),
+    ],
+)
+def test_what_is_not_known_is_outside_of_every_limit(scope, account, taken):
+    limited = endpoint(**scope)
+    assert takes(limited, account) is taken
+    found = Subscriptions([limited]).of("app", "payment.succeeded", (), account)
+    assert found == ((1,) if taken else ())
+    assert Subscriptions([limited]).of("app", "payment.succeeded", ()) == (1,)
+
+
+async def state_mode(it, mode: Mode | None, **more) -> None:
+    (source,) = (await it.store.snapshot()).sources
+    await it.store.change([PutSource(source=msgspec.structs.replace(source, mode=mode, **more))])
+    await it.worker._configuration.refresh()
+
+
+async def limit(it, **scope) -> None:
+    (known,) = (await it.store.snapshot()).endpoints
+    await it.store.change([msgspec.structs.replace(unchanged(known), **scope)])
+    await it.worker._configuration.refresh()
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_modes_and_scopes_are_stored(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        await state_mode(it, Mode.TEST, history_complete_since_ms=5)
+        await limit(it, mode=Mode.TEST, business_ids=("bus_1",), brand_ids=("brnd_1", "brnd_2"))
+        found = await it.store.snapshot()
+        (source,), (limited,) = found.sources, found.endpoints
+        assert (source.mode, source.history_complete_since_ms) == (Mode.TEST, 5)
+        assert (limited.mode, limited.business_ids) == (Mode.TEST, ("bus_1",))
+        assert limited.brand_ids == ("brnd_1", "brnd_2")
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_stating_the_mode_restates_what_was_stored_before(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        (source,) = it.snapshot.sources
+        new = stated_message("evt_1", body_of("payment.succeeded", 1, payment_id="pay_1", customer=ADA), endpoints=())
+        await it.store.append(msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id))
+        work = Ledger(store=it.store, configuration=it.worker._configuration, clock=it.clock)
+        await state_mode(it, None)
+        assert await work.step() is None
+        await state_mode(it, Mode.LIVE)
+        while await work.step() is not None:
+            pass
+        keys = {mode: f"dodo-payments/{mode}/payment/pay_1" for mode in ("", "live", "test")}
+        found = await it.store.facts(source.app_id, list(keys.values()))
+        assert found.keys() & set(keys.values()) == {keys[""], keys["live"]}
+        await state_mode(it, Mode.LIVE)
+        assert await work.step() is None
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_what_waits_for_an_identity_waits_under_the_new_mode(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        await it.change_endpoint(settings={"keep_profile": False, "identify_by": "email"})
+        message_id = await it.accept("early", "cus_1")
+        await it.next_recorded()
+        assert (await it.delivery(message_id)).state is DeliveryState.CANCELED
+        await state_mode(it, Mode.LIVE)
+        (source,) = it.snapshot.sources
+        body = body_of("payment.succeeded", 1, payment_id="pay_1", customer=ADA)
+        new = stated_message("evt_late", body, endpoints=(), mode="live")
+        await it.store.append(msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id))
+        await it.move(60_000)
+        assert [item["identifiers"] for item in await it.network.sent.get()] == [{"email": ADA["email"]}]
+
+
+@pytest.mark.parametrize("scope", [{"mode": Mode.TEST}, {"business_ids": ("bus_2",)}, {"brand_ids": ("brnd_1",)}])
+async def test_a_delivery_outside_of_the_scope_is_canceled_with_the_reason(tmp_path, scope):
+    async with world(tmp_path) as it:
+        await state_mode(it, Mode.LIVE)
+        await limit(it, **scope)
+        message_id = await it.accept("one")
+        await it.next_recorded()
+        delivery = await it.delivery(message_id)
+        assert (delivery.state, delivery.reason.code) == (DeliveryState.CANCELED, "outside_scope")
+        assert it.network.sent.empty()
