@@ -44,10 +44,10 @@ async def test_deliveries_without_an_identity_are_counted_and_linked(tmp_path):
 
 
 async def test_what_a_handler_read_of_the_ledger_is_shown_everywhere(tmp_path):
-    code = '''function handler(webhook) {
+    code = """function handler(webhook) {
       webhook.payload = nicobar.event("paid", {mail: webhook.customer.email, facts: webhook.facts.length});
       return webhook;
-    }'''
+    }"""
     async with installation(tmp_path, redact="email") as nicobar, visiting(nicobar) as visitor:
         await set_up(nicobar, visitor)
         endpoint, address = await furnish(nicobar, code, identify_by="email")
