@@ -27,7 +27,7 @@ MAX_METADATA_KEYS = 100
 MAX_METADATA_KEY_CHARS = 100
 # Of each field the newest value, and the one before that differs.
 MAX_VALUES = 2
-# Begins fields that say when the end of a subscription was first announced. The name has the end; the latest are kept.
+# Begins fields that say when the end of a subscription was first announced. Their names have it; the latest are kept.
 ANNOUNCED = "announced."
 MAX_ANNOUNCED = 4
 
@@ -67,6 +67,11 @@ class StatedFact(Record):
     customer_key: str | None = None
     parent_key: str | None = None
     email: str | None = None
+
+    @property
+    def may_identify(self) -> bool:
+        """Whether it says what is in the metadata of a customer, where an id may be."""
+        return f'"{_METADATA}' in self.content and f"/{FactKind.CUSTOMER}/" in self.key
 
 
 class About(Record):

@@ -37,6 +37,11 @@ class Metrics:
         self.retried = self._counter(
             "nicobar_deliveries_retried", "Attempts that were followed by a retry.", "endpoint"
         )
+        self.repeated = self._counter(
+            "nicobar_calls_repeated",
+            "Calls that were sent once more because others about the person were sent shortly before.",
+            "endpoint",
+        )
         self.overtaken = self._counter(
             "nicobar_deliveries_overtaken",
             "Failing deliveries for which later ones of the same customer no longer wait.",

@@ -73,6 +73,7 @@ OF = {
     "change": """
         POST /webhooks/{endpoint_id}/secret · POST /webhooks/{endpoint_id}/test-secret
         POST /webhooks/{endpoint_id}/sample · POST /webhooks/{endpoint_id}/pause · POST /webhooks/{endpoint_id}/resume
+        POST /webhooks/{endpoint_id}/fix
         POST /webhooks/{endpoint_id}/enable · POST /webhooks/{endpoint_id}/settings
         POST /webhooks/{endpoint_id}/rotate-secret · POST /webhooks/{endpoint_id}/disable
         GET /webhooks/{endpoint_id}/delete · POST /webhooks/{endpoint_id}/delete · GET /webhooks/drafts/{draft_id}

@@ -313,3 +313,23 @@ async def test_only_subscribed_event_types_are_counted(nicobar):
             async with visitor.http.post(path, data=data, headers=SAME_ORIGIN, allow_redirects=False) as answer:
                 assert answer.status == 303, await answer.text()
             assert says in (await visitor.ask("GET", f"/webhooks/{endpoint.id}"))[1]
+
+
+async def test_continue_checks_credentials_and_can_go_on_without(nicobar):
+    fields = {"name": "Journeys", "field_region": "us", "field_base_url": nicobar.emulator.url}
+    wrong = fields | {"field_site_id": "demo-site", "field_api_key": "no-key"}
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        await visitor.ask("GET", "/webhooks/new/customerio")
+        status, text, _ = await visitor.send("/webhooks/new/customerio", **wrong)
+        assert (status, "Invalid credentials." in text, "Continue anyway" in text) == (422, True, True)
+        (draft,) = re.findall(r'action="(/webhooks/drafts/\w+)"', text)
+        status, text, _ = await visitor.send(draft, **wrong)
+        assert (status, "Invalid credentials." in text) == (422, True)
+        status, _, headers = await visitor.send(draft, **wrong, action="anyway")
+        assert (status, headers["location"]) == (303, f"{draft}/people")
+        status, _, headers = await visitor.send(draft, **wrong | {"field_api_key": "demo-key"})
+        assert (status, headers["location"]) == (303, f"{draft}/people")
+        unreachable = fields | {"field_base_url": "http://127.0.0.1:9", "field_api_key": "demo-key"}
+        status, _, headers = await visitor.send(draft, **unreachable, field_site_id="demo-site")
+        assert (status, headers["location"]) == (303, f"{draft}/people"), "the destination may be reached later"

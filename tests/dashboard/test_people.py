@@ -20,7 +20,7 @@ from support.server import DODO, TYPES
 
 TITLE = "How does your app identify people in Customer.io?"
 NOT_KNOWN = "What identifies people is not set yet."
-CONNECTION = {"name": "Shop", "field_site_id": "s", "field_api_key": "k", "field_region": "us"}
+CONNECTION = {"name": "Shop", "field_site_id": "demo-site", "field_api_key": "demo-key", "field_region": "us"}
 
 
 @pytest.fixture

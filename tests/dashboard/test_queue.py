@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.model import Breaker, BreakerState, Customer
-from nicobar.reasons import plain
+from nicobar.reasons import plain, reason
 from nicobar.sources.samples import fresh
 from nicobar.store import PauseEndpoint
 from nicobar.use_cases.restore import RESTORED
@@ -130,3 +130,34 @@ async def test_a_hold_is_never_called_a_pause(nicobar):
             content = text.partition('id="content"')[2]
             assert ("on hold" in content, " paused" in content) == (True, False), path
             assert "resumes automatically" not in content, path
+
+
+@pytest.mark.parametrize(
+    ("code", "buttons"),
+    [
+        ("answered_401", ["Change credentials", "Check again"]),
+        ("answered_301", ["Switch to EU", "Check again"]),
+        ("wrong_region", ["Switch to EU", "Check again"]),
+        ("answered_404", ["Resume"]),
+    ],
+)
+async def test_a_hold_offers_what_may_end_it(nicobar, code, buttons):
+    endpoint, _ = await furnish(nicobar, HANDLER, base_url="")
+    await nicobar.runtime.store.change(
+        [PauseEndpoint(endpoint_id=endpoint.id, reason=reason(code, "It answered."), by_hand=False)]
+    )
+    await nicobar.runtime.configuration.refresh()
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for path in ("/", f"/webhooks/{endpoint.id}"):
+            _, text, _ = await visitor.ask("GET", path)
+            content = text.partition('id="content"')[2]
+            shown = {
+                name: name in content for name in ("Change credentials", "Switch to EU", "Check again", "Resume<")
+            }
+            assert [name for name, is_there in shown.items() if is_there] == [
+                name.replace("Resume", "Resume<") for name in buttons
+            ], path
+        assert (await visitor.send(f"/webhooks/{endpoint.id}/fix"))[0] == 303
+    (after,) = (await nicobar.runtime.store.snapshot()).endpoints
+    assert (after.settings.get("region") == "eu", after.paused_reason is None) == ("Switch to EU" in buttons,) * 2

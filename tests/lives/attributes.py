@@ -21,9 +21,7 @@ def expected(life: Life, clock_ms: int, *, history: bool) -> dict[str, Json]:
     attributes: dict[str, Json] = {"email": life.email, **_of_subscriptions(life, clock_ms)}
     attributes |= {"payment_failed_at": _failed_at(life)}
     if not history:
-        return attributes | dict.fromkeys(
-            ("payments", "total_spent", "first_payment_at", "customer_since")
-        )
+        return attributes | dict.fromkeys(("payments", "total_spent", "first_payment_at", "customer_since"))
     attributes["payments"] = len(paid)
     totals = _net(life)
     for currency, net in totals.items():

@@ -77,7 +77,7 @@ class Played:
             for it in wave:
                 oracles[it.life.email].tell(it.delivered)
             accepted = await asyncio.gather(*map(self._post, wave))
-            await self._processed(sum(accepted))
+            await self._processed({message_id for message_id in accepted if message_id})
             for address in firsts:
                 oracles[address].processed(self.clock.now_ms())
             for address, name, at_s, data in self._new_events():
@@ -85,18 +85,21 @@ class Played:
                 said[address].append(Said(name, at_s, data, first, oracles[address].told - 1))
         return said
 
-    async def _post(self, it: Arrival) -> int:
+    async def _post(self, it: Arrival) -> str | None:
+        """The message, if it is a new one."""
         headers = DODO.sign(it.event_id, it.body, self.secret, self.clock.now_ms())
         source = await self.receiver.source(self.token)
         appended = await self.receiver.receive(
             source, {name.lower(): text for name, text in headers.items()}, it.body
         )
-        return 0 if appended.duplicate else 1
+        return None if appended.duplicate else appended.message_id
 
-    async def _processed(self, count: int) -> None:
+    async def _processed(self, messages: set[str]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            for _ in range(count):
+            while messages:
                 recorded = await self.world.recorded.get()
+                if recorded.attempt.state in {DeliveryState.SUCCESS, DeliveryState.FAILED, DeliveryState.CANCELED}:
+                    messages.discard(recorded.message.id)
                 if recorded.attempt.state is DeliveryState.FAILED:
                     self.failures.append(f"{recorded.message.event_type}: {recorded.attempt.reason}")
 

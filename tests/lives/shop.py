@@ -1,5 +1,5 @@
-"""A shop at Dodo Payments, as its documentation describes it: what happens to a customer, the webhooks that say so, and
-what each object looked like at each moment. Pure: the same seed gives the same bytes.
+"""A shop at Dodo Payments, as its documentation describes it: what happens to a customer, the webhooks that say so,
+and what each object looked like at each moment. Pure: the same seed gives the same bytes.
 
 Where Dodo's texts disagree or say nothing, `Readings` has both; each life draws its own.
 """
@@ -86,7 +86,7 @@ class Readings:
     @classmethod
     def drawn(cls, draw: random.Random) -> Readings:
         def either() -> bool:
-            return draw.random() < 0.5  # noqa: PLR2004 - both readings alike
+            return draw.random() < 0.5
 
         return cls(
             trial_has_payment=either(),
@@ -506,7 +506,7 @@ class Life:
         if self.readings.recovery_is_renewed:
             self.fire("subscription.renewed", of, payment_id=payment.id)
         # It is the second period or a later one that was paid for; the mail about the recovery says as much.
-        converts = len([item for item in self._paid(of)]) == 1 and bool(of.now["trial_period_days"])
+        converts = len(self._paid(of)) == 1 and bool(of.now["trial_period_days"])
         mail = "trial_converted" if converts else "subscription_renewed"
         self.tell(mail, of.id, active, may=True, period_start=begins // 1000)
         if (attempt_of := self._dunning.pop(of.id, None)) is not None:

@@ -163,8 +163,10 @@ async def furnish(
     return stored, f"{nicobar.url}/in/{snapshot.sources[0].token}"
 
 
-async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key") -> str:
-    """Submits the form of Customer.io; returns the draft's address."""
+async def fill_connection(
+    page: Page, nicobar: Installation, *, name: str = "Customer.io", key: str = "demo-key"
+) -> None:
+    """Fills the form of Customer.io and continues."""
     await page.goto(f"{nicobar.url}/webhooks/new/customerio")
     await page.locator("#name").fill(name)
     await page.locator("#field_site_id").fill("demo-site")
@@ -172,6 +174,11 @@ async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io
     await page.locator("summary").click()
     await page.locator("#field_base_url").fill(nicobar.emulator.url)
     await page.locator("button[value=next]").click()
+
+
+async def connect(page: Page, nicobar: Installation, *, name: str = "Customer.io") -> str:
+    """Submits the form of Customer.io; returns the draft's address."""
+    await fill_connection(page, nicobar, name=name)
     await page.locator("[value=email]").check()
     await page.locator("form.stack button.primary").click()
     await page.wait_for_url("**/code")

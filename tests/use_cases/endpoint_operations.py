@@ -156,6 +156,7 @@ OPERATIONS = (
                 field_api_key="demo-key",
                 field_region="eu",
                 field_base_url="<emulator>",
+                action="anyway",
                 field_correct_identifier="on",
                 field_event_names="payment_succeeded = Order paid\na = b\n",
                 field_attribute_names="plan=tarif",

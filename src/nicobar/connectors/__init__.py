@@ -301,6 +301,13 @@ class Checkup(Record):
     finding: Finding
 
 
+class SettingsFix(Record):
+    """A change of a setting that fixes what a destination answered."""
+
+    name: str
+    value: Setting
+
+
 class Destination(Protocol):
     """A connector with the settings and credentials of one endpoint."""
 
@@ -481,6 +488,10 @@ class Connector(Protocol):
         """The settings and variables of an endpoint with this code, with settings that an earlier version had as
         variables of the handler; None if there are none. Never raises.
         """
+        ...
+
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> SettingsFix | None:
+        """The change of a setting that fixes the reason of a hold; None if no setting is known to be wrong."""
         ...
 
     def describe(self, call: ReadyCall) -> str:

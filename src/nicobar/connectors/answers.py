@@ -10,6 +10,10 @@ from nicobar.connectors import Blocked, Deferred, NoResponse, Refused, Response
 from nicobar.connectors.fields import address_error
 from nicobar.reasons import Reason, reason
 
+# What the code of a reason begins with that says how a destination responded.
+ANSWERED = "answered_"
+# With these statuses, the credentials may be wrong.
+CREDENTIAL_STATUSES = frozenset({401, 402, 403, 407})
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
 MAX_TEXT_CHARS = 300
 _TOO_MANY = 429
@@ -73,7 +77,7 @@ def answered(answer: Response) -> Reason:
 
 def status_code(answer: Response) -> str:
     """The code of a reason for a response's status."""
-    return f"answered_{answer.status}"
+    return f"{ANSWERED}{answer.status}"
 
 
 def summary_of(answer: Response) -> str:

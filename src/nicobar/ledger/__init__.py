@@ -169,6 +169,14 @@ class Period(StrEnum):
     LATER = "later"
 
 
+class Paid(Record):
+    """The payment for a period of a subscription, with tax, in minor units."""
+
+    payment_id: str
+    amount: int
+    currency: str | None
+
+
 class EventFact(Record):
     """One of `webhook.facts`: what the event itself states, and what is true of it. Facts that the event only names
     are left out.
@@ -192,7 +200,7 @@ class EventFact(Record):
 
     Of a subscription: `is_first_subscription` of the person, None unless the history is complete. `cancellation`
     names the scheduled cancellation that the event states, or undoes: for `once`. It is the same for all events about
-    it.
+    it. `paid` is the payment for the period that the event states.
     """
 
     kind: str
@@ -210,3 +218,4 @@ class EventFact(Record):
     period: Period | None = None
     is_first_subscription: bool | None = None
     cancellation: str | None = None
+    paid: Paid | None = None

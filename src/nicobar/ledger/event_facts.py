@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicobar.facts import ANNOUNCED, Stated, StatedFact
-from nicobar.ledger import EventFact
-from nicobar.ledger.failures import attempts, is_bought_since, is_made_good, streak_before
+from nicobar.ledger import EventFact, Paid
+from nicobar.ledger.failures import attempts, is_bought_since, is_made_good, recovered_after, streak_before
 from nicobar.ledger.objects import (
     ENDED,
     FAILED,
     NEVER_BEGAN,
+    PLAN_CHANGE,
     KnownSubscription,
     Payment,
     Said,
@@ -20,7 +21,7 @@ from nicobar.ledger.objects import (
     time_of,
     values,
 )
-from nicobar.ledger.subscriptions import is_announced_again, paid_period, period_of
+from nicobar.ledger.subscriptions import SLACK_MS, is_announced_again, paid_period, period_of, period_start
 from nicobar.model import Event, Fact, FactKind, Json
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     if fact.previous.get(_STATUS) == FAILED:
         before = [*before, payment]
     attempt = attempts([*before, payment]) if payment.failed and of else None
-    retries = payment.fields.retry_attempt or 0
-    recovered_after = max(attempts(before) if before else 0, retries) if payment.counts and of else None
+    own = [one for key in of for one in ledger.payments_of[key]]
+    recovered = recovered_after(payment, before, own, subscription) if payment.counts and of else None
     number = ledger.counted.index(payment) + 1 if ledger.is_counted and payment.counts else None
     return msgspec.structs.replace(
         fact,
@@ -102,7 +103,7 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
         payment_number=number,
         is_first_payment=None if number is None else number == 1,
         attempt=attempt,
-        recovered_after=recovered_after,
+        recovered_after=recovered,
         period=paid_period(payment, subscription),
     )
 
@@ -112,6 +113,17 @@ def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     if not of:
         return is_bought_since(failed, ledger.payments)
     return all(is_made_good(failed, failed_at, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
+
+
+def _paid(ledger: Ledger, subscription: KnownSubscription, start: int) -> Paid | None:
+    """What was paid for the period that begins then."""
+    for payment in ledger.payments_of.get(subscription.id, ()):
+        fields = payment.fields
+        begins = period_start(payment, subscription.id, payment.at)
+        is_for_it = fields.charge_type != PLAN_CHANGE and len(payment.subscription_ids) == 1
+        if payment.counts and is_for_it and abs(begins - start) <= SLACK_MS and fields.amount is not None:
+            return Paid(payment_id=payment.id, amount=fields.amount, currency=fields.currency)
+    return None
 
 
 def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
@@ -128,6 +140,7 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
         fact,
         period=period,
         is_first_subscription=is_first,
+        paid=None if not isinstance(start, int) else _paid(ledger, subscription, start),
         cancellation=_cancellation(fact, subscription),
     )
 

@@ -13,6 +13,7 @@ from nicobar.model import FactKind, Json, Record
 SUCCEEDED, FAILED, LOST = "succeeded", "failed", "lost"
 ENDED = frozenset({"cancelled", "expired"})
 NEVER_BEGAN = frozenset({"pending", "failed"})
+PLAN_CHANGE = "plan_change"
 # The hexadecimal digits at the end of the first word of a place: see `facts.py`.
 _TIME = slice(-28, -16)
 

@@ -23,6 +23,7 @@ from nicobar.pipeline.customers import completed
 from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.recorder import Recorded, Recorder
+from nicobar.pipeline.repeating import Repeating
 from nicobar.pipeline.retry import HELD, NOT_SENT, THROTTLED, Settled, settle
 from nicobar.pipeline.sender import SENDING_MS, Sender
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, transform, without_attributes
@@ -91,7 +92,7 @@ class Deliverer:
         self._alerts = alerts
         self.watch = Watch(queue, clock)
         self._may_send = may_send
-        self._sender = Sender(
+        self.sender = Sender(
             transport=transport, clock=clock, watch=self.watch, metrics=metrics, jitter=jitter, may_send=may_send
         )
         self._recorder = Recorder(
@@ -117,7 +118,9 @@ class Deliverer:
             return False
         return (await target.destination.check_credentials(self._transport)).finding is Finding.GOOD
 
-    async def deliver(self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate) -> Passed:
+    async def deliver(
+        self, target: OpenEndpoint, page: Sequence[Claimed], gate: Gate, repeating: Repeating
+    ) -> Passed:
         """Raises StoreError if a result could not be stored for a minute; those deliveries are claimed again when
         their lease expires. Raises PageError after an internal error in one request.
         """
@@ -151,7 +154,7 @@ class Deliverer:
                 work.stopped = self._stopped(target, work, result, now_ms)
             else:
                 work.ready = result
-        passed = await self._send_all(target, await self._record_stopped(target, works), gate)
+        passed = await self._send_all(target, await self._record_stopped(target, works), gate, repeating)
         awaits = any(work.stopped is not None and work.stopped.awaits is not None for work in works)
         return replace(passed, awaits_identity=awaits)
 
@@ -267,7 +270,9 @@ class Deliverer:
         settled = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=why, due_at_ms=due_at_ms, spent=False)
         await self._recorder.record(target, in_order((work, settled) for work in works))
 
-    async def _send_all(self, target: OpenEndpoint, ready: Sequence[Work], gate: Gate) -> Passed:
+    async def _send_all(
+        self, target: OpenEndpoint, ready: Sequence[Work], gate: Gate, repeating: Repeating
+    ) -> Passed:
         calls = [item.ready.calls if item.ready else () for item in ready]
         parcels = batching.plan(calls, target.destination.batch_bounds, [work.order for work in ready])
         deadline_ms = self._clock.steady_ms() + SENDING_MS
@@ -276,7 +281,7 @@ class Deliverer:
         async def send(parcel: batching.Parcel) -> Sequence[Settled]:
             async with places:
                 members = [ready[member] for member in parcel.members]
-                return await self._send_parcel(target, members, gate, deadline_ms)
+                return await self._send_parcel(target, members, gate, repeating, deadline_ms)
 
         settled: list[Settled] = []
         left: list[Claimed] = []
@@ -301,10 +306,11 @@ class Deliverer:
         )
 
     async def _send_parcel(
-        self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, deadline_ms: int
+        self, target: OpenEndpoint, works: Sequence[Work], gate: Gate, repeating: Repeating, deadline_ms: int
     ) -> Sequence[Settled]:
         """Sends one parcel and records its results at once, whatever the rest of the page waits for."""
-        await self._sender.send(target, works, gate, deadline_ms)
+        began_ms = self._clock.steady_ms()
+        await self.sender.send(target, works, gate, deadline_ms)
         now_ms = await self.watch.now_ms()
         on_hold = not gate.is_closed
 
@@ -316,5 +322,6 @@ class Deliverer:
         settled = in_order((work, result(work)) for work in works)
         if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
-        await self._recorder.record(target, settled)
+        repeats = await repeating.changes(target, settled, began_ms=began_ms, now_ms=now_ms)
+        await self._recorder.record(target, settled, repeats)
         return [result for _, result in settled]

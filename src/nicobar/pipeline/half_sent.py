@@ -113,6 +113,31 @@ def repeated(target: OpenEndpoint, claimed: Claimed, subject: Subject, now_ms: i
     )
 
 
+def packed(target: OpenEndpoint, place: str, call: ReadyCall) -> bytes:
+    """A call that was sent to a place, without the values of secret variables, to be sent again."""
+    mark = secrets.token_hex(8) if target.hidden else ""
+    kept_call = HalfSent(
+        url=place,
+        version=None,
+        app_uid="",
+        customer=None,
+        calls=(_call(call, target.hidden.taken_out, mark),),
+        requested=(),
+        verdicts=(),
+        mark=mark,
+        variables=_sealed(target) if _has_short(target) else "",
+    )
+    return msgspec.msgpack.encode((kept_call,) if mark else kept_call)
+
+
+def unpacked(target: OpenEndpoint, place: str, content: bytes) -> ReadyCall | None:
+    """The call; None if it was sent to another place, or if a secret variable that it needs was changed."""
+    stored = _DECODER.decode(content)
+    kept_call = stored[0] if isinstance(stored, tuple) else stored
+    calls = _with_secrets(target, kept_call).calls if kept_call.url == place else ()
+    return calls[0] if calls else None
+
+
 def _with_secrets(target: OpenEndpoint, half_sent: HalfSent) -> HalfSent:
     """The calls with the current values of secret variables; without calls if one of them is gone, or if the place of
     a changed one is uncertain.

@@ -25,9 +25,10 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.pipeline.overtaking import Overtaking
+from nicobar.pipeline.repeating import Repeating
 from nicobar.pipeline.unidentified import Identifying
 from nicobar.reasons import Reason, reason
-from nicobar.store import Claim, Claimed, Shares, Store, is_made_alike
+from nicobar.store import Claim, Claimed, DueRepeat, Shares, Store, is_made_alike
 
 # Of an endpoint whose calls are not batched. With a receiver that responds in 100 ms that is 640 a second.
 MAX_PARALLEL_DELIVERIES = 64
@@ -103,6 +104,9 @@ class Lane:
         self._identifying = Identifying(
             facts=store, configuration=configuration, clock=clock, term=term, signal=self.signal
         )
+        self._repeating = Repeating(repeats=store, clock=clock, metrics=metrics, term=term)
+        # Whether the last page was of what is sent once more; deliveries are next.
+        self._has_repeated = False
         # Why the last read of the queue failed.
         self.failure: str | None = None
         self._follow_hold()
@@ -146,6 +150,7 @@ class Lane:
         """The machine's clock moved by `by_ms`."""
         self._gate.breaker = rules.shifted(self._gate.breaker, by_ms)
         self._overtaking.set_clock()
+        self._repeating.set_clock()
         self.signal.set()
 
     def stop(self) -> None:
@@ -202,7 +207,8 @@ class Lane:
         look_ms = _sooner(
             await self._overtaking.follow(self._target, gate), await self._identifying.follow(self._target)
         )
-        places = gate.places(self._free(), self._clock.steady_ms())
+        places = 0 if await self._repeats(gate) else gate.places(self._free(), self._clock.steady_ms())
+        look_ms = _sooner(look_ms, self._repeating.wait_ms)
         if places <= 0:
             return min(IDLE_MS, gate.allowance.wait_ms() or IDLE_MS)
         claimed_for = self._target.endpoint
@@ -212,6 +218,32 @@ class Lane:
             return _sooner(look_ms, rest_ms) or rest_ms
         await self._start(claimed, claimed_for)
         return IDLE_MS
+
+    async def _repeats(self, gate: Gate) -> bool:
+        """Whether calls that are due once more are being sent, as a page between pages of deliveries."""
+        if not self._repeating.is_due or self._pages or not gate.is_closed:
+            return False
+        if self._has_repeated:
+            self._has_repeated = False
+            self.signal.set()
+            return False
+        due = await self._repeating.due(self._target)
+        if due:
+            self._has_repeated = True
+            task = asyncio.create_task(self._repeat(gate, due), name=f"repeat {self._target.endpoint.id}")
+            self._pages.add(task)
+            task.add_done_callback(self._page_done)
+            task.add_done_callback(log_end)
+        return bool(due)
+
+    async def _repeat(self, gate: Gate, due: Sequence[DueRepeat]) -> None:
+        try:
+            await self._configuration.catch_up(max(item.catalogue_version for item in due))
+            if not self._rests() and self._target.endpoint.seq in self._configuration.endpoints:
+                await self._repeating.send(self._target, gate, self._deliverer.sender, due)
+        except StoreError as error:
+            endpoint_id = self._target.endpoint.id
+            log.error("repeats not finished", endpoint_id=endpoint_id, code=error.code, detail=error.detail)
 
     async def _start(self, claimed: list[Claimed], claimed_for: Endpoint) -> None:
         try:
@@ -327,7 +359,7 @@ class Lane:
         endpoint = target.endpoint
         was_on_hold = gate.breaker.hold is not None
         try:
-            passed = await self._deliverer.deliver(target, page, gate)
+            passed = await self._deliverer.deliver(target, page, gate, self._repeating)
             if was_on_hold:
                 await self._follow_probe(endpoint, gate, passed)
             if passed.awaits_identity:

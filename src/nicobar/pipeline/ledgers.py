@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 
 from nicobar import facts
@@ -77,7 +77,8 @@ class Ledgers:
         known = [None if subject.customer is None else next(found) for subject in subjects]
 
         def views() -> list[LedgerView]:
-            return [_view(target, of, event, stated) for of, (_, _, event, stated) in zip(known, read, strict=True)]
+            names = target.destination.product_names
+            return [_view(of, event, stated, names) for of, (_, _, event, stated) in zip(known, read, strict=True)]
 
         return await asyncio.to_thread(views)
 
@@ -96,10 +97,10 @@ class Ledgers:
         return kind.kind, mode, event, stated
 
 
-def _view(target: OpenEndpoint, known: Known | None, event: Event, stated: Stated) -> LedgerView:
+def _view(known: Known | None, event: Event, stated: Stated, product_names: Mapping[str, str]) -> LedgerView:
     if known is None:
-        ledger = Ledger(stated.facts, history=History(), product_names=target.destination.product_names)
-        return LedgerView(facts=ledger.event_facts(event, stated))
+        unknown = Ledger(stated.facts, history=History(), product_names=product_names)
+        return LedgerView(facts=unknown.event_facts(event, stated))
     return LedgerView(customer=known.snapshot, facts=known.ledger.event_facts(event, stated))
 
 

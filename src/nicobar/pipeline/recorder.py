@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,10 +23,11 @@ from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.transform import masked_verdict
 from nicobar.pipeline.work import Work
 from nicobar.reasons import Reason
-from nicobar.store import Finished, Queue
+from nicobar.store import Finished, Queue, RepeatChange
 
 MAX_RECORD_TRIES = 60
 RECORD_AGAIN_MS = 1_000
+NOTHING_REPEATED: Mapping[int, tuple[RepeatChange, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,15 @@ class Recorder:
         self._alerts = alerts
         self._on_recorded = on_recorded
 
-    async def record(self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]]) -> None:
-        """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. Raises StoreError if
-        that failed for a minute.
+    async def record(
+        self,
+        target: OpenEndpoint,
+        settled: Sequence[tuple[Work, Settled]],
+        repeats: Mapping[int, tuple[RepeatChange, ...]] = NOTHING_REPEATED,
+    ) -> None:
+        """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. `repeats` are what
+        their calls change of what is sent once more, by the `id` of the work. Raises StoreError if that failed for a
+        minute.
         """
         now_ms = self._clock.now_ms()
         masked = [(work, _masked(work, result)) for work, result in settled]
@@ -68,7 +75,12 @@ class Recorder:
             (work, result, self._attempt(target, work, result, now_ms) if _is_shown(result) else None)
             for work, result in masked
         ]
-        finished = [self._finished(target, work, result, attempt, now_ms) for work, result, attempt in kept]
+        finished = [
+            msgspec.structs.replace(
+                self._finished(target, work, result, attempt, now_ms), repeats=repeats.get(id(work), ())
+            )
+            for work, result, attempt in kept
+        ]
         await self._keep(target, finished)
         again = [work for work, result, _ in kept if result.state is DeliveryState.SUCCESS and work.claimed.manual]
         if again:

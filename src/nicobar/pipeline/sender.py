@@ -127,12 +127,11 @@ class Sender:
         redactor = SharedRedactor([owner.redactor for owner in _owners(items)])
         read = _masked(target, target.destination.read(calls, answer), redactor)
         outcomes = _of_members(merged, read)
-        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
-            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
-            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
+        self._follow_throttling(gate, outcomes)
         if isinstance(answer, Response) or answer.refused is None:
             for item in items:
                 item.owner.left = True
+            _note_joined(items, merged)
             self._note(gate, items, outcomes, await self._watch.now_ms())
         if len(items) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = _middle(items)
@@ -143,6 +142,30 @@ class Sender:
             return await self._send_apart(target, items, gate, deadline_ms, exchange)
         _note_merged(items, merged, target.destination.people_calls)
         return await self._read_blocked(target, items, gate, deadline_ms, exchange)
+
+    async def send_calls(
+        self, target: OpenEndpoint, calls: Sequence[ReadyCall], gate: Gate, deadline_ms: int
+    ) -> list[Outcome]:
+        """Sends calls of no delivery, in one request, or in halves if a response does not say which call it means.
+        They neither open nor close the circuit breaker.
+        """
+        late = await self._wait_for_turn(gate, deadline_ms)
+        if late is not None:
+            return [late for _ in calls]
+        answer = await self._transport.send(target.destination.pack(calls))
+        self._count(target, answer)
+        outcomes = target.destination.read(calls, answer)
+        self._follow_throttling(gate, outcomes)
+        if len(calls) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
+            half = len(calls) // 2
+            first = await self.send_calls(target, calls[:half], gate, deadline_ms)
+            return [*first, *await self.send_calls(target, calls[half:], gate, deadline_ms)]
+        return outcomes
+
+    def _follow_throttling(self, gate: Gate, outcomes: Sequence[Outcome]) -> None:
+        if any(isinstance(outcome, Deferred) and outcome.throttled for outcome in outcomes):
+            waits = [outcome.retry_after_ms for outcome in outcomes if isinstance(outcome, Deferred)]
+            gate.throttle.slow_down(self._clock.steady_ms(), max((wait for wait in waits if wait), default=None))
 
     async def _send_apart(
         self,
@@ -312,6 +335,12 @@ def _of_members(merged: Sequence[batching.Merged], values: Sequence[Outcome]) ->
     """The outcome of each call, by those of the calls that were sent."""
     of = {member: value for call, value in zip(merged, values, strict=True) for member in call.members}
     return [of[member] for member in sorted(of)]
+
+
+def _note_joined(items: Sequence[_Item], merged: Sequence[batching.Merged]) -> None:
+    for sent in merged:
+        for item in (items[member] for member in sent.members):
+            item.owner.sent_as[id(item.call)] = sent.call
 
 
 def _refused_together(merged: Sequence[batching.Merged], outcomes: Sequence[Outcome]) -> list[bool]:

@@ -22,7 +22,8 @@ BEHIND = Settled(state=DeliveryState.PENDING, code=NOT_SENT, reason=None, spent=
 class Work:
     """One delivery on its way through a page. `stopped` is set if there is nothing to send. `left` says that a
     request with calls of it may have reached the destination. `verdicts` are those that sending adds, `accepted` the
-    calls that the destination has accepted, `outcomes` in the order of the responses. `redactor` masks the personal
+    calls that the destination has accepted, `sent_as` those that calls were joined to, by `id`, `outcomes` in the
+    order of the responses. `redactor` masks the personal
     data of the message in what is stored.
     """
 
@@ -37,6 +38,7 @@ class Work:
     left: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     accepted: list[ReadyCall] = field(default_factory=list)
+    sent_as: dict[int, ReadyCall] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)
     status: int | None = None

@@ -21,9 +21,10 @@ from nicobar.connectors import (
     ReadyCall,
     Request,
     Response,
+    SettingsFix,
     Transport,
 )
-from nicobar.connectors.answers import status_code
+from nicobar.connectors.answers import ANSWERED, status_code
 from nicobar.connectors.customerio import app_api, corrections, earlier_variables, form, track_api
 from nicobar.connectors.customerio.address_warnings import address_warnings
 from nicobar.connectors.customerio.amounts import EventAmounts
@@ -65,6 +66,8 @@ from nicobar.people import IdentityRule, read_rule
 from nicobar.reasons import Reason, reason
 
 HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
+_WRONG_REGION = "wrong_region"
+_REDIRECTED = f"{ANSWERED}3"
 _ORIGINS = frozenset(map(origin_of, HOSTS.values()))
 
 
@@ -94,6 +97,12 @@ class CustomerIo:
         self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
     ) -> tuple[dict[str, Setting], dict[str, str]] | None:
         return earlier_variables.carried_settings(settings, variables, code)
+
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> SettingsFix | None:
+        """Customer.io redirects to the other region."""
+        if settings.get("base_url") or not (why.code == _WRONG_REGION or why.code.startswith(_REDIRECTED)):
+            return None
+        return SettingsFix(name="region", value="us" if settings.get("region") == "eu" else "eu")
 
     def describe(self, call: ReadyCall) -> str:
         try:
@@ -301,7 +310,7 @@ class CustomerIoDestination:
         """The meaning of the response to the region call."""
         if answer.status in range(300, 400):
             elsewhere = reason(
-                "wrong_region",
+                _WRONG_REGION,
                 "The workspace is not in region %(region)s. Choose the other region.",
                 region=self._region,
             )
@@ -323,7 +332,7 @@ class CustomerIoDestination:
             return _found(Finding.NO_ANSWER, why_foreign(answer))
         if region != self._region:
             elsewhere = reason(
-                "wrong_region",
+                _WRONG_REGION,
                 "The workspace is in region %(region)s. Set the region to %(region)s.",
                 region=region,
             )

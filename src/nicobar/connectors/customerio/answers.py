@@ -13,6 +13,7 @@ import msgspec
 
 from nicobar.connectors import Blocked, Deferred, Delivered, NoResponse, Outcome, ReadyCall, Refused, Response
 from nicobar.connectors.answers import (
+    CREDENTIAL_STATUSES,
     MAX_TEXT_CHARS,
     deferred,
     retry_after_ms,
@@ -50,7 +51,7 @@ def outcomes(calls: Sequence[ReadyCall], answer: Response | NoResponse, region: 
         return _accepted(calls, answer)
     if status < _OK:
         item = _foreign(answer)
-    elif status in {401, 402, 403, 407}:
+    elif status in CREDENTIAL_STATUSES:
         item = Blocked(
             reason=reason(
                 status_code(answer),

@@ -86,7 +86,7 @@ class Identifies:
     )
     repeated: Verdict = _REPEATED.at(
         "identify",
-        "Another identify call of this person was sent less than a minute before. Customer.io may process them in "
+        "Another identify call of this person was sent shortly before. Customer.io may process them in "
         "another order, so Nicobar sends the newest values once more after two minutes.",
         "Nothing to do.",
     )

@@ -43,7 +43,7 @@ from nicobar.errors import UserError
 from nicobar.model import Call, Level, Setting, Verdict
 from nicobar.people import IdentityRule
 from nicobar.raw_payloads import RawPayload
-from nicobar.reasons import reason
+from nicobar.reasons import Reason, reason
 
 TEST_HEADER = "nicobar-test"  # marks test events
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110, section 5.6.2
@@ -120,6 +120,9 @@ class HttpEndpoint:
         self, settings: Mapping[str, Setting], variables: Mapping[str, str], code: str | None
     ) -> None:
         """It never had any."""
+
+    def settings_fix(self, settings: Mapping[str, Setting], why: Reason) -> None:
+        """No answer names a setting."""
 
     def describe(self, call: ReadyCall) -> str:
         return call.method

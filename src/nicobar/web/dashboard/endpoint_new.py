@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from nicobar.connectors import Checkup, Connector, FieldKind
+from nicobar.connectors import Checkup, Connector, FieldKind, Finding
 from nicobar.connectors.registry import CONNECTORS, connector, default_code
 from nicobar.crypto import new_webhook_secret
 from nicobar.errors import NicobarError
@@ -41,6 +41,9 @@ from nicobar.web.dashboard.pages import page, redirect, translate
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
+# The button that continues although the check has found something.
+ANYWAY = "anyway"
+_WRONG = frozenset({Finding.WRONG_CREDENTIALS, Finding.WRONG_REGION, Finding.REFUSED_ADDRESS})
 KEEP_DRAFTS_MS = 30 * 24 * 3_600_000
 
 
@@ -97,13 +100,17 @@ async def connection(
     if draft.endpoint_id is not None:
         return redirect(f"/webhooks/drafts/{draft.id}/code")
     of_kind = connector(draft.connector)
-    checkup = None
-    if check:
-        destination = of_kind.open(draft.settings, credentials(context, draft))
-        host = of_kind.credentials_host(draft.settings)
-        await endpoints.note_check(context.services, visitor, draft.id, draft.app_id, host)
-        checkup = await destination.check_credentials(context.services.transport)
+    checkup = await _checked(context, visitor, draft) if check else None
     return _form(visitor, of_kind, name=draft.name, settings=draft.settings, kept=draft, checkup=checkup)
+
+
+async def _checked(context: Context, visitor: Visitor, draft: Draft) -> Checkup:
+    """What the destination says of a draft's credentials."""
+    of_kind = connector(draft.connector)
+    destination = of_kind.open(draft.settings, credentials(context, draft))
+    host = of_kind.credentials_host(draft.settings)
+    await endpoints.note_check(context.services, visitor, draft.id, draft.app_id, host)
+    return await destination.check_credentials(context.services.transport)
 
 
 @post("/webhooks/drafts/{draft_id}", status=303)
@@ -219,9 +226,18 @@ async def _kept(
     sealed = context.services.vault.seal(msgspec.json.encode(given.credentials), draft.id)
     kept = msgspec.structs.replace(draft, name=given.name, settings=given.settings, sealed_credentials=sealed)
     await keep_by(context, kept)
-    if visitor.form.get("action") == "check":
+    action = visitor.form.get("action")
+    if action == "check":
         return redirect(f"/webhooks/drafts/{draft.id}?check=1#verdict")
-    asks = connector(draft.connector).identity_question is not None
+    of_kind = connector(draft.connector)
+    if of_kind.has_contract and action != ANYWAY:
+        checkup = await _checked(context, visitor, kept)
+        # Without an answer, a set-up can go on: the destination may be reached later.
+        if checkup.finding in _WRONG:
+            return _form(
+                visitor, of_kind, name=kept.name, settings=kept.settings, kept=kept, checkup=checkup, held=True
+            )
+    asks = of_kind.identity_question is not None
     return redirect(f"/webhooks/drafts/{draft.id}/{'people' if asks else 'code'}")
 
 
@@ -235,13 +251,17 @@ def _form(
     kept: Draft | None = None,
     problem: NicobarError | None = None,
     checkup: Checkup | None = None,
+    held: bool = False,
 ) -> Response[bytes]:
+    """`held`: the wizard does not continue by itself, for what the check has found."""
     values = settings or {}
     return page(
         visitor,
         "endpoint_connection.html",
-        status=422 if problem else 200,
+        status=422 if problem or held else 200,
         connector=of_kind,
+        held=held,
+        anyway=ANYWAY,
         name=name,
         main=main_fields(of_kind),
         further=further_fields(of_kind),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nicobar.connectors import FieldKind, SettingsFix
+from nicobar.connectors.answers import ANSWERED, CREDENTIAL_STATUSES
 from nicobar.connectors.registry import connector
 from nicobar.errors import NicobarError, UserError
 from nicobar.model import Breaker, BreakerState, Endpoint, Record, Source
@@ -12,7 +14,9 @@ from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
 from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest, Tally
 from nicobar.use_cases import endpoints, sources
+from nicobar.use_cases.destination_check import sent_secrets
 from nicobar.use_cases.edit import Edit, edited
+from nicobar.use_cases.endpoint_records import EndpointPatch
 from nicobar.use_cases.statistics import DAY_MS, Counts, count
 from nicobar.web.dashboard.activity import error_percent, last_day
 from nicobar.web.dashboard.context import Context, current_application, find_endpoint, not_found
@@ -24,12 +28,14 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
+_CREDENTIAL_CODES = frozenset(f"{ANSWERED}{status}" for status in CREDENTIAL_STATUSES)
 
 
 class EndpointRow(Record):
     """An endpoint in the list. `state` is `active`, `paused`, `on_hold`, `failing` or `disabled`. `oldest_ms` is when
     the oldest pending message was received. `counts` are the attempts of the last 24 hours, `error_percent` is the
-    share of failed ones.
+    share of failed ones. `fix` may end a hold; `credentials_field` is the
+    first credential where they may be the cause.
     """
 
     endpoint: Endpoint
@@ -42,6 +48,8 @@ class EndpointRow(Record):
     counts: Counts
     error_percent: float | None
     probe_at_ms: int | None
+    fix: SettingsFix | None = None
+    credentials_field: str = ""
 
 
 class First(Record):
@@ -85,6 +93,7 @@ def _last_day(context: Context) -> tuple[int, int]:
 
 def _row(endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None, counts: Counts) -> EndpointRow:
     state, reason = _state(endpoint, breaker)
+    held_for = reason if state == "on_hold" else None
     return EndpointRow(
         endpoint=endpoint,
         connector_name=connector(endpoint.connector).name,
@@ -96,7 +105,14 @@ def _row(endpoint: Endpoint, breaker: Breaker | None, waiting: Backlog | None, c
         counts=counts,
         error_percent=error_percent(counts),
         probe_at_ms=next_probe_at_ms(breaker) if breaker else None,
+        fix=connector(endpoint.connector).settings_fix(endpoint.settings, held_for) if held_for else None,
+        credentials_field=_credentials_field(endpoint) if held_for and held_for.code in _CREDENTIAL_CODES else "",
     )
+
+
+def _credentials_field(endpoint: Endpoint) -> str:
+    names = [field.name for field in connector(endpoint.connector).fields if field.kind is FieldKind.SECRET]
+    return next(iter(sent_secrets(endpoint.connector, names)), "")
 
 
 def _state(endpoint: Endpoint, breaker: Breaker | None) -> tuple[str, Reason | None]:
@@ -200,6 +216,30 @@ async def resume(endpoint_id: str, context: Context, visitor: Visitor) -> Respon
     return redirect(f"/webhooks/{endpoint_id}")
 
 
+@post("/webhooks/{endpoint_id}/fix", status=303)
+async def fix(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
+    """Changes the setting for which the endpoint is on hold, and sends again. Nothing if it is on hold for something
+    else by now.
+    """
+
+    async def change(edit: Edit) -> bool:
+        endpoint = context.endpoint(edit, endpoint_id)
+        why = endpoint.paused_reason if endpoint.on_hold else None
+        found = None if why is None else connector(endpoint.connector).settings_fix(endpoint.settings, why)
+        if found is None:
+            return False
+        settings = {**endpoint.settings, found.name: found.value}
+        await endpoints.update(edit, endpoint, EndpointPatch(settings=settings))
+        return True
+
+    async def send_again(edit: Edit) -> None:
+        await endpoints.resume(edit, context.endpoint(edit, endpoint_id))
+
+    if await edited(context.services, visitor, change):
+        await edited(context.services, visitor, send_again)
+    return redirect(f"/webhooks/{endpoint_id}")
+
+
 @post("/webhooks/{endpoint_id}/enable", status=303)
 async def enable(endpoint_id: str, context: Context, visitor: Visitor) -> Response[bytes]:
     """Enables a disabled endpoint. A pause stays in effect, and the page shows it."""
@@ -285,5 +325,6 @@ OPERATIONS = (
     send_sample,
     pause,
     resume,
+    fix,
     enable,
 )

@@ -11,9 +11,9 @@ RECIPES = tuple(
     Recipe(name=name, summary=summary, source_kind=DODO, package=__name__, instead_of=_INSTEAD_OF.get(name, ()))
     for name, summary in (
         ("journeys", "All customer events as events and attributes, for any journey."),
-        ("welcome", "A welcome email after the first payment."),
+        ("welcome", "A welcome email after a person's first payment."),
         ("subscription_life_cycle", "All subscription events, with the current state as attributes."),
         ("payment_failure", "Failed payments and dunning, until the payment succeeds."),
-        ("customer_attributes", "The last payment and the subscription as attributes, for segments."),
+        ("customer_attributes", "Payments and subscriptions as attributes, for segments."),
     )
 )

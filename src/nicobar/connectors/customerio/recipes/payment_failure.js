@@ -55,7 +55,7 @@ function paymentSucceeded(webhook) {
 // A failure that the customer has not made up for since.
 function paymentFailed(webhook) {
   const payment = factOf(webhook, "payment");
-  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  if (!says(payment, "failed") || !payment.is_current) return null;
   // Dodo counts its own retries, the ledger the failures that it knows.
   const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
   return ["payment_failed", {
@@ -71,17 +71,10 @@ function paymentFailed(webhook) {
   }, key("payment", payment.id, "failed")];
 }
 
-// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
-function isSettled(webhook, payment) {
-  const id = subscriptionIdOf(payment);
-  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
-  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
-}
-
 // A payment after a failure of the same subscription.
 function paymentRecovered(webhook) {
   const payment = paidOf(webhook);
-  const attempts = payment && Math.max(payment.recovered_after ?? 0, payment.retry_attempt ?? 0);
+  const attempts = payment && (payment.recovered_after ?? payment.retry_attempt ?? 0);
   if (!attempts || subscriptionIdOf(payment) === null) return null;
   return ["payment_recovered", {
     payment_id: payment.id,
@@ -157,7 +150,7 @@ function paymentMethodUpdated(webhook) {
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp, webhook);
   return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
@@ -167,8 +160,8 @@ function nulled(fields) {
 
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
-  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -177,9 +170,18 @@ const OTHERS = {
     const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
     return [credit(data, isLow), once];
   },
-  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+  abandoned_checkout: (data, what, at, webhook) => (what === "recovered"
+    || (data.status !== "recovered" && !hasPaidSince(webhook, data.abandoned_at)))
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
+
+// Whether the subscription that a reminder is about has been paid since.
+function isPaid(webhook, data) {
+  return subscriptionOf(webhook, data.subscription_id)?.status === "active" && hasPaidSince(webhook, data.created_at);
+}
+
+// Whether the customer has paid for anything since.
+function hasPaidSince(webhook, isoText) { return webhook.customer?.last_payment_at > Date.parse(isoText); }
 
 // A missing or unexpected status agrees with every type.
 function agrees(status, expected) {

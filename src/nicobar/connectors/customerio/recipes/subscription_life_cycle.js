@@ -33,11 +33,20 @@ function subscriptionIdOf(payment) {
   return ids.length === 1 ? ids[0] : null;
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,

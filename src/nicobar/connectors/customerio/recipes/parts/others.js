@@ -2,7 +2,7 @@
 function occurrence(webhook) {
   const [family, what] = webhook.eventType.split(".");
   const data = webhook.payload.data ?? {};
-  const found = OTHERS[family](data, what, webhook.payload.timestamp);
+  const found = OTHERS[family](data, what, webhook.payload.timestamp, webhook);
   return found && [webhook.eventType.replace(".", "_"), nulled(found[0]), found[1]];
 }
 
@@ -12,8 +12,8 @@ function nulled(fields) {
 
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
-  dunning: (data, what, at) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && [dunning(data), key("dunning", data.subscription_id, what, at)],
+  dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
+    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -22,9 +22,18 @@ const OTHERS = {
     const once = isLow ? key("credit", data.credit_entitlement_id, what, at) : key("credit", data.id, what);
     return [credit(data, isLow), once];
   },
-  abandoned_checkout: (data, what, at) => (what === "recovered" || data.status !== "recovered")
+  abandoned_checkout: (data, what, at, webhook) => (what === "recovered"
+    || (data.status !== "recovered" && !hasPaidSince(webhook, data.abandoned_at)))
     && [checkout(data), key("abandoned_checkout", data.payment_id, what, at)],
 };
+
+// Whether the subscription that a reminder is about has been paid since.
+function isPaid(webhook, data) {
+  return subscriptionOf(webhook, data.subscription_id)?.status === "active" && hasPaidSince(webhook, data.created_at);
+}
+
+// Whether the customer has paid for anything since.
+function hasPaidSince(webhook, isoText) { return webhook.customer?.last_payment_at > Date.parse(isoText); }
 
 // A missing or unexpected status agrees with every type.
 function agrees(status, expected) {

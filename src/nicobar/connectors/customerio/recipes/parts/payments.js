@@ -46,7 +46,7 @@ function firstPaymentSucceeded(webhook) {
 // A failure that the customer has not made up for since.
 function paymentFailed(webhook) {
   const payment = factOf(webhook, "payment");
-  if (!says(payment, "failed") || !payment.is_current || isSettled(webhook, payment)) return null;
+  if (!says(payment, "failed") || !payment.is_current) return null;
   // Dodo counts its own retries, the ledger the failures that it knows.
   const attempt = Math.max(payment.attempt ?? 1, (payment.retry_attempt ?? 0) + 1);
   return ["payment_failed", {
@@ -62,17 +62,10 @@ function paymentFailed(webhook) {
   }, key("payment", payment.id, "failed")];
 }
 
-// Whether a failure no longer matters: the subscription has ended, or the customer has paid for something since.
-function isSettled(webhook, payment) {
-  const id = subscriptionIdOf(payment);
-  if (id !== null) return hasEnded(subscriptionOf(webhook, id));
-  return webhook.customer?.last_payment_at > (payment.created_at ?? payment.occurred_at);
-}
-
 // A payment after a failure of the same subscription.
 function paymentRecovered(webhook) {
   const payment = paidOf(webhook);
-  const attempts = payment && Math.max(payment.recovered_after ?? 0, payment.retry_attempt ?? 0);
+  const attempts = payment && (payment.recovered_after ?? payment.retry_attempt ?? 0);
   if (!attempts || subscriptionIdOf(payment) === null) return null;
   return ["payment_recovered", {
     payment_id: payment.id,
@@ -83,11 +76,20 @@ function paymentRecovered(webhook) {
   }, key("payment", payment.id, "recovered")];
 }
 
+// Whether a subscription that was paid after its trial has ended since, or is paused or overdue again. On hold, it was
+// so before that payment, unless the period after the trial has begun.
+function isOver(webhook, subscription) {
+  const {id, status, period_start, trial_ends_at} = subscription;
+  if (hasEnded(subscription) || status === "paused") return true;
+  if (webhook.customer.open_failures.some((one) => one.subscription_id === id)) return true;
+  return status === "on_hold" && period_start > trial_ends_at - DAY / 2;
+}
+
 // The first payment after a trial.
 function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
-  if (!subscription?.trial_ends_at || payment.period !== "first" || hasEnded(subscription)) return null;
+  if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
   return ["trial_converted", {
     payment_id: payment.id,
     subscription_id: subscription.id,
