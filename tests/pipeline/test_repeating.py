@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import msgspec
 import pytest
 
 from nicobar.connectors import NoResponse
+from nicobar.emulator.state import State
+from nicobar.emulator.workspace import Disorder, Workspace
 from nicobar.pipeline import repeating
 from nicobar.pipeline.repeating import DISORDER_MS
 from nicobar.reasons import plain
@@ -363,6 +366,48 @@ async def test_more_people_than_are_remembered_are_sent_once_more_to_be_sure(tmp
         await send(it, "one", customer="cus_b")
         await send(it, "two", customer="cus_a")
         assert await later(it, REPEAT_AFTER_MS) == [[{"plan": "two"}]]
+
+
+# --- a destination that processes calls in another order ---
+
+
+async def test_values_are_the_newest_in_every_order_of_processing(tmp_path):
+    async with here(tmp_path) as it:
+        wrong_before = 0
+        for seed in range(12):
+            emulator = State(now=lambda: it.clock.now_ms() / 1000)
+            emulator.put_workspace(Workspace(out_of_order=Disorder.ALL, out_of_order_seed=seed))
+            sent: list[dict[str, object]] = []
+
+            def answer(items, emulator=emulator, sent=sent):
+                sent.extend(items)
+                return OK if all(emulator.accept(item) for item in items) else status(400)
+
+            it.network.answer = answer
+            chance = random.Random(seed)
+            expected = await some_calls(it, chance, f"cus_{seed}")
+            alone = State(now=lambda: it.clock.now_ms() / 1000)
+            alone.put_workspace(emulator.workspace)
+            for item in sent:
+                alone.accept(item)
+            alone.settle()
+            wrong_before += alone.find("id", f"cus_{seed}").attributes != expected
+            await later(it, 2 * REPEAT_AFTER_MS)
+            emulator.settle()
+            assert emulator.find("id", f"cus_{seed}").attributes == expected, seed
+        assert wrong_before, "without repetition, some are wrong"
+
+
+async def some_calls(it, chance: random.Random, customer: str) -> dict[str, str]:
+    """A few calls of a person, with retries; returns the newest values."""
+    expected: dict[str, str] = {}
+    for number in range(4):
+        attributes = {name: str(number) for name in chance.sample("abc", 2)}
+        expected |= attributes
+        await it.accept(str(number), customer, note=note(person(identifiers={"id": customer}, attributes=attributes)))
+        await it.next_recorded()
+        await it.move(chance.choice((0, 1_000, 20_000, 59_000, 100_000)))
+    return expected
 
 
 # --- the clock ---

@@ -2,8 +2,8 @@
 destination may have processed them in another order.
 
 Which calls were sent is known from memory, by the steady clock. What is to be sent once more is stored with the
-result of the delivery that sent the newest call, so that it survives a crash at any point. After a crash, the attempts
-tell what was sent before.
+result of the delivery that sent the newest call, so that it survives a crash at any point. After a crash, the
+attempts tell what was sent before.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
 from nicobar.use_cases.people_merges import IdentifiedCustomer, identified_customer, masked_identifier
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application
+from nicobar.web.dashboard.customer_ledgers import STATUSES, shown_ledgers
 from nicobar.web.dashboard.filters import MAX_CHARS, PAGE, Place, address, listed
 from nicobar.web.dashboard.logs import Text, endpoint_names
 from nicobar.web.dashboard.pages import page, redirect
@@ -101,6 +102,8 @@ async def show(
         is_newest=place == Place(),
         is_live=place == Place() and any(step.wait for row in rows for step in row.steps),
         people=await _people(context, snapshot, app.id, key) if rows and place == Place() else (),
+        ledgers=await shown_ledgers(context, app.id, key) if rows and place == Place() else (),
+        status_names=STATUSES,
         expunge_link=address("/customers/expunge", key=key),
         now_ms=context.now_ms(),
     )
