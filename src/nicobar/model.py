@@ -323,7 +323,7 @@ class FactKind(StrEnum):
 
 class Fact(Record):
     """What an event states about an object of its sender; without `fields` and `metadata` it only names the object.
-    Fields have the same names and meanings for all senders (`docs/reference/ledger.md`): money in minor units, times
+    Fields have the same names and meanings for all senders (`docs/reference/facts.md`): money in minor units, times
     in Unix milliseconds. `customer_id`, `payment_id` and `subscription_ids` name other objects. What is not stated is
     missing; what is stated as null is None. `is_final`: no later event can take it back, such as a payment that
     succeeded.

@@ -195,9 +195,9 @@ def _why_not_run(target: OpenEndpoint, subject: Subject) -> Stopped | None:
     if subject.is_outside:
         why = reason(
             "outside_scope",
-            "The message is outside of the endpoint's scope: its mode, business or brand is another one, or is not "
-            "known.",
-            "To deliver it, change the scope in the endpoint's settings and resend the message.",
+            "The endpoint is limited to a mode, businesses or brands. The message has another one, or does not state "
+            "it.",
+            "To deliver it, change the endpoint's settings and resend the message.",
         )
         return Stopped(state=DeliveryState.CANCELED, code=why.code, reason=why)
     return None

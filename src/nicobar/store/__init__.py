@@ -51,6 +51,7 @@ from nicobar.store.facts import Facts
 from nicobar.store.history import History
 from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
+from nicobar.store.lookup import Lookup
 from nicobar.store.merges import Merge, Merges, MergeStatus, NewMerge, Pair, PairState
 from nicobar.store.queue import (
     NO_SHARES,
@@ -99,6 +100,7 @@ class Store(
     Keys,
     Merges,
     Repeats,
+    Lookup,
     Protocol,
 ):
     """A database with all of these protocols."""
@@ -151,6 +153,7 @@ __all__ = [
     "KeptRepeat",
     "Lease",
     "Leases",
+    "Lookup",
     "Merge",
     "MergeStatus",
     "Merges",

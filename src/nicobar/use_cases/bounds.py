@@ -148,7 +148,7 @@ def out_of_bounds(field: str) -> UserError:  # noqa: C901, PLR0911 - an error fo
         case "business_ids" | "brand_ids":
             return UserError(
                 "scope_invalid",
-                "The scope has an invalid ID, or more than %(max_sender_ids)s IDs.",
+                "The ID of a business or brand is invalid, or there are more than %(max_sender_ids)s.",
                 "Enter IDs as the sender writes them, without spaces and commas.",
                 max_sender_ids=MAX_SENDER_IDS,
             )

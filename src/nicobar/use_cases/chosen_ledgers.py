@@ -8,8 +8,7 @@ from typing import Protocol
 from nicobar import facts
 from nicobar.errors import UserError
 from nicobar.facts import About, complete, fact_key
-from nicobar.ledger import Mode
-from nicobar.model import Customer, FactKind, Record
+from nicobar.model import Customer, FactKind, Mode, Record
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.handler_runs import LedgerReader, LedgerView
 from nicobar.pipeline.ledgers import Ledgers, Question, known_people
@@ -97,7 +96,7 @@ class _CustomerLedger:
         services = self._services
         found = await known_people(services.store, services.configuration, target, self._app_id, questions)
         return [
-            LedgerView(customer=of.ledger.snapshot(of.whom), facts=of.ledger.event_facts(event, stated))
+            LedgerView(customer=of.snapshot, facts=of.ledger.event_facts(event, stated))
             for of, (event, stated) in zip(found, read, strict=True)
         ]
 

@@ -42,7 +42,7 @@ ONE = "/api/v1/app/{app_id}/endpoint/{endpoint_id}"
 class EndpointOut(Shape):
     """An endpoint. `pausedReason` is set while the endpoint is paused or on hold. `disabledReason` is set if Nicobar
     disabled the endpoint, after days of failures or because its URL returned 410. `retrySchedule` is null if the
-    endpoint has the schedule of the settings. `mode`, `businessIds` and `brandIds` are null if it takes all.
+    endpoint has the schedule of the settings. `mode`, `businessIds` and `brandIds` are null without that limit.
     """
 
     id: EndpointId

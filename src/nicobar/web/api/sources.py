@@ -102,7 +102,7 @@ class IngestSourcePatch(Shape):
 
 class IngestSourceOut(Shape):
     """A source. `type` is always `svix`, which Svix clients support; `kind` is the kind of source. The sender posts
-    to `ingestUrl`. Signing secrets are never returned. `mode` is null if nobody has stated it,
+    to `ingestUrl`. Signing secrets are never returned. `mode` is null if it is not stated,
     `historyCompleteSince` if the shop had customers before.
     """
 

@@ -3,8 +3,8 @@
 
 -- === Customers with one id in their metadata ===
 
--- Texts and numbers in the metadata of customers, by which all customers with one id are found. Triggers keep them, whichever
--- version writes facts.
+-- Texts and numbers in the metadata of customers, by which all customers with one id are found: as the facts have them, but for
+-- customers that a version before has changed since, until the facts are rebuilt.
 CREATE TABLE metadata_ids (
     app_id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -12,38 +12,15 @@ CREATE TABLE metadata_ids (
     key TEXT NOT NULL,
     PRIMARY KEY (app_id, name, value, key)
 ) WITHOUT ROWID;
-CREATE TRIGGER metadata_ids_added AFTER INSERT ON facts
-WHEN instr(new.key, '/customer/') AND instr(new.content, '"metadata.') BEGIN
-    INSERT OR IGNORE INTO metadata_ids (app_id, name, value, key)
-    SELECT new.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, new.key
-    FROM json_each(new.content) AS l, json_each(l.value) AS m
-    WHERE m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real') AND length(m.value) <= 150;
-END;
-CREATE TRIGGER metadata_ids_changed AFTER UPDATE OF content ON facts
-WHEN instr(new.key, '/customer/') AND instr(new.content, '"metadata.')
-    AND substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr(old.content, '":{')) BEGIN
-    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key AND (name, value) IN (
-        SELECT substr(m.key, 10), CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT)
-        FROM json_each(old.content) AS l, json_each(l.value) AS m WHERE m.key LIKE 'metadata.%'
-    );
-    INSERT OR IGNORE INTO metadata_ids (app_id, name, value, key)
-    SELECT new.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, new.key
-    FROM json_each(new.content) AS l, json_each(l.value) AS m
-    WHERE m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real') AND length(m.value) <= 150;
-END;
-CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts
-WHEN instr(old.key, '/customer/') AND instr(old.content, '"metadata.') BEGIN
-    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key AND (name, value) IN (
-        SELECT substr(m.key, 10), CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT)
-        FROM json_each(old.content) AS l, json_each(l.value) AS m WHERE m.key LIKE 'metadata.%'
-    );
+CREATE INDEX metadata_ids_of_fact ON metadata_ids (app_id, key);
+CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts BEGIN
+    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
 END;
 INSERT INTO metadata_ids (app_id, name, value, key)
 SELECT DISTINCT f.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, f.key
 FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
-
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
