@@ -67,7 +67,7 @@ from nicobar.store.queue import (
     Shares,
 )
 from nicobar.store.recovery import Recovery
-from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats
+from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats, RepeatSteps
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -186,6 +186,7 @@ __all__ = [
     "RemoveUser",
     "RepeatChange",
     "RepeatEnd",
+    "RepeatSteps",
     "Repeats",
     "ReplayCount",
     "ReplayFilter",
