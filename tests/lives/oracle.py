@@ -70,17 +70,16 @@ class View:
     def paid_since(self, subscription: Json, at_ms: int) -> bool:
         """Whether a payment of the subscription that was made later is known to have succeeded."""
         return any(
-            data.get("subscription_id") == subscription and is_counted(data) and unix_ms(data["created_at"]) > at_ms
-            for _, data in self.told.values()
-            if data.get("payload_type") == "Payment"
+            data["subscription_id"] == subscription and unix_ms(data["created_at"]) > at_ms for data in self.counted()
         )
 
+    def counted(self) -> list[Data]:
+        return [
+            data for _, data in self.told.values() if data.get("payload_type") == "Payment" and is_counted(data)
+        ]
+
     def bought_since(self, at_ms: int) -> bool:
-        return any(
-            is_counted(data) and unix_ms(data["created_at"]) > at_ms
-            for _, data in self.told.values()
-            if data.get("payload_type") == "Payment"
-        )
+        return any(unix_ms(data["created_at"]) > at_ms for data in self.counted())
 
     def failures_of(self, subscription: Json, before_ms: int) -> list[Data]:
         """Failed payments of the subscription since the last that succeeded before."""
@@ -130,6 +129,7 @@ class Oracle:
         self._due: set[Truth] = set()
         self._seen: set[Webhook] = set()
         self._candidates: list[Truth] = []
+        self._first_is_due = False
 
     @property
     def told(self) -> int:
@@ -149,6 +149,8 @@ class Oracle:
             first = truth.webhook is it.webhook and it.webhook not in self._seen
             if first and not truth.may and all(verdict is True for verdict in verdicts):
                 self._candidates.append(truth)
+        if it.webhook.type == "payment.succeeded" and all(view.counted() == [it.data] for view in self._views):
+            self._first_is_due = True
         self._stale.append(stale)
         self._seen.add(it.webhook)
 
@@ -190,7 +192,7 @@ class Oracle:
             for truth in self._due
             if not sent[truth] and not (truth.mail in GOODBYES and goodbyes[truth.about])
         ]
-        if self._history and not firsts and any(truth.mail == "payment_succeeded" for truth in self._due):
+        if self._history and not firsts and self._first_is_due:
             missing.append("first_payment_succeeded")
         return Verdict(right=len(said) - len(wrong), wrong=tuple(wrong), missing=tuple(missing))
 
