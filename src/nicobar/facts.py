@@ -68,6 +68,11 @@ class StatedFact(Record):
     parent_key: str | None = None
     email: str | None = None
 
+    @property
+    def may_identify(self) -> bool:
+        """Whether it says what is in the metadata of a customer, where an id may be."""
+        return f'"{_METADATA}' in self.content and f"/{FactKind.CUSTOMER}/" in self.key
+
 
 class About(Record):
     """What an event is about: its own customer, and the keys of the other objects that it names, nearest first. The

@@ -215,6 +215,7 @@ async def test_omitted_workspace_fields_stay_unchanged(service):
         "id_conflict": "replace",
         "out_of_order": "none",
         "out_of_order_seed": 1,
+        "out_of_order_within_s": 60,
         "app_api_per_second": 10,
     }
     for wrong in ({"id_conflict": "both"}, {"identifier": "id only"}, [], {"app_api_per_second": -1}):

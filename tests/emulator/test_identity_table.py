@@ -29,6 +29,7 @@ from nicobar.use_cases.dry_run import dry_target
 from nicobar.use_cases.sample_events import pasted
 from support.asgi import ask
 from support.handlers import ORDER_PAID, PERSON_STATE, PLAN_LIFE
+from support.views import view_of
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
@@ -44,9 +45,12 @@ STORIES = {
     "order paid": (("payment.succeeded",), ("Order Paid",)),
     "plan life": (("subscription.active",), ("Plan Begun",)),
     "person state": (("payment.succeeded",), ()),
-    "journeys": (("payment.succeeded", "dunning.started"), ("payment_succeeded", "dunning_started")),
-    "welcome": (("payment.succeeded",), ("payment_succeeded",)),
-    "subscription_life_cycle": (("subscription.active",), ("subscription_active",)),
+    "journeys": (
+        ("payment.succeeded", "dunning.started"),
+        ("payment_succeeded", "first_payment_succeeded", "dunning_started"),
+    ),
+    "welcome": (("payment.succeeded",), ("first_payment_succeeded",)),
+    "subscription_life_cycle": (("subscription.active",), ("subscription_started",)),
     "payment_failure": (("payment.failed", "dunning.started"), ("payment_failed", "dunning_started")),
     "customer_attributes": (("payment.succeeded",), ()),
 }
@@ -168,7 +172,8 @@ async def sent(sandbox, answer: str, handler: str) -> bytes:
         event = DODO.read_body(event_type, body)
         stated += facts.state(DODO.kind, event, event_id=event_id, body=body, accepted_at_ms=NOW_MS).facts
         known = {fact.key: facts.known_fact(fact) for fact in facts.merged_facts(stated)}
-        subject = msgspec.structs.replace(pasted([DODO], body, NOW_MS), known=known)
+        view = view_of(event_type, body, ADA, NOW_MS, stated, is_history_complete=True)
+        subject = msgspec.structs.replace(pasted([DODO], body, NOW_MS), known=known, view=view)
         (result,) = await transform(sandbox, target, [subject], NOW_MS)
         assert isinstance(result, Ready), (answer, handler, event_type, result)
         batch += [call.body for call in result.calls]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nicobar.facts import Stated
-from nicobar.ledger import Period
+from nicobar.ledger import Paid, Period
 from nicobar.model import Event, Fact, FactKind
 from support.statements import (
     DAY,
@@ -160,6 +160,20 @@ def test_the_period_of_a_subscription_is_what_the_event_states(start, period):
     at = OPENED + start if isinstance(start, int) else start
     told = subscription("sub_1", 60 * DAY, event="renewed", period_start=at)
     assert event_fact(told, subscription("sub_1", 90 * DAY, period_start=OPENED + 60 * DAY)).period == period
+
+
+def test_what_was_paid_for_the_period_of_an_event_is_known():
+    start = OPENED + 30 * DAY
+    renewed = subscription("sub_1", 30 * DAY, period_start=start)
+    found = event_fact(renewed, payment("pay_1", 30 * DAY), payment("pay_0", 0)).paid
+    assert found == Paid(payment_id="pay_1", amount=2_900, currency="USD")
+    for other in (
+        payment("pay_1", 30 * DAY, "failed"),
+        payment("pay_1", 30 * DAY, charge_type="plan_change"),
+        payment("pay_1", 30 * DAY, sub="sub_2"),
+        payment("pay_1", 40 * DAY),
+    ):
+        assert event_fact(renewed, other).paid is None
 
 
 def test_the_first_subscription_is_the_one_that_began_first():

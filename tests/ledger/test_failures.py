@@ -12,6 +12,13 @@ HELD = subscription("sub_1", 30 * DAY + 1_000, "on_hold")
 RETRIED = payment("pay_2", 31 * DAY, "failed", retry_attempt=1)
 PAID = payment("pay_3", 32 * DAY, retry_attempt=2)
 RECOVERED = subscription("sub_1", 32 * DAY + 1_000)
+NEXT_PERIOD = payment(
+    "pay_4",
+    60 * DAY,
+    periods=[
+        {"subscription_id": "sub_1", "start": OPENED + 60 * DAY, "end": OPENED + 90 * DAY, "proration": None},
+    ],
+)
 
 
 def opened(*told):
@@ -66,6 +73,8 @@ def test_a_failure_is_open_until_its_subscription_is_paid_or_ends(told, expected
         ([payment("pay_1", 30 * DAY + 1)], False),
         ([payment("pay_1", 30 * DAY - 1)], False),
         ([payment("pay_1", 30 * DAY + 1, "processing")], False),
+        # A late payload of an earlier event that shows the next period.
+        ([subscription("sub_1", 30 * DAY + 500, period_start=OPENED + 60 * DAY)], False),
     ],
 )
 def test_a_failure_is_current_until_it_is_made_good(others, is_current):
@@ -108,6 +117,19 @@ def test_attempts_count_the_failures_in_a_row():
         (payment("pay_3", 32 * DAY, amount=0), [FAILED], None),
         (payment("pay_3", 32 * DAY, is_card_update=True), [FAILED], None),
         (payment("pay_3", 32 * DAY, subscription_ids=["sub_2", "sub_1"]), [FAILED], 1),
+        # Others have ended the failure: one for a later period, one that is not known, one that came later.
+        (PAID, [FAILED, payment("pay_4", 60 * DAY)], 0),
+        (payment("pay_3", 60 * DAY), [FAILED, RECOVERED], 0),
+        (NEXT_PERIOD, [FAILED, subscription("sub_1", 70 * DAY)], 0),
+        (NEXT_PERIOD, [FAILED], 0),
+        (NEXT_PERIOD, [FAILED, HELD], 1),
+        # The charge for another plan.
+        (payment("pay_3", 32 * DAY, charge_type="plan_change"), [FAILED], 0),
+        (
+            payment("pay_3", 32 * DAY, charge_type="plan_change"),
+            [payment("pay_1", 30 * DAY, "failed", charge_type="plan_change")],
+            1,
+        ),
     ],
 )
 def test_a_charge_recovers_after_the_failures_before_it(paid, others, recovered_after):

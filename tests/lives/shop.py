@@ -1,5 +1,5 @@
-"""A shop at Dodo Payments, as its documentation describes it: what happens to a customer, the webhooks that say so, and
-what each object looked like at each moment. Pure: the same seed gives the same bytes.
+"""A shop at Dodo Payments, as its documentation describes it: what happens to a customer, the webhooks that say so,
+and what each object looked like at each moment. Pure: the same seed gives the same bytes.
 
 Where Dodo's texts disagree or say nothing, `Readings` has both; each life draws its own.
 """

@@ -13,7 +13,7 @@ from lives.oracle import Oracle
 from lives.orders import Arrival, Order, arrivals
 from lives.play import Figures, in_waves, shop_and_workspace
 from lives.scripts import SCRIPTS
-from lives.shop import DAY_MS, PLANS, Life, Readings, iso
+from lives.shop import DAY_MS, PLANS, Life, Readings
 from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.model import Setting
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 START_MS = 1_788_000_000_000
 ORDERS = 1_000
 NAMES: Mapping[str, Setting] = {"product_names": {plan.product_id: plan.name for plan in PLANS.values()}}
-HISTORY: Mapping[str, object] = {"history_complete_since": iso(START_MS - 30 * DAY_MS)}
+HISTORY: Mapping[str, object] = {"history_complete_since_ms": START_MS - 30 * DAY_MS}
 
 
 def lived(number: int) -> tuple[Life, Order]:

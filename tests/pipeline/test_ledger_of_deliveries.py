@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from nicobar.facts import StatedFact
-from nicobar.model import DeliveryState
+from nicobar.model import DeliveryState, Mode
+from nicobar.store import PutSource
 from nicobar.use_cases.customer_ledger import customer_ledgers
 from nicobar.use_cases.dry_run_messages import run_messages
 from support.patience import PATIENCE_S
@@ -33,16 +34,16 @@ READS = """function handler(w) {
 }"""
 
 
-async def accept(it, name: str, customer: dict[str, str], *, email: str = "email", **data: object) -> str:
+async def accept(it, name: str, customer: dict[str, str], *, at_ms: int | None = None, **data: object) -> str:
     (endpoint,), (source,) = it.snapshot.endpoints, it.snapshot.sources
     new = stated_message(
         f"evt_{name}",
-        body_of("payment.succeeded", it.clock.now_ms(), name=name, customer=customer, **data),
+        body_of("payment.succeeded", at_ms or it.clock.now_ms(), name=name, customer=customer, **data),
         message_id=it.ids.new("msg"),
         app_id=endpoint.app_id,
         source_id=source.id,
         endpoints=(endpoint.seq,),
-        rules={endpoint.seq: rule(email)},
+        rules={endpoint.seq: rule("email")},
         accepted_at_ms=it.clock.now_ms(),
     )
     appended = await it.store.append(new)
@@ -50,10 +51,10 @@ async def accept(it, name: str, customer: dict[str, str], *, email: str = "email
     return appended.message_id
 
 
-def subscription(of: str, customer_key: str = "cus_1", at: int = 1, **fields: object) -> StatedFact:
+def subscription(of: str, customer_key: str = "cus_1", at: int = 1, mode: str = "", **fields: object) -> StatedFact:
     place = f"{at:012x}{at:012x}0301 evt_{of} 00000000"
     return StatedFact(
-        key=f"dodo-payments//subscription/{of}",
+        key=f"dodo-payments/{mode}/subscription/{of}",
         occurred_at_ms=at,
         content=msgspec.json.encode({place: {"customer_id": customer_key, **fields}}).decode(),
         customer_key=customer_key,
@@ -221,3 +222,33 @@ async def test_delivery_dry_run_and_customer_page_read_the_same(tmp_path, settin
     assert dry_runs.results[0].snapshot == attempt.snapshot
     assert msgspec.json.decode(msgspec.json.encode(page.snapshot)) == kept["customer"]
     assert len(kept["customer"]["ids"]) == (2 if settings is BY_EMAIL else 1)
+
+
+async def test_ledger_is_that_of_the_mode_and_history_of_its_source(tmp_path):
+    async with world(tmp_path, handler=READS) as it:
+        live = [subscription("sub_live", at=5, mode="live", status="active")]
+        await put(it, *live, subscription("sub_test", mode="test", status="paused"), subscription("sub_old"))
+        (source,) = it.snapshot.sources
+        seen = []
+        for number, since_ms in enumerate((None, 5, 6)):
+            stated = msgspec.structs.replace(source, mode=Mode.LIVE, history_complete_since_ms=since_ms)
+            await it.store.change([PutSource(source=stated)])
+            await it.worker._configuration.refresh()
+            await accept(it, f"event_{number}", ADA)
+            recorded = await it.next_recorded()
+            customer = msgspec.json.decode(recorded.attempt.snapshot)["customer"]
+            seen.append(([one["id"] for one in customer["subscriptions"]], customer["history_complete"]))
+    assert seen == [(["sub_live"], False), (["sub_live"], True), (["sub_live"], False)]
+
+
+async def test_address_and_name_are_the_newest_of_the_person_in_any_order(tmp_path):
+    async with world(tmp_path, handler=READS) as it:
+        await it.change_endpoint(settings=BY_EMAIL)
+        read = []
+        for at, customer in ((3, SAME), (2, ADA), (1, SAME | {"email": "ADA@northpine.example", "name": "A."})):
+            await accept(it, f"event_{at}", customer, at_ms=at)
+            recorded = await it.next_recorded()
+            read.append(msgspec.json.decode(recorded.attempt.snapshot)["customer"])
+    assert {(one["email"], one["name"], one["identity"]["value"]) for one in read} == {
+        (SAME["email"], SAME["name"], ADA["email"])
+    }

@@ -198,6 +198,18 @@ async def test_trial_converts_with_its_first_payment():
     for period in ("trial", "later", None):
         assert "trial_converted" not in (await paid(about=trial, period=period)).events
     assert "trial_converted" not in (await paid(about=one(), period="first")).events
+    # A trial whose first charge failed is still on hold when the next one succeeds; what came after the payment is over.
+    ends_at = NOW_MS - DAY_MS
+    failed_at = [{"subscription_id": "sub_1", "since": NOW_MS, "attempts": 1}]
+    for status, period_start, open_failures, is_sent in (
+        ("on_hold", ends_at - 14 * DAY_MS, [], True),
+        ("on_hold", ends_at, [], False),
+        ("past_due", ends_at, failed_at, False),
+        ("paused", ends_at, [], False),
+        ("cancelled", ends_at, [], False),
+    ):
+        about = one(status, trial_ends_at=ends_at, period_start=period_start) | {"open_failures": open_failures}
+        assert ("trial_converted" in (await paid(about=about, period="first")).events) is is_sent
 
 
 async def test_renewal_is_sent_from_the_second_period():
@@ -374,6 +386,29 @@ async def test_subscriptions_are_objects_only_if_wanted():
     held = [fact("subscription", "sub_1", PLAN | {"status": "on_hold"})]
     result = await made("journeys", "subscription.on_hold", held, variables=variables)
     assert result.events["subscription_on_hold"]["manage_url"] == "https://shop.example/account"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data"),
+    [
+        (
+            "dunning.started",
+            {"status": "recovering", "subscription_id": "sub_1", "created_at": "2026-09-09T00:00:00Z"},
+        ),
+        ("abandoned_checkout.detected", {"status": "abandoned", "abandoned_at": "2026-09-09T00:00:00Z"}),
+    ],
+)
+async def test_reminder_is_not_sent_to_somebody_who_has_paid(event_type, data):
+    for paid_at, count in ((None, 1), (NOW_MS - 2 * DAY_MS, 1), (NOW_MS, 0)):
+        about = one() | {"last_payment_at": paid_at}
+        assert len((await made("journeys", event_type, [], about=about, data=data)).events) == count
+
+
+async def test_reminder_is_sent_while_the_subscription_is_on_hold():
+    """What was paid was something else."""
+    data = {"status": "recovering", "subscription_id": "sub_1", "created_at": "2026-09-09T00:00:00Z"}
+    about = one("on_hold") | {"last_payment_at": NOW_MS}
+    assert (await made("journeys", "dunning.started", [], about=about, data=data)).events
 
 
 async def test_late_payload_that_says_more_is_no_event():

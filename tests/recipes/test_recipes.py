@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,21 +11,18 @@ import msgspec
 import pytest
 
 import nicobar
-from nicobar import facts
 from nicobar.connectors import Origin
 from nicobar.connectors.customerio import CustomerIo
 from nicobar.connectors.customerio.recipes import RECIPES
 from nicobar.connectors.registry import CONNECTORS, find_recipe
 from nicobar.errors import UserError
-from nicobar.facts import StatedFact
-from nicobar.ledger import History, Whom
-from nicobar.ledger.person import Ledger
 from nicobar.model import Customer, Level, Verdict
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.sandbox import Broken, Calls, Job, Result, Untouched
 from nicobar.sources.dodo import DodoPayments
 from nicobar.sources.samples import fresh
 from support.shared import SANDBOX
+from support.views import view_of
 
 NOW_MS = 1_789_000_000_000
 DODO = DodoPayments()
@@ -74,18 +71,8 @@ def samples() -> Bodies:
     return [(name, body(name)) for name in TYPES]
 
 
-def ledger_of(event_type: str, content: bytes, others: Iterable[StatedFact] = (), *, whole: bool = False) -> bytes:
-    """What a handler reads of the ledger that has only this event, and what others stated."""
-    event = DODO.read_body(event_type, content)
-    stated = facts.state(DODO.kind, event, event_id="evt", body=content, accepted_at_ms=NOW_MS)
-    known = Ledger([*stated.facts, *others], history=History(complete_since_ms=0 if whole else None))
-    whom = Whom(ids=(ADA.key,), email=ADA.email, name=ADA.name)
-    return msgspec.json.encode(LedgerView(customer=known.snapshot(whom), facts=known.event_facts(event, stated)))
-
-
-async def run(
-    item, bodies: Bodies, others: Iterable[StatedFact] = (), *, whole: bool = False, knows: bool = True
-) -> list[Result]:
+async def run(item, bodies: Bodies, *, whole: bool = False, knows: bool = True) -> list[Result]:
+    """`whole`: the history is complete. Without `knows`, there is no ledger."""
     jobs = [
         Job(
             code_id=item.name,
@@ -97,7 +84,9 @@ async def run(
             occurred_at_ms=NOW_MS,
             seed=name,
             customer_key=ADA.key,
-            ledger=ledger_of(name, content, others, whole=whole) if knows else msgspec.json.encode(LedgerView()),
+            ledger=msgspec.json.encode(
+                view_of(name, content, ADA, NOW_MS, is_history_complete=whole) if knows else LedgerView()
+            ),
         )
         for name, content in bodies
     ]

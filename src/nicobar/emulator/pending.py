@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nicobar.emulator.workspace import Disorder
+from nicobar.emulator.workspace import Disorder, Workspace
 
 MAX_PENDING = 100_000
 # How many calls are delayed, to take effect in another order.
@@ -30,20 +30,21 @@ class Pending:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.settle_ms = 0
-        self.reset(Disorder.NONE, 0)
+        self.reset(Workspace())
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def reset(self, disorder: Disorder, seed: int) -> None:
+    def reset(self, workspace: Workspace) -> None:
         """Drops the calls that wait."""
         self._calls: deque[_Call] = deque()
-        self.shuffle(disorder, seed)
+        self.shuffle(workspace)
 
-    def shuffle(self, disorder: Disorder, seed: int) -> None:
+    def shuffle(self, workspace: Workspace) -> None:
         """Which calls change places from now on; the same seed and calls give the same order."""
-        self._disorder = disorder
-        self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose
+        self._disorder = workspace.out_of_order
+        self._within_s = workspace.out_of_order_within_s
+        self._random = random.Random(workspace.out_of_order_seed)  # noqa: S311 - reproducible on purpose
 
     def add(self, effect: Callable[[], bool], *, is_identify: bool) -> bool:
         """Applies a call now if nothing has to wait, and returns what it returns; True for a call that waits."""
@@ -70,12 +71,16 @@ class Pending:
             call.effect()
 
     def _ordered(self, due: list[_Call]) -> list[_Call]:
-        """Identifies that change places leave the other calls in theirs."""
+        """Identifies that change places leave the other calls in theirs. Each is delayed by chance, by less than the
+        time within which calls change places.
+        """
         if self._disorder is Disorder.NONE:
             return due
         places = [place for place, call in enumerate(due) if call.is_identify or self._disorder is Disorder.ALL]
-        calls = [due[place] for place in places]
-        self._random.shuffle(calls)
+        calls = sorted((due[place] for place in places), key=self._delayed)
         for place, call in zip(places, calls, strict=True):
             due[place] = call
         return due
+
+    def _delayed(self, call: _Call) -> float:
+        return call.due + self._within_s * self._random.random()

@@ -88,7 +88,7 @@ class State:
         self.activities = Activities(MAX_ACTIVITIES)
         self.requests: deque[SeenRequest] = deque()
         self._event_ids: OrderedDict[str, str] = OrderedDict()
-        self._pending.reset(self._workspace.out_of_order, self._workspace.out_of_order_seed)
+        self._pending.reset(self._workspace)
 
     @property
     def settle_ms(self) -> int:
@@ -113,7 +113,7 @@ class State:
             )
         self.version += 1
         self._workspace = self.people.workspace = wanted
-        self._pending.shuffle(wanted.out_of_order, wanted.out_of_order_seed)
+        self._pending.shuffle(wanted)
 
     def note(self, request: SeenRequest) -> None:
         self.version += 1

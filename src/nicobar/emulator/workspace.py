@@ -46,6 +46,7 @@ class Disorder(StrEnum):
 class Workspace(Record, forbid_unknown_fields=True):
     """`email_updates_by_id` is the setting "allow updates to email using ID"; its default is not documented.
     `automatic_merging` merges two people only if the id's has no email address and the address's has no id.
+    Calls that arrived further apart than `out_of_order_within_s` keep their order; the time is not documented.
     `app_api_per_second` limits requests to the App API, 0 does not.
     """
 
@@ -55,6 +56,7 @@ class Workspace(Record, forbid_unknown_fields=True):
     id_conflict: IdConflict = IdConflict.KEEP
     out_of_order: Disorder = Disorder.NONE
     out_of_order_seed: int = 1
+    out_of_order_within_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     app_api_per_second: Annotated[int, Meta(ge=0, le=1_000)] = 10
 
     def identifies(self, kind: str) -> bool:

@@ -10,6 +10,7 @@ from nicobar.ledger.objects import ENDED, NEVER_BEGAN, PLAN_CHANGE, KnownSubscri
 _IN_ARREARS = frozenset({"on_hold", "past_due"})
 # The event about a failed charge and the one about its subscription have nearly one time.
 _NEAR_MS = 600_000
+_DAY_MS = 86_400_000
 # Events about one change. In between, an event may still have the status before it.
 _SAME_MOMENT_MS = 60_000
 
@@ -77,8 +78,8 @@ def is_made_good(
 def recovered_after(
     payment: Payment, before: Sequence[Payment], payments: Iterable[Payment], subscription: KnownSubscription | None
 ) -> int:
-    """How many failures in a row a charge has ended: `before` are those that are known. None are left once a later
-    charge has succeeded. The charge for another plan ends only failures of such: what is overdue has a charge of its own.
+    """How many failures in a row a charge has ended: `before` are those that are known. None if a later charge has
+    succeeded, too. The charge for another plan ends only failures of such: what is overdue has a charge of its own.
     """
     if any(one.succeeded and (one.at, one.id) > (payment.at, payment.id) for one in payments):
         return 0
@@ -90,10 +91,16 @@ def recovered_after(
 
 
 def _is_active_between(failed: Payment, payment: Payment, subscription: KnownSubscription | None) -> bool:
-    """Whether the subscription was active again before the charge, so that another one has ended the failure."""
-    if subscription is None or subscription.status_at is None or subscription.fields.status != "active":
+    """Whether the subscription was active again before the charge, so that another one has ended the failure: it was
+    said to be, or the charge is for a later period, as an active subscription has.
+    """
+    lengths = [one.end - one.start for one in payment.fields.periods or () if one.start is not None and one.end]
+    is_later_period = bool(lengths) and payment.at - failed.at > max(lengths) - _DAY_MS
+    if subscription is None or subscription.status_at is None:
+        return is_later_period
+    if subscription.fields.status != "active":
         return False
-    return failed.at + _NEAR_MS < subscription.status_at < payment.at
+    return is_later_period or failed.at + _NEAR_MS < subscription.status_at < payment.at
 
 
 def is_bought_since(failed: Payment, payments: Iterable[Payment]) -> bool:

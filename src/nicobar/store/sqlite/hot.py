@@ -11,7 +11,7 @@ from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
-from nicobar.store.session import Stating
+from nicobar.store.session import Stating, Values
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
@@ -25,27 +25,39 @@ def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Aud
     return [_append(session, new, audit_line) for new, audit_line in messages]
 
 
-def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stating]]]) -> list[int]:
-    return [_put_facts(session, app_id, merged_facts(still_stated(session, stated))) for app_id, stated in groups]
+def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stating]]]) -> list[None]:
+    for app_id, stated in groups:
+        for fact in merged_facts(still_stated(session, stated)):
+            _put_fact(session, fact, _values(app_id, fact))
+    return [None for _ in groups]
 
 
-def _put_facts(session: SqliteSession, app_id: str, facts: Sequence[StatedFact]) -> int:
-    """Merges facts with what is stored; returns how many there were."""
-    for fact in facts:
-        values = {
-            "app_id": app_id,
-            "key": fact.key,
-            "customer_key": fact.customer_key,
-            "parent_key": fact.parent_key,
-            "occurred_at_ms": fact.occurred_at_ms,
-            "content": fact.content,
-            "email": fact.email,
-        }
-        # A customer with an address is known, most often.
-        is_put = fact.email is not None and session.connection.execute(SQL["put_known_fact"], values).rowcount
-        if not is_put:
-            session.connection.execute(SQL["put_fact"], values).close()
-    return len(facts)
+def _put_stated(session: SqliteSession, new: NewMessage) -> None:
+    """Merges the facts of a message with what is stored."""
+    for fact in new.facts:
+        values = _values(new.app_id, fact)
+        # What is said of a customer with an address is known, most often.
+        if fact.email is None or not session.connection.execute(SQL["move_fact"], values).rowcount:
+            _put_fact(session, fact, values)
+
+
+def _put_fact(session: SqliteSession, fact: StatedFact, values: Values) -> None:
+    session.connection.execute(SQL["put_fact"], values).close()
+    if fact.may_identify:
+        session.run("remove_metadata_ids", {"app_id": values["app_id"], "key": fact.key})
+        session.run("add_metadata_ids", {"app_id": values["app_id"], "key": fact.key})
+
+
+def _values(app_id: str, fact: StatedFact) -> Values:
+    return {
+        "app_id": app_id,
+        "key": fact.key,
+        "customer_key": fact.customer_key,
+        "parent_key": fact.parent_key,
+        "occurred_at_ms": fact.occurred_at_ms,
+        "content": fact.content,
+        "email": fact.email,
+    }
 
 
 def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None) -> Appended:
@@ -78,10 +90,10 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
         first_id, source_id, body = existing(session.row("find_event", event))
         duplicate = duplicate_of(session, new, first_id, source_id, body)
         if duplicate.revised:
-            _put_facts(session, new.app_id, new.facts)
+            _put_stated(session, new)
         return duplicate
     if new.facts:
-        _put_facts(session, new.app_id, new.facts)
+        _put_stated(session, new)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],

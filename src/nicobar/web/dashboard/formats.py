@@ -13,6 +13,7 @@ from importlib.resources import files
 import msgspec
 
 from nicobar.clock import utc_time
+from nicobar.currencies import decimals
 from nicobar.model import Record
 from nicobar.web.dashboard.language import catalogue
 
@@ -48,6 +49,10 @@ class Formats:
     def number(self, value: float, decimals: int = 0) -> str:
         swap = str.maketrans({",": self._patterns.group, ".": self._patterns.decimal})
         return f"{value:,.{decimals}f}".translate(swap)
+
+    def money(self, minor_units: int, currency: str) -> str:
+        places = decimals(currency)
+        return f"{self.number(minor_units / 10**places, places)} {currency}"
 
     def percent(self, value: float) -> str:
         """A share in percent. A share that is not zero is not shown as zero."""

@@ -131,6 +131,7 @@ def environment(language: str) -> Environment:
         "middle": middle,
         "iso": iso,
         "number": shown.number,
+        "money": shown.money,
         "percent": shown.percent,
         "bytes": shown.size,
         "duration": shown.duration,

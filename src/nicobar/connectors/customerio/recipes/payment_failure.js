@@ -74,7 +74,7 @@ function paymentFailed(webhook) {
 // A payment after a failure of the same subscription.
 function paymentRecovered(webhook) {
   const payment = paidOf(webhook);
-  const attempts = payment && Math.max(payment.recovered_after ?? 0, payment.retry_attempt ?? 0);
+  const attempts = payment && (payment.recovered_after ?? payment.retry_attempt ?? 0);
   if (!attempts || subscriptionIdOf(payment) === null) return null;
   return ["payment_recovered", {
     payment_id: payment.id,

@@ -3,8 +3,8 @@
 
 -- === Customers with one id in their metadata ===
 
--- Texts and numbers in the metadata of customers, by which all customers with one id are found. Triggers keep them, whichever
--- version writes facts.
+-- Texts and numbers in the metadata of customers, by which all customers with one id are found: as the facts have them, but for
+-- customers that a version before has changed since, until the facts are rebuilt.
 CREATE TABLE metadata_ids (
     app_id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -12,57 +12,36 @@ CREATE TABLE metadata_ids (
     key TEXT NOT NULL,
     PRIMARY KEY (app_id, name, value, key)
 ) WITHOUT ROWID;
-CREATE TRIGGER metadata_ids_added AFTER INSERT ON facts
-WHEN instr(new.key, '/customer/') AND instr(new.content, '"metadata.') BEGIN
-    INSERT OR IGNORE INTO metadata_ids (app_id, name, value, key)
-    SELECT new.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, new.key
-    FROM json_each(new.content) AS l, json_each(l.value) AS m
-    WHERE m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real') AND length(m.value) <= 150;
-END;
-CREATE TRIGGER metadata_ids_changed AFTER UPDATE OF content ON facts
-WHEN instr(new.key, '/customer/') AND instr(new.content, '"metadata.')
-    AND substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr(old.content, '":{')) BEGIN
-    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key AND (name, value) IN (
-        SELECT substr(m.key, 10), CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT)
-        FROM json_each(old.content) AS l, json_each(l.value) AS m WHERE m.key LIKE 'metadata.%'
-    );
-    INSERT OR IGNORE INTO metadata_ids (app_id, name, value, key)
-    SELECT new.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, new.key
-    FROM json_each(new.content) AS l, json_each(l.value) AS m
-    WHERE m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real') AND length(m.value) <= 150;
-END;
-CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts
-WHEN instr(old.key, '/customer/') AND instr(old.content, '"metadata.') BEGIN
-    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key AND (name, value) IN (
-        SELECT substr(m.key, 10), CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT)
-        FROM json_each(old.content) AS l, json_each(l.value) AS m WHERE m.key LIKE 'metadata.%'
-    );
+CREATE INDEX metadata_ids_of_fact ON metadata_ids (app_id, key);
+CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts BEGIN
+    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
 END;
 INSERT INTO metadata_ids (app_id, name, value, key)
 SELECT DISTINCT f.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, f.key
 FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
-
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
--- destination may process calls in another order. person: digest of the identifier. order_key: of the deliveries that sent
--- it; message_seq: the last of them. content: the call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when
--- it was sent once more; such a row is deleted when it is due.
+-- destination may process calls in another order. place: digest of the workspace, which several endpoints may have; person:
+-- digest of the identifier. endpoint_seq, order_key, message_seq: of the last delivery that sent such a call. content: the
+-- call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when it was sent once more; such a row is deleted when
+-- it is due.
 CREATE TABLE repeats (
-    endpoint_seq INTEGER NOT NULL,
+    place TEXT NOT NULL,
     person TEXT NOT NULL,
+    endpoint_seq INTEGER NOT NULL,
     message_seq INTEGER NOT NULL,
     order_key TEXT,
     due_at_ms INTEGER NOT NULL,
     sent_at_ms INTEGER,
     turn INTEGER NOT NULL,
     content BLOB NOT NULL,
-    PRIMARY KEY (endpoint_seq, person)
+    PRIMARY KEY (place, person)
 ) WITHOUT ROWID;
 CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
-CREATE INDEX repeats_in_order ON repeats (endpoint_seq, order_key) WHERE order_key IS NOT NULL;
+CREATE INDEX repeats_in_order ON repeats (order_key) WHERE order_key IS NOT NULL;
 CREATE INDEX repeats_of_message ON repeats (message_seq);
 
 -- === Modes and scopes ===
