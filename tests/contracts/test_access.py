@@ -62,7 +62,8 @@ OF = {
         v1.message-attempt.get v1.message-attempt.get-headers v1.message-attempt.list-attempted-messages
         v1.message-attempt.list-attempted-destinations v1.endpoint.get-stats v1.endpoint.get-attempt-stats
         v1.application.stats.attempts v1.stats.app-attempts nicobar.application.overview v1.background-task.get
-        v1.ingest.log.list nicobar.customer.list nicobar.customer.timeline nicobar.customer.ledger
+        v1.ingest.log.list nicobar.customer.list nicobar.customer.lookup nicobar.customer.timeline
+        nicobar.customer.ledger
         nicobar.failure-group.list nicobar.failure-group.count nicobar.endpoint.merge.list nicobar.endpoint.merge.get
         nicobar.endpoint.merge.people""",
     "run": "v1.endpoint.transformation.simulate",
