@@ -362,3 +362,15 @@ async def test_code_is_simulated_without_an_endpoint(tmp_path):
         assert (refused.body["cancel"], refused.body["state"]) == (True, "failed")
         assert "error" in {item["level"] for item in refused.body["verdicts"]}
         assert (await api.ask("POST", "/api/v1/connector/simulate", body | {"connector": "x"})).status == 422
+
+
+async def test_code_is_simulated_in_a_state_of_the_ledger(tmp_path):
+    async with asking(tmp_path) as api:
+        code = "function handler(webhook) { webhook.payload = webhook.customer; return webhook; }"
+        payload = {"type": "payment.succeeded", "data": {"customer_id": "cus_1"}}
+        body = {"code": code, "eventType": "payment.succeeded", "payload": payload}
+        for state, status, complete in (("trial", "trialing", True), ("history_unknown", "none", False)):
+            ran = await api.ask("POST", "/api/v1/connector/simulate", body | {"ledgerState": state})
+            read = ran.body["snapshot"]["customer"]
+            assert (read["status"], read["history_complete"]) == (status, complete)
+        assert (await api.ask("POST", "/api/v1/connector/simulate", body | {"ledgerState": "rich"})).status == 422

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from svix.api import EndpointGetStatsOptions
@@ -299,3 +300,18 @@ async def test_changes_are_in_the_searchable_audit_log(svix, api, endpoint_id):
     mine = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id)
     assert await found("", mine) == ["message.expunge", "message.resend"]
     assert (await api.ask("GET", "/api/v1/audit-log?app_id=other", token=mine)).status == 404
+
+
+async def test_customers_are_looked_up_by_address_and_by_ids(api, endpoint_id):
+    del endpoint_id
+    await happen(api, "payment.succeeded")
+    (message,) = (await api.ask("GET", f"{api.app}/msg?with_content=true")).body["data"]
+    payment_id = message["payload"]["data"]["payment_id"]
+    for text, kind in ((ADA.email, "customer"), (ADA.key[:8], "customer"), (payment_id, "payment")):
+        found = (await api.ask("GET", f"{api.app}/customer/lookup?text={quote(text)}")).body["data"]
+        assert [(item["key"], item["email"], item["name"], item["kind"]) for item in found] == [
+            (ADA.key, ADA.email, ADA.name, kind)
+        ]
+    for text in ("pay_none", "ada%25", "Ada Lovelace"):
+        assert (await api.ask("GET", f"{api.app}/customer/lookup?text={quote(text)}")).body == {"data": []}
+    assert (await api.ask("GET", f"{api.app}/customer/lookup?text=ab")).status == 422

@@ -13,7 +13,8 @@ from nicobar.store.history import AuditFilter
 from nicobar.web.dashboard.differences import MAX_LINES, compare
 from support.browser import browser
 from support.drafts import make_endpoint, send_form, write_code
-from support.installation import EVIL, examine, installation, open_page, set_password
+from support.installation import EVIL, examine, furnish, installation, open_page, set_password
+from support.pages import set_up, visiting
 from support.server import TYPES
 
 CODE = (
@@ -174,3 +175,19 @@ async def test_the_pages_are_accessible_and_responsive(nicobar):
         await page.wait_for_url("**/sent/*")
         findings += await examine(page, "test-sent")
     assert not findings, "\n".join(findings)
+
+
+async def test_a_sample_runs_in_the_chosen_state_of_the_ledger(nicobar):
+    code = "function handler(w) { w.payload = nicobar.event('state_' + w.customer.status, {}); return w; }"
+    endpoint, _ = await furnish(nicobar, code)
+    page = f"/webhooks/{endpoint.id}/testing?sample_type=payment.succeeded"
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        for query, status, shown in (
+            ("", 200, "state_none"),
+            ("&ledger=second_failure", 200, "state_on_hold"),
+            ("&variant=guest&ledger=two_subscriptions", 200, "state_active"),
+            ("&customer=cus_9", 422, "The ledger does not know customer cus_9."),
+        ):
+            found, text, _ = await visitor.ask("GET", page + query)
+            assert (found, shown in text) == (status, True)

@@ -34,16 +34,16 @@ READS = """function handler(w) {
 }"""
 
 
-async def accept(it, name: str, customer: dict[str, str], *, email: str = "email", **data: object) -> str:
+async def accept(it, name: str, customer: dict[str, str], *, at_ms: int | None = None, **data: object) -> str:
     (endpoint,), (source,) = it.snapshot.endpoints, it.snapshot.sources
     new = stated_message(
         f"evt_{name}",
-        body_of("payment.succeeded", it.clock.now_ms(), name=name, customer=customer, **data),
+        body_of("payment.succeeded", at_ms or it.clock.now_ms(), name=name, customer=customer, **data),
         message_id=it.ids.new("msg"),
         app_id=endpoint.app_id,
         source_id=source.id,
         endpoints=(endpoint.seq,),
-        rules={endpoint.seq: rule(email)},
+        rules={endpoint.seq: rule("email")},
         accepted_at_ms=it.clock.now_ms(),
     )
     appended = await it.store.append(new)
@@ -239,3 +239,16 @@ async def test_ledger_is_that_of_the_mode_and_history_of_its_source(tmp_path):
             customer = msgspec.json.decode(recorded.attempt.snapshot)["customer"]
             seen.append(([one["id"] for one in customer["subscriptions"]], customer["history_complete"]))
     assert seen == [(["sub_live"], False), (["sub_live"], True), (["sub_live"], False)]
+
+
+async def test_address_and_name_are_the_newest_of_the_person_in_any_order(tmp_path):
+    async with world(tmp_path, handler=READS) as it:
+        await it.change_endpoint(settings=BY_EMAIL)
+        read = []
+        for at, customer in ((3, SAME), (2, ADA), (1, SAME | {"email": "ADA@northpine.example", "name": "A."})):
+            await accept(it, f"event_{at}", customer, at_ms=at)
+            recorded = await it.next_recorded()
+            read.append(msgspec.json.decode(recorded.attempt.snapshot)["customer"])
+    assert {(one["email"], one["name"], one["identity"]["value"]) for one in read} == {
+        (SAME["email"], SAME["name"], ADA["email"])
+    }

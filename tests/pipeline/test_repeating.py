@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from nicobar.connectors import NoResponse
+from nicobar.connectors import NoResponse, Response
 from nicobar.emulator.state import State
 from nicobar.emulator.workspace import Disorder, Workspace
-from nicobar.pipeline import repeating
-from nicobar.pipeline.repeating import DISORDER_MS
+from nicobar.model import Endpoint
+from nicobar.pipeline import recent_calls, repeating
+from nicobar.pipeline.leases import BEAT_MS, DEAD_MS
+from nicobar.pipeline.recent_calls import DISORDER_MS
 from nicobar.reasons import plain
-from nicobar.store import AddTransformation
+from nicobar.store import AddTransformation, PauseEndpoint
 from nicobar.store.repeats import REPEAT_AFTER_MS
+from pipeline.test_secret_variables import set_secrets
+from pipeline.test_take_over import rests, time_passes, two_workers
 from support.patience import PATIENCE_S
-from support.worker import OK, another_worker, status, the_endpoint, working, world
+from support.records import make_endpoint
+from support.worker import ENDPOINTS, OK, VAULT, another_worker, status, the_endpoint, working, world
 
 # Sends what the note says, else an attribute.
 HANDLER = """function handler(webhook) {
@@ -283,6 +289,37 @@ async def sent_by(it) -> list[object]:
         return values(await it.network.sent.get())
 
 
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+async def test_the_worker_that_takes_over_sends_it_once(tmp_path, database):
+    async with two_workers(tmp_path, database, handler=HANDLER) as (first, second):
+        await send(first, "one")
+        await send(first, "two")
+        # From here on no time passes for the first one.
+        await time_passes(second, DEAD_MS + BEAT_MS)
+        await time_passes(second, REPEAT_AFTER_MS - DEAD_MS - BEAT_MS)
+        assert await sent_by(second) == [{"plan": "two"}]
+        first.clock.move(2 * REPEAT_AFTER_MS)
+        await rests(first)
+        assert first.network.sent.empty()
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+async def test_a_repeat_under_way_at_a_take_over_ends_with_the_newest(tmp_path, database):
+    async with two_workers(tmp_path, database, handler=HANDLER) as (first, second):
+        await send(first, "one")
+        await send(first, "two")
+        first.network.open.clear()
+        first.clock.move(REPEAT_AFTER_MS)
+        assert await sent_by(first) == [{"plan": "two"}]
+        await time_passes(second, DEAD_MS + BEAT_MS)
+        second.count = first.count
+        await send(second, "three")
+        first.network.open.set()
+        await rests(first)
+        await time_passes(second, REPEAT_AFTER_MS)
+        assert await sent_by(second) == [{"plan": "three"}]
+
+
 # --- what stops it ---
 
 
@@ -319,6 +356,97 @@ async def test_a_changed_handler_changes_no_repeat(tmp_path):
         await it.store.change([AddTransformation(endpoint_id=endpoint.id, code=code, created_at_ms=2)])
         await it.worker._configuration.refresh()
         assert await later(it, REPEAT_AFTER_MS) == [[{"plan": "two"}]]
+
+
+async def test_a_paused_endpoint_repeats_after_it_is_resumed(tmp_path):
+    async with here(tmp_path) as it:
+        await hasty(it, "one", "two")
+        endpoint = await the_endpoint(it)
+        await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=plain("why"), by_hand=True)])
+        await it.worker._configuration.refresh()
+        assert await later(it, REPEAT_AFTER_MS) == []
+        await it.store.change([PauseEndpoint(endpoint_id=endpoint.id, reason=None)])
+        await it.worker._configuration.refresh()
+        assert await later(it, 0) == [[{"plan": "two"}]]
+
+
+async def test_a_hold_delays_a_repeat_behind_the_person_s_deliveries(tmp_path):
+    async with here(tmp_path) as it:
+        await hasty(it, "one", "two")
+        it.network.answer = lambda _items: status(403)
+        await send(it, "three")
+        it.network.region = status(403)
+        assert await later(it, 2 * REPEAT_AFTER_MS) == []
+        it.network.answer, it.network.region = (
+            lambda _items: OK,
+            Response(status=200, headers={}, body=b'{"region":"us"}', duration_ms=1),
+        )
+        assert await later(it, 3_600_000) == [[{"plan": "three"}]]
+        assert await later(it, REPEAT_AFTER_MS) == [[{"plan": "three"}]]
+
+
+async def test_values_of_secret_variables_are_not_stored(tmp_path):
+    code = HANDLER.replace("{plan: data.name}", "{key: webhook.env.KEY, n: data.name}")
+    async with world(tmp_path, handler=code) as it:
+        await set_secrets(it, {"KEY": "a-secret-value"})
+        await hasty(it, "one", "two")
+        assert await it.store.tables_with(["a-secret-value"]) == ()
+        assert await later(it, REPEAT_AFTER_MS) == [[{"key": "a-secret-value", "n": "two"}]]
+
+
+# --- endpoints of one workspace ---
+
+
+async def beside(it) -> tuple[Endpoint, Endpoint]:
+    """Another endpoint with the same credentials."""
+    first = await the_endpoint(it)
+    settings, credentials, _ = ENDPOINTS["customerio"]
+    put = make_endpoint(
+        vault=VAULT,
+        ids=it.ids,
+        app_id=first.app_id,
+        name="second",
+        kind="customerio",
+        settings=settings,
+        credentials=credentials,
+    )
+    await it.store.change([put, AddTransformation(endpoint_id=put.id, code=HANDLER, created_at_ms=1)])
+    await it.worker._configuration.refresh()
+    async with asyncio.timeout(PATIENCE_S):
+        while len(it.worker._lanes) < 2:
+            await it.clock.next_wait()
+    one, other = it.worker._configuration.snapshot.endpoints
+    return one, other
+
+
+async def send_to(it, endpoint: Endpoint, name: str, calls: str = "") -> None:
+    it.snapshot = msgspec.structs.replace(it.snapshot, endpoints=(endpoint,))
+    await send(it, name, calls=calls)
+
+
+async def test_endpoints_of_one_workspace_repeat_the_newest_once(tmp_path):
+    async with here(tmp_path) as it:
+        one, other = await beside(it)
+        await send_to(it, one, "1", sets(a=1, b=1))
+        await send_to(it, other, "2", sets(a=2))
+        await send_to(it, one, "3", sets(b=3))
+        it.clock.move(90_000)
+        await send_to(it, other, "4", sets(a=4))
+        it.clock.move(REPEAT_AFTER_MS)
+        assert await sent_by(it) == [{"a": 4, "b": 3}]
+        it.clock.move(2 * REPEAT_AFTER_MS)
+        await send_to(it, one, "5", sets(a=5))
+        assert it.network.sent.empty()
+
+
+async def test_another_application_s_endpoint_is_no_neighbor(tmp_path):
+    async with here(tmp_path) as it:
+        one, other = await beside(it)
+        spaces = it.worker._workspaces
+        opened = it.worker._configuration.endpoints
+        assert spaces.beside(opened[one.seq]) == [other.seq]
+        apart = replace(opened[one.seq], endpoint=msgspec.structs.replace(one, app_id="app_other"))
+        assert spaces.beside(apart) == []
 
 
 # --- what the destination answers ---
@@ -360,7 +488,7 @@ async def test_repeats_and_deliveries_take_turns(tmp_path, monkeypatch):
 
 
 async def test_more_people_than_are_remembered_are_sent_once_more_to_be_sure(tmp_path, monkeypatch):
-    monkeypatch.setattr(repeating, "MAX_RECENT_PEOPLE", 1)
+    monkeypatch.setattr(recent_calls, "MAX_RECENT_PEOPLE", 1)
     async with here(tmp_path) as it:
         await send(it, "one", customer="cus_a")
         await send(it, "one", customer="cus_b")

@@ -18,9 +18,9 @@ from support.worker import working, world
 
 
 @asynccontextmanager
-async def two_workers(tmp_path, database):
+async def two_workers(tmp_path, database, **more):
     """Both on one database; the first has the endpoint."""
-    async with world(tmp_path, alone=False, database=database) as first:
+    async with world(tmp_path, alone=False, database=database, **more) as first:
         clock = MovingClock(first.clock.now_ms())
         async with working(first.store, clock, IdFactory(clock.now_ms), alone=False) as second:
             yield first, second

@@ -109,6 +109,11 @@ OTHERS = {
         "K.put(Math); K.put(Object.prototype);",
     ),
     "a block-scoped name of an indirect eval": ("", "typeof leak", "(0, eval)('let leak = 1; class Leak {}');"),
+    "the accessors of the ledger": (
+        "const of = (w) => Object.getOwnPropertyDescriptor(w, 'customer');",
+        "[of(w).get.leak, of(w).set.leak]",
+        "of(w).get.leak = 1; of(w).set.leak = 1;",
+    ),
     "statics of expressions": (
         "",
         "[RegExp.$1, RegExp.lastMatch, RegExp.input, RegExp['$&'], RegExp.lastParen, RegExp.leftContext]",

@@ -17,6 +17,9 @@ OTHERS = [
     "attempt",
     "count_of_attempts",
     "customers",
+    "customers_with_email",
+    "facts_like",
+    "latest_customers",
     "find_message",
     "first_message_from",
     "last_message_until",
@@ -72,6 +75,7 @@ LISTED = {
     "message_ids",
     "message_seqs",
     "metadata_values",
+    "prefixes",
     "seqs",
     "states",
 }

@@ -337,6 +337,7 @@ async def furnished(directory: Path) -> AsyncIterator[World]:
             "emulator": nicobar.emulator.url,
             "session": session,
             "key": "cus_7",
+            "text": "cus_7",
             "since": "2026-01-01T00:00:00Z",
             "until": "2026-01-02T00:00:00Z",
         }

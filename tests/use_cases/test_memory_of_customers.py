@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import msgspec
@@ -74,6 +75,11 @@ async def test_what_a_handler_read_of_the_ledger_is_shown_everywhere(tmp_path):
             f"{app}/endpoint/{endpoint.id}/transformation/test", headers=headers, json={"messages": 1}
         ) as answer:
             assert (await answer.json())["results"][0]["snapshot"] == snapshot
+        _, page, _ = await visitor.ask("GET", f"/webhooks/{endpoint.id}/testing?send=1")
+        test_id = re.search(r'name="test_id" value="(\w+)"', page)[1]
+        sent = {"test_id": test_id, "sample_type": "payment.succeeded"}
+        assert (await visitor.send(f"/webhooks/{endpoint.id}/testing/send", **sent))[0] == 303
+        assert [activity.data["facts"] for activity in nicobar.state.activities if activity.name == "paid"] == [2, 2]
 
 
 async def test_a_deleted_customer_is_not_remembered_nor_named_by_disputes(tmp_path):

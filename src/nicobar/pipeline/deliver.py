@@ -322,6 +322,6 @@ class Deliverer:
         settled = in_order((work, result(work)) for work in works)
         if any(result.code in {HELD, THROTTLED} for _, result in settled):
             gate.unanswered(now_ms, self.jitter())
-        repeats = await repeating.changes(target, settled, began_ms=began_ms, now_ms=now_ms)
+        repeats = await repeating.steps(target, settled, began_ms=began_ms, now_ms=now_ms)
         await self._recorder.record(target, settled, repeats)
         return [result for _, result in settled]

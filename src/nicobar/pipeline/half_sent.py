@@ -132,7 +132,10 @@ def packed(target: OpenEndpoint, place: str, call: ReadyCall) -> bytes:
 
 def unpacked(target: OpenEndpoint, place: str, content: bytes) -> ReadyCall | None:
     """The call; None if it was sent to another place, or if a secret variable that it needs was changed."""
-    stored = _DECODER.decode(content)
+    try:
+        stored = _DECODER.decode(content)
+    except msgspec.DecodeError:  # of a version that stores it in another form
+        return None
     kept_call = stored[0] if isinstance(stored, tuple) else stored
     calls = _with_secrets(target, kept_call).calls if kept_call.url == place else ()
     return calls[0] if calls else None

@@ -25,6 +25,7 @@ from nicobar.pipeline.gate import Gate
 from nicobar.pipeline.hastening import Hastening
 from nicobar.pipeline.new_shares import NewShares
 from nicobar.pipeline.overtaking import Overtaking
+from nicobar.pipeline.recent_calls import Workspaces
 from nicobar.pipeline.repeating import Repeating
 from nicobar.pipeline.unidentified import Identifying
 from nicobar.reasons import Reason, reason
@@ -64,6 +65,7 @@ class Lane:
         metrics: Metrics,
         breaker: Breaker,
         overtake_after_ms: int,
+        workspaces: Workspaces,
     ) -> None:
         self._target = target
         self._term = term
@@ -104,7 +106,7 @@ class Lane:
         self._identifying = Identifying(
             facts=store, configuration=configuration, clock=clock, term=term, signal=self.signal
         )
-        self._repeating = Repeating(repeats=store, clock=clock, metrics=metrics, term=term)
+        self._repeating = Repeating(repeats=store, workspaces=workspaces, clock=clock, metrics=metrics, term=term)
         # Whether the last page was of what is sent once more; deliveries are next.
         self._has_repeated = False
         # Why the last read of the queue failed.

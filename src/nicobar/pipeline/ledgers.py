@@ -13,7 +13,7 @@ from nicobar.ledger import History, Identity, Limits, Snapshot, Whom, of_sources
 from nicobar.ledger.objects import kind_and_id
 from nicobar.ledger.person import Ledger
 from nicobar.model import Customer, Event, FactKind, Message, Record
-from nicobar.people import IdentityRule, Person, PersonOrigin, resolve
+from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.pipeline.transform import Subject
@@ -148,20 +148,23 @@ def _whose(rule: IdentityRule | None, question: Question) -> Whose:
 
 def _whom(rule: IdentityRule | None, whose: Whose, found: FactsOfPerson, question: Question) -> Whom:
     """Without a rule, people are the sender's customers. The address and the name are the newest of all customers who
-    are the person, so that they are the same in any order of the events; an address that identifies is the event's.
+    are the person, so that they are the same in any order of the events. An address that identifies is not replaced
+    by another one.
     """
     person = whose.person
     if rule is None:
         person = Person(kind="id", value=whose.customer_key, origin=PersonOrigin.CUSTOMER_ID)
     stated = [fact.content for fact in (*found.facts, *question.own) if kind_and_id(fact.key)[0] == FactKind.CUSTOMER]
     values = values_of(reduce(facts.merged, stated)) if stated else {}
-    email, name = (next((text for text in values.get(field, ()) if text), None) for field in ("email", "name"))
+    emails, names = ([text for text in values.get(field, ()) if isinstance(text, str)] for field in ("email", "name"))
+    if person is not None and person.kind == "email":
+        emails = [email for email in emails if email_identifier(email) == person.value]
     own = question.customer
     return Whom(
         ids=found.customer_keys,
         identity=Identity(kind=person.kind, value=person.value, origin=person.origin) if person else None,
-        email=own.email if (person and person.kind == "email") or not isinstance(email, str) else email,
-        name=name if isinstance(name, str) else own.name,
+        email=next(iter(emails), own.email),
+        name=next(iter(names), own.name),
     )
 
 

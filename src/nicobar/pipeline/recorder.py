@@ -23,11 +23,11 @@ from nicobar.pipeline.retry import NOT_SENT, Settled, failure_key
 from nicobar.pipeline.transform import masked_verdict
 from nicobar.pipeline.work import Work
 from nicobar.reasons import Reason
-from nicobar.store import Finished, Queue, RepeatChange
+from nicobar.store import Finished, Queue, RepeatSteps
 
 MAX_RECORD_TRIES = 60
 RECORD_AGAIN_MS = 1_000
-NOTHING_REPEATED: Mapping[int, tuple[RepeatChange, ...]] = {}
+NOTHING_REPEATED: Mapping[int, RepeatSteps] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Recorder:
         self,
         target: OpenEndpoint,
         settled: Sequence[tuple[Work, Settled]],
-        repeats: Mapping[int, tuple[RepeatChange, ...]] = NOTHING_REPEATED,
+        repeats: Mapping[int, RepeatSteps] = NOTHING_REPEATED,
     ) -> None:
         """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. `repeats` are what
         their calls change of what is sent once more, by the `id` of the work. Raises StoreError if that failed for a
@@ -77,7 +77,7 @@ class Recorder:
         ]
         finished = [
             msgspec.structs.replace(
-                self._finished(target, work, result, attempt, now_ms), repeats=repeats.get(id(work), ())
+                self._finished(target, work, result, attempt, now_ms), repeats=repeats.get(id(work))
             )
             for work, result, attempt in kept
         ]

@@ -9,9 +9,9 @@ attempts tell what was sent before.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 
 import msgspec
 
@@ -22,19 +22,17 @@ from nicobar.errors import StoreError
 from nicobar.logs import log
 from nicobar.metrics import Metrics
 from nicobar.model import DeliveryState
+from nicobar.people import outline
 from nicobar.pipeline import batching, half_sent
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.gate import Gate
+from nicobar.pipeline.recent_calls import DISORDER_MS, RecentCalls, Sent, Workspaces, name_of
 from nicobar.pipeline.retry import Settled
 from nicobar.pipeline.sender import SENDING_MS, Sender
 from nicobar.pipeline.work import Work
-from nicobar.store import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats
+from nicobar.store import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats, RepeatSteps
 from nicobar.store.repeats import REPEAT_AFTER_MS
 
-# Calls that were sent within this time may be processed in another order.
-DISORDER_MS = 60_000
-# People whose last call is remembered, of one endpoint.
-MAX_RECENT_PEOPLE = 100_000
 # By how much the clocks of two workers, or one before and after a crash, may differ.
 MAX_CLOCK_SKEW_MS = 300_000
 # One step sends so many calls.
@@ -42,19 +40,6 @@ STEP_CALLS = 100
 # After the destination did not accept a call, or deliveries in its order are unfinished.
 BACK_OFF_MS = 60_000
 LOOK_AGAIN_MS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """The last call that set a person's attributes: when it was sent, with which parcel, and the hash of its body.
-    `other_ms` is when the last one was sent that was another one. Repetitions of one call need no order.
-    """
-
-    at_ms: int
-    parcel: int
-    message_seq: int
-    body: int
-    other_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +57,77 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """What is to be sent once more about a person. `joined` includes what is stored with `turn`, `alone` does not.
-    `work` is the delivery with whose result it is stored; None for what is stored already.
-    """
+class _Steps:
+    """`RepeatSteps` of one delivery. `hasty` says of each call whether another one was sent shortly before it."""
 
+    target: OpenEndpoint
+    people_calls: PeopleCalls
     order_key: str | None
-    turn: int
-    joined: ReadyCall | None
-    alone: ReadyCall | None
-    work: Work | None = None
+    beside: Sequence[int]
+    due_at_ms: int
+    steps: Sequence[_Step]
+    hasty: Sequence[bool]
+
+    @property
+    def place(self) -> str:
+        return _place(self.target)
+
+    @property
+    def people(self) -> frozenset[str]:
+        return frozenset(person for step in self.steps for person in step.effect.people)
+
+    def changes(self, kept: Mapping[str, KeptRepeat]) -> Sequence[RepeatChange]:
+        known, found = dict(kept), dict[str, RepeatChange]()
+        for step, is_hasty in zip(self.steps, self.hasty, strict=True):
+            for change in self._changes(step, list(known.values()), is_hasty=is_hasty):
+                found[change.person] = change
+                known.pop(change.person, None)
+                if change.content is not None:
+                    known[change.person] = KeptRepeat(
+                        person=change.person, order_key=change.order_key, is_sent=False, content=change.content
+                    )
+        return list(found.values())
+
+    def _changes(self, step: _Step, known: Sequence[KeptRepeat], *, is_hasty: bool) -> Iterator[RepeatChange]:
+        if not step.is_accepted and step.result.state is DeliveryState.PENDING:
+            return  # it is sent again, and before anything is sent once more
+        effect = step.effect
+        if not (step.is_accepted and effect.sets):
+            for other in known:
+                if other.person in effect.people or (effect.is_anyone and other.order_key == self.order_key):
+                    yield RepeatChange(person=other.person)
+            return
+        (person,) = effect.people
+        before = next((item for item in known if item.person == person), None)
+        for other in known:
+            # Another kind of identifier may name the same person: nothing newer is overwritten.
+            is_same_order = self.order_key is not None and other.order_key == self.order_key
+            if is_same_order and kind_of(other.person) != kind_of(person):
+                yield RepeatChange(person=other.person)
+        if before is not None or is_hasty:
+            content = half_sent.packed(self.target, _made_for(self.target), self._joined(before, step.call))
+            yield RepeatChange(person=person, order_key=self.order_key, due_at_ms=self.due_at_ms, content=content)
+
+    def _joined(self, before: KeptRepeat | None, call: ReadyCall) -> ReadyCall:
+        """The newest call with what is kept from before; what was sent once more is not sent again."""
+        if before is None or before.is_sent or self.order_key is None or before.order_key != self.order_key:
+            return call
+        earlier = half_sent.unpacked(self.target, _made_for(self.target), before.content)
+        return call if earlier is None else self.people_calls.joined(earlier, call) or call
 
 
 class Repeating:
     """The calls of one endpoint that are sent once more, under one term of its lease."""
 
-    def __init__(self, *, repeats: Repeats, clock: Clock, metrics: Metrics, term: int) -> None:
+    def __init__(
+        self, *, repeats: Repeats, workspaces: Workspaces, clock: Clock, metrics: Metrics, term: int
+    ) -> None:
         self._repeats = repeats
+        self._workspaces = workspaces
         self._clock = clock
         self._metrics = metrics
         self._term = term
         self._began_ms = clock.steady_ms()
-        self._parcels = 0
-        # In the order of their last calls.
-        self._recent: OrderedDict[str, _Last] = OrderedDict()
-        # Until then, someone who is not remembered may have been sent a call, by the steady clock.
-        self._unsure_until_ms = 0
         # What an earlier process has attempted; None until it is needed.
         self._earlier: RecentOrders | None = None
         # When to look at what is stored, by the steady clock; None while nothing is. What an earlier process has left
@@ -106,9 +136,9 @@ class Repeating:
 
     # --- what deliveries send ---
 
-    async def changes(
+    async def steps(
         self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]], *, began_ms: int, now_ms: int
-    ) -> Mapping[int, tuple[RepeatChange, ...]]:
+    ) -> Mapping[int, RepeatSteps]:
         """What the results of deliveries change of what is sent once more, by the `id` of the work. They were sent
         after `began_ms`, by the steady clock; `now_ms` is the time from which the next attempt counts.
         """
@@ -116,92 +146,65 @@ class Repeating:
         steps = [] if people is None else list(_steps(people, settled))
         if people is None or not steps:
             return {}
-        self._parcels += 1
-        await self._follow_earlier(target, steps)
-        hasty = [self._is_hasty(step, began_ms) for step in steps]
-        if not any(hasty) and self._look_at_ms is None:
+        recent, beside = self._workspaces.calls(target), self._workspaces.beside(target)
+        await self._follow_earlier([target.endpoint.seq, *beside], steps)
+        recent.parcels += 1
+        # What another process sends to the workspace is not known.
+        is_shared = not all(map(self._workspaces.holds, beside))
+        hasty = [self._is_hasty(recent, step, began_ms, is_shared=is_shared) for step in steps]
+        if not any(hasty) and self._look_at_ms is None and not beside:
             return {}
-        place = _place(target)
-        pending = await self._stored(target, place, steps)
-        for step, is_hasty in zip(steps, hasty, strict=True):
-            _advance(people, pending, step, is_hasty=is_hasty)
-        found: dict[int, list[RepeatChange]] = {}
-        for person, item in pending.items():
-            if item.work is not None:
-                found.setdefault(id(item.work), []).append(_change(target, place, person, item, now_ms))
-                if item.alone is not None and people.repeated not in item.work.verdicts:
-                    item.work.verdicts.append(people.repeated)
-        if found:
-            self._look_within(REPEAT_AFTER_MS)
-        return {work: tuple(changes) for work, changes in found.items()}
+        self._look_within(REPEAT_AFTER_MS)
+        found: dict[int, RepeatSteps] = {}
+        for key, pairs in groupby(zip(steps, hasty, strict=True), key=lambda pair: id(pair[0].work)):
+            own, are_hasty = zip(*pairs, strict=True)
+            work = own[0].work
+            if any(is_hasty and step.is_accepted for step, is_hasty in zip(own, are_hasty, strict=True)):
+                work.verdicts.append(people.repeated)
+            found[key] = _Steps(
+                target=target,
+                people_calls=people,
+                order_key=work.claimed.order_key,
+                beside=beside,
+                due_at_ms=now_ms + REPEAT_AFTER_MS,
+                steps=own,
+                hasty=are_hasty,
+            )
+        return found
 
-    async def _follow_earlier(self, target: OpenEndpoint, steps: Sequence[_Step]) -> None:
+    async def _follow_earlier(self, endpoint_seqs: Sequence[int], steps: Sequence[_Step]) -> None:
         """Within a minute after an earlier process has sent something, its calls count."""
         is_new = self._clock.steady_ms() - self._began_ms <= DISORDER_MS
-        if is_new and self._earlier is None and any(step.effect.sets for step in steps):
-            since_ms = self._clock.now_ms() - DISORDER_MS - MAX_CLOCK_SKEW_MS
-            try:
-                self._earlier = await self._repeats.recent_orders(target.endpoint.seq, since_ms=since_ms)
-            except StoreError as error:
-                log.warning("recent attempts not read", endpoint_id=target.endpoint.id, code=error.code)
+        if not is_new or self._earlier is not None or not any(step.effect.sets for step in steps):
+            return
+        since_ms = self._clock.now_ms() - DISORDER_MS - MAX_CLOCK_SKEW_MS
+        try:
+            found = [await self._repeats.recent_orders(seq, since_ms=since_ms) for seq in endpoint_seqs]
+        except StoreError as error:
+            log.warning("recent attempts not read", code=error.code)
+            return
+        order_keys = frozenset(order_key for orders in found for order_key in orders.order_keys)
+        self._earlier = RecentOrders(order_keys=order_keys, is_whole=all(orders.is_whole for orders in found))
 
-    def _is_hasty(self, step: _Step, began_ms: int) -> bool:
+    def _is_hasty(self, recent: RecentCalls, step: _Step, began_ms: int, *, is_shared: bool) -> bool:
         """Remembers a call that sets attributes; whether another one of the person was sent shortly before."""
         if not step.effect.sets:
             return False
-        now_ms = self._clock.steady_ms()
         (person,) = step.effect.people
-        message_seq, body = step.work.claimed.message.seq, hash(step.sent.body)
-        last = self._recent.get(person)
-        if last is None:
-            other_ms = began_ms if self._may_be_recent(step, began_ms) else None
-        elif last.body == body and (last.parcel == self._parcels or last.message_seq == message_seq):
-            other_ms = last.other_ms
-        else:
-            other_ms = last.at_ms
-        self._recent[person] = _Last(now_ms, self._parcels, message_seq, body, other_ms)
-        self._recent.move_to_end(person)
-        self._forget(now_ms)
-        return other_ms is not None and began_ms - other_ms <= DISORDER_MS
+        message_seq = step.work.claimed.message.seq
+        sent = Sent(person=person, message_seq=message_seq, call=step.sent, parcel=recent.parcels, began_ms=began_ms)
+        now_ms = self._clock.steady_ms()
+        return recent.add(sent, now_ms, may_be_recent=self._may_be_recent(step, began_ms)) or is_shared
 
     def _may_be_recent(self, step: _Step, began_ms: int) -> bool:
-        """Whether someone who is not remembered may have been sent a call shortly before."""
-        if began_ms <= self._unsure_until_ms:
-            return True
+        """Whether an earlier process may have sent someone a call shortly before."""
         if began_ms - self._began_ms > DISORDER_MS:
             return False
         earlier, order_key = self._earlier, step.work.claimed.order_key
+        if earlier is None or not earlier.is_whole:
+            return True
         # An event without an order may be about anyone.
-        return (
-            earlier is None
-            or not earlier.is_whole
-            or order_key in earlier.order_keys
-            or (order_key is None and bool(earlier.order_keys))
-        )
-
-    def _forget(self, now_ms: int) -> None:
-        while self._recent:
-            last = next(iter(self._recent.values()))
-            if last.at_ms + DISORDER_MS >= now_ms:
-                if len(self._recent) <= MAX_RECENT_PEOPLE:
-                    return
-                self._unsure_until_ms = last.at_ms + DISORDER_MS
-            self._recent.popitem(last=False)
-
-    async def _stored(self, target: OpenEndpoint, place: str, steps: Sequence[_Step]) -> dict[str, _Pending]:
-        """What is stored of the people of some calls, and of others in the same order, by person. Nothing if it
-        cannot be read: what was sent now is stored alone.
-        """
-        people = {person for step in steps for person in step.effect.people}
-        orders = {step.work.claimed.order_key for step in steps}
-        try:
-            rows = await self._repeats.repeats_of_people(
-                target.endpoint.seq, people, [order_key for order_key in orders if order_key is not None]
-            )
-        except StoreError as error:
-            log.warning("repeats not read", endpoint_id=target.endpoint.id, code=error.code)
-            return {}
-        return {row.person: _kept(target, place, row) for row in rows}
+        return order_key in earlier.order_keys or (order_key is None and bool(earlier.order_keys))
 
     # --- what is sent once more ---
 
@@ -234,7 +237,10 @@ class Repeating:
         if next_at_ms is None or next_at_ms > now_ms:
             self._look_at(next_at_ms, now_ms)
             return []
-        found = await self._repeats.due_repeats(endpoint_seq, term=self._term, now_ms=now_ms, limit=STEP_CALLS)
+        beside = self._workspaces.beside(target)
+        found = await self._repeats.due_repeats(
+            endpoint_seq, term=self._term, now_ms=now_ms, limit=STEP_CALLS, beside=beside
+        )
         if not found:
             await self._settle(target, [])
         return found
@@ -243,11 +249,10 @@ class Repeating:
         """Sends calls once more, in as few requests as possible. Raises StoreError if the results are not stored:
         then they are sent again.
         """
-        place = _place(target)
-        calls = [(item, half_sent.unpacked(target, place, item.content)) for item in due]
+        calls = [(item, half_sent.unpacked(target, _made_for(target), item.content)) for item in due]
         ready = [(item, call) for item, call in calls if call is not None]
         # The endpoint leads elsewhere now, or identifies people otherwise.
-        ended = [RepeatEnd(person=item.person, turn=item.turn) for item, call in calls if call is None]
+        ended = [_end(item) for item, call in calls if call is None]
         deadline_ms = self._clock.steady_ms() + SENDING_MS
         for start, end in batching.requests([call for _, call in ready], target.destination.batch_bounds):
             some = ready[start:end]
@@ -257,7 +262,7 @@ class Repeating:
 
     def _ended(self, target: OpenEndpoint, item: DueRepeat, outcome: Outcome) -> RepeatEnd:
         endpoint, now_ms = target.endpoint, self._clock.now_ms()
-        end = RepeatEnd(person=item.person, turn=item.turn)
+        end = _end(item)
         match outcome:
             case Delivered():
                 self._metrics.repeated.labels(endpoint.name).inc()
@@ -307,59 +312,17 @@ def _steps(people: PeopleCalls, settled: Sequence[tuple[Work, Settled]]) -> Iter
                     yield _Step(work, result, call, work.sent_as.get(id(call), call), effect, is_accepted)
 
 
-def _advance(people: PeopleCalls, pending: dict[str, _Pending], step: _Step, *, is_hasty: bool) -> None:
-    """What is to be sent once more after a call."""
-    order_key = step.work.claimed.order_key
-    if not step.is_accepted and step.result.state is DeliveryState.PENDING:
-        return  # it is sent again, and before anything is sent once more
-    if step.is_accepted and step.effect.sets:
-        (person,) = step.effect.people
-        for other, item in pending.items():
-            # Another kind of identifier may name the same person: nothing newer is overwritten.
-            if kind_of(other) != kind_of(person) and item.order_key == order_key:
-                pending[other] = _dropped(item, step.work)
-        before = pending.get(person)
-        if before is None and not is_hasty:
-            return
-        joined = alone = step.call
-        if before is not None and before.order_key == order_key and order_key is not None:
-            joined = _joined(people, before.joined, step.call)
-            alone = _joined(people, before.alone, step.call) if before.work is not None else step.call
-        pending[person] = _Pending(order_key, before.turn if before else 0, joined, alone, step.work)
-        return
-    for person, item in pending.items():
-        if person in step.effect.people or (step.effect.is_anyone and item.order_key == order_key):
-            pending[person] = _dropped(item, step.work)
-
-
-def _joined(people: PeopleCalls, earlier: ReadyCall | None, later: ReadyCall) -> ReadyCall:
-    """The call with the effect of both; the later one if there is none."""
-    return later if earlier is None else people.joined(earlier, later) or later
-
-
-def _dropped(item: _Pending, work: Work) -> _Pending:
-    return replace(item, joined=None, alone=None, work=work)
+def _end(item: DueRepeat) -> RepeatEnd:
+    return RepeatEnd(place=item.place, person=item.person, turn=item.turn)
 
 
 def _place(target: OpenEndpoint) -> str:
-    """Changes with the workspace and every setting of the endpoint."""
-    settings = msgspec.json.encode(target.endpoint.settings, order="deterministic")
-    return f"{target.destination.workspaces[-1:]} {hashlib.sha256(settings).hexdigest()}"
+    return hashlib.sha256(name_of(target).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _kept(target: OpenEndpoint, place: str, row: KeptRepeat) -> _Pending:
-    call = None if row.is_sent else half_sent.unpacked(target, place, row.content)
-    return _Pending(row.order_key, row.turn, call, None)
-
-
-def _change(target: OpenEndpoint, place: str, person: str, item: _Pending, now_ms: int) -> RepeatChange:
-    if item.joined is None or item.alone is None:
-        return RepeatChange(person=person)
-    return RepeatChange(
-        person=person,
-        order_key=item.order_key,
-        due_at_ms=now_ms + REPEAT_AFTER_MS,
-        turn=item.turn,
-        joined=half_sent.packed(target, place, item.joined),
-        alone=half_sent.packed(target, place, item.alone),
-    )
+def _made_for(target: OpenEndpoint) -> str:
+    """Changes with the workspace and with what identifies people: then a call may be about other people. The secret
+    variables of another endpoint cannot be put in their places.
+    """
+    of_secrets = target.endpoint.id if target.hidden else ""
+    return f"{_place(target)} {outline(target.destination.identity_rule)} {of_secrets}"

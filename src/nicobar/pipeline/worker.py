@@ -20,6 +20,7 @@ from nicobar.pipeline.deliver import Deliverer
 from nicobar.pipeline.lane import IDLE_MS, Lane, log_end
 from nicobar.pipeline.leases import LeaseKeeper
 from nicobar.pipeline.overtaking import OVERTAKE_AFTER_MS
+from nicobar.pipeline.recent_calls import Workspaces
 from nicobar.pipeline.retry import JITTER, RETRY_AFTER_MS
 from nicobar.store import Lease, Store
 from nicobar.store.hints import RELEASED
@@ -74,6 +75,7 @@ class Worker:
         self._watch.on_set(self._set_clock)
         self._breakers: Mapping[int, Breaker] = {}
         self._lanes: dict[int, Lane] = {}
+        self._workspaces = Workspaces(configuration, lambda seq: seq in self._lanes)
         # What runs under each lease.
         self._running: dict[str, asyncio.Task[None]] = {}
         # How the tasks of leases are told to end.
@@ -186,6 +188,7 @@ class Worker:
             metrics=self._metrics,
             breaker=rules.taken_up(self._breakers.get(seq, Breaker()), self._clock.now_ms()),
             overtake_after_ms=self._overtake_after_ms,
+            workspaces=self._workspaces,
         )
         task = asyncio.create_task(lane.run(), name=f"deliver {target.endpoint.id}")
         task.add_done_callback(log_end)

@@ -51,6 +51,7 @@ from nicobar.store.facts import Facts
 from nicobar.store.history import History
 from nicobar.store.keys import Keys
 from nicobar.store.leases import Beats, Lease, Leases
+from nicobar.store.lookup import Lookup
 from nicobar.store.merges import Merge, Merges, MergeStatus, NewMerge, Pair, PairState
 from nicobar.store.queue import (
     NO_SHARES,
@@ -66,7 +67,7 @@ from nicobar.store.queue import (
     Shares,
 )
 from nicobar.store.recovery import Recovery
-from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats
+from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatChange, RepeatEnd, Repeats, RepeatSteps
 from nicobar.store.replays import (
     FailureGroup,
     NewTask,
@@ -99,6 +100,7 @@ class Store(
     Keys,
     Merges,
     Repeats,
+    Lookup,
     Protocol,
 ):
     """A database with all of these protocols."""
@@ -151,6 +153,7 @@ __all__ = [
     "KeptRepeat",
     "Lease",
     "Leases",
+    "Lookup",
     "Merge",
     "MergeStatus",
     "Merges",
@@ -183,6 +186,7 @@ __all__ = [
     "RemoveUser",
     "RepeatChange",
     "RepeatEnd",
+    "RepeatSteps",
     "Repeats",
     "ReplayCount",
     "ReplayFilter",

@@ -10,7 +10,7 @@ from nicobar.model import Attempt, Breaker, DeliveryState, Json, Message, Outage
 from nicobar.people import IdentityRule
 from nicobar.reasons import Reason
 from nicobar.store.catalogue import Audited
-from nicobar.store.repeats import RepeatChange
+from nicobar.store.repeats import RepeatSteps
 
 # Other bodies under one event id of one source that are kept, and their bytes; the first ones stay.
 MAX_REVISIONS = 10
@@ -134,7 +134,7 @@ class Finished(Record):
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
     `awaits` are the keys of facts that may say who the customer is, where that was not known; None where it was.
     `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
-    `repeats` say what is to be sent once more.
+    `repeats` say what changes of what is sent once more.
     """
 
     message_seq: int
@@ -153,7 +153,7 @@ class Finished(Record):
     left: bool = False
     setbacks: Setbacks = Setbacks()
     awaits: tuple[str, ...] | None = None
-    repeats: tuple[RepeatChange, ...] = ()
+    repeats: RepeatSteps | None = None
 
     @property
     def is_tried(self) -> bool:

@@ -4,42 +4,68 @@ order than they were sent. They are kept with the result of the delivery that se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import Record
 
 # How long after the newest call of a person it is sent once more.
 REPEAT_AFTER_MS = 120_000
+# What could not be sent for so long is not sent: others may have set newer values since.
+MAX_LATE_MS = 86_400_000
+
+
+class KeptRepeat(Record):
+    """What is to be sent once more about a person, or was (`is_sent`), a short time ago. `order_key` is that of the
+    delivery that sent the last call.
+    """
+
+    person: str
+    order_key: str | None
+    is_sent: bool
+    content: bytes
 
 
 class RepeatChange(Record):
-    """What the calls of a delivery change of what is to be sent once more about a person: `joined` is kept if the row
-    that it was joined with still has this `turn`, else `alone`; nothing is kept if that is None. `order_key` is that
-    of the delivery.
-    """
+    """What is kept of a person from now on; nothing with `content` None."""
 
     person: str
     order_key: str | None = None
     due_at_ms: int = 0
-    turn: int = 0
-    joined: bytes | None = None
-    alone: bytes | None = None
+    content: bytes | None = None
 
 
-class KeptRepeat(Record):
-    """What is to be sent once more about a person, or was (`is_sent`), a short time ago."""
+class RepeatSteps(Protocol):
+    """What the calls of a delivery change of what is sent once more. It is decided in the transaction that stores the
+    result of the delivery, so that endpoints that share a workspace do not overwrite each other's calls, and nothing
+    that is deleted meanwhile returns.
+    """
 
-    person: str
-    order_key: str | None
-    turn: int
-    is_sent: bool
-    content: bytes
+    @property
+    def place(self) -> str:
+        """The workspace. Of several endpoints there, the last one to send a call sends it once more."""
+        ...
+
+    @property
+    def beside(self) -> Collection[int]:
+        """The other endpoints there."""
+        ...
+
+    @property
+    def people(self) -> Collection[str]: ...
+
+    @property
+    def order_key(self) -> str | None: ...
+
+    def changes(self, kept: Mapping[str, KeptRepeat]) -> Sequence[RepeatChange]:
+        """By what is kept, by person: at least of these people, and of deliveries in this order. Never raises."""
+        ...
 
 
 class DueRepeat(Record):
     """What is sent once more now. `catalogue_version` is that of the configuration at the time."""
 
+    place: str
     person: str
     turn: int
     content: bytes
@@ -51,6 +77,7 @@ class RepeatEnd(Record):
     again then. None deletes it.
     """
 
+    place: str
     person: str
     turn: int
     due_at_ms: int | None = None
@@ -67,14 +94,12 @@ class RecentOrders(Record):
 class Repeats(Protocol):
     """What is sent once more. Changes need the endpoint's lease of this term; without it, nothing changes."""
 
-    async def repeats_of_people(
-        self, endpoint_seq: int, people: Collection[str], order_keys: Collection[str]
-    ) -> list[KeptRepeat]:
-        """What is kept of these people, and of deliveries in these orders."""
-        ...
-
-    async def due_repeats(self, endpoint_seq: int, *, term: int, now_ms: int, limit: int) -> list[DueRepeat]:
-        """What is due, the longest due first, except what unfinished deliveries in the same order may replace."""
+    async def due_repeats(
+        self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, beside: Collection[int] = ()
+    ) -> list[DueRepeat]:
+        """What is due, the longest due first, but not for longer than MAX_LATE_MS, and not what unfinished deliveries
+        in the same order may replace, of this endpoint and those `beside` it.
+        """
         ...
 
     async def settle_repeats(self, endpoint_seq: int, *, term: int, now_ms: int, ended: Sequence[RepeatEnd]) -> None:

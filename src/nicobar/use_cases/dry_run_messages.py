@@ -14,7 +14,6 @@ from nicobar.crypto import Vault
 from nicobar.model import Attempt, Delivery, DeliveryState, Endpoint, Message, Record, Verdict
 from nicobar.pipeline.configuration import Configuration, open_endpoint
 from nicobar.pipeline.customers import completed
-from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.subscriptions import wants
 from nicobar.pipeline.transform import Ready, Stopped, Subject, Transformed, masked, shown, transform
 from nicobar.reasons import Reason
@@ -22,6 +21,7 @@ from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
 from nicobar.store import Store
 from nicobar.store.history import MessageFilter
+from nicobar.use_cases.chosen_ledgers import STORED, LedgerChoice, chosen_ledger
 from nicobar.use_cases.dry_run import unpublished
 
 MAX_MESSAGES = 100
@@ -97,6 +97,7 @@ async def run_messages(
     *,
     messages: int,
     event_types: Sequence[str] = (),
+    choice: LedgerChoice = STORED,
 ) -> MessageDryRuns:
     """Runs `code`, or the endpoint's own where it is None, on the latest messages of its types, at most
     MAX_MESSAGES. Raises SandboxError, and UserError for an endpoint that cannot be opened.
@@ -108,7 +109,7 @@ async def run_messages(
     found = _fitting(latest)
     until_ms = services.clock.steady_ms() + MAX_RUN_MS
     results: list[MessageDryRun] = []
-    ledgers = Ledgers(services.store, services.configuration)
+    ledger = chosen_ledger(services, endpoint.app_id, choice)
     for start in range(0, len(found), TURN_MESSAGES):
         if services.clock.steady_ms() >= until_ms:
             break
@@ -119,7 +120,7 @@ async def run_messages(
             for message, (delivery, _) in zip(turn, sent, strict=True)
         ]
         subjects = await completed(services.store, services.configuration, target, endpoint.app_id, subjects)
-        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms(), ledgers)
+        transformed = await transform(services.sandbox, target, subjects, services.clock.now_ms(), ledger)
         results += [
             compare(message, shown(target, result), attempt, services.configuration.redactor(message))
             for message, result, (_, attempt) in zip(turn, transformed, sent, strict=True)

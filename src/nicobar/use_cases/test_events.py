@@ -30,12 +30,13 @@ from nicobar.model import Record, RequestRecord
 from nicobar.pipeline import batching
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint
 from nicobar.pipeline.customers import completed
-from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Ready, Subject, transform
 from nicobar.reasons import Reason
 from nicobar.redaction import Redactor
 from nicobar.sandbox import Sandbox
+from nicobar.use_cases.chosen_ledgers import LedgerChoice, chosen_ledger
 from nicobar.use_cases.edit import Actor, Edit, OperationServices, edited
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.sealed_answers import answer_purpose, test_owner
 
 MAX_SHOWN_BODY_CHARS = 65_536
@@ -95,9 +96,16 @@ class TestTarget:
 
 
 async def send_test_event(
-    services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject, test_id: str
+    services: TestEventServices,
+    actor: Actor,
+    target: TestTarget,
+    subject: Subject,
+    test_id: str,
+    *,
+    state: LedgerState | None = None,
 ) -> None:
-    """Sends what the handler returns for an event, once for each `test_id` over all processes. Raises
+    """Sends what the handler returns for an event, once for each `test_id` over all processes. With a `state`, it
+    reads that of the ledger instead of what is stored. Raises
     UserError if there is nothing to send, and SandboxError; then it may be called again.
     """
     owner = test_owner(target.subject_id)
@@ -105,7 +113,7 @@ async def send_test_event(
     if await services.store.begin_answer(owner, test_id, "", now_ms=now_ms, before_ms=now_ms - KEEP_MS) is not None:
         return
     try:
-        event = await _send(services, actor, target, msgspec.structs.replace(subject, test=test_id))
+        event = await _send(services, actor, target, msgspec.structs.replace(subject, test=test_id), state)
     except NicobarError:
         await services.store.drop_answer(owner, test_id)
         raise
@@ -136,10 +144,12 @@ async def sent_test_event(services: OperationServices, subject_id: str, test_id:
     )
 
 
-async def _send(services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject) -> SentTestEvent:
+async def _send(
+    services: TestEventServices, actor: Actor, target: TestTarget, subject: Subject, state: LedgerState | None
+) -> SentTestEvent:
     subjects = await completed(services.store, services.configuration, target.opened, target.app_id, [subject])
-    ledgers = Ledgers(services.store, services.configuration, target.app_id)
-    (result,) = await transform(services.sandbox, target.opened, subjects, services.clock.now_ms(), ledgers)
+    ledger = chosen_ledger(services, target.app_id, LedgerChoice(state=state))
+    (result,) = await transform(services.sandbox, target.opened, subjects, services.clock.now_ms(), ledger)
     if not isinstance(result, Ready):
         raise UserError(
             "nothing_to_send", "The handler sends nothing for this event.", "Choose an event that the handler sends."

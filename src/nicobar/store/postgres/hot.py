@@ -168,7 +168,8 @@ def _claimed(endpoint_seq: int, *columns: object) -> Claimed:
 def record(session: PostgresSession, finished: Sequence[Finished]) -> int:
     if not finished:
         return 0
-    session.lock(*{item.endpoint_seq for item in finished})
+    beside = {seq for item in finished if item.repeats is not None for seq in item.repeats.beside}
+    session.lock(*({item.endpoint_seq for item in finished} | beside))
     moved = {(row[0], row[1]): (row[2], row[3]) for row in session.rows("move_deliveries", _columns(finished))}
     _add_attempts(session, finished, moved)
     keep_sent_keys(session, finished)

@@ -13,6 +13,8 @@ from nicobar.store.session import Database, Row, Session, Values
 NO_VALUES: Values = {}
 # An even number of backslashes before it are escaped ones.
 _NULL_CHARACTER = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Behind every text that begins alike.
+LAST_CHARACTER = "\U0010ffff"
 
 
 class Tables:

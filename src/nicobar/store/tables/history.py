@@ -32,7 +32,7 @@ from nicobar.store.history import (
 )
 from nicobar.store.session import Row, Session
 from nicobar.store.stored_reasons import read_attempt, read_refusal, reason_column
-from nicobar.store.tables.base import Tables, complete_seq, existing, write_audit_line
+from nicobar.store.tables.base import LAST_CHARACTER, Tables, complete_seq, existing, write_audit_line
 from nicobar.store.tables.pages import (
     NEWEST_SEQ,
     Rows,
@@ -47,7 +47,6 @@ from nicobar.store.tables.rows import MESSAGE_COLUMNS, delivery, message, texts
 
 T = TypeVar("T")
 
-_LAST_CHARACTER = "\U0010ffff"
 _BODY_COLUMN = 9
 _UNFINISHED = (DeliveryState.PENDING, DeliveryState.SENDING)
 
@@ -197,7 +196,7 @@ class HistoryTables(Tables):
         values = {
             "app_id": app_id,
             "prefix": prefix,
-            "prefix_end": prefix + _LAST_CHARACTER,
+            "prefix_end": prefix + LAST_CHARACTER,
             "after": after or "",
             "limit": limit + 1,
         }

@@ -13,6 +13,7 @@ from nicobar.store.tables.facts import FactTables
 from nicobar.store.tables.history import HistoryTables
 from nicobar.store.tables.keys import KeyTables
 from nicobar.store.tables.leases import LeaseTables
+from nicobar.store.tables.lookup import LookupTables
 from nicobar.store.tables.merges import MergeTables
 from nicobar.store.tables.queue import QueueTables
 from nicobar.store.tables.recovery import RecoveryTables
@@ -25,6 +26,7 @@ from nicobar.store.tables.users import UserTables
 class TableStore(
     QueueTables,
     FactTables,
+    LookupTables,
     LeaseTables,
     CatalogueTables,
     AccessTables,

@@ -14,6 +14,7 @@ from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, read_waits
 from nicobar.use_cases.erase_report import Report
+from nicobar.use_cases.lookup import MIN_CHARS, find_customers
 from nicobar.use_cases.services import Services
 from nicobar.web.api.auth import Caller
 from nicobar.web.api.deletion_preview import DryRun, DryRunOut, effect
@@ -39,6 +40,22 @@ class CustomerOut(Shape):
     latest_message_id: MessageId
     latest_event_type: str
     latest_at: Moment
+
+
+class FoundCustomerOut(Shape):
+    """A customer that was found, and the object by which it was found."""
+
+    key: str
+    email: str | None
+    name: str | None
+    kind: str
+    id: str
+
+
+class FoundCustomersOut(Shape):
+    """The customers that were found."""
+
+    data: list[FoundCustomerOut]
 
 
 class DeliveryOut(Shape):
@@ -144,8 +161,8 @@ async def list_customers(
     iterator: Iterator = None,
     prefix: Annotated[str, Meta(max_length=MAX_KEY_CHARS, description="Filter by the beginning of the key.")] = "",
 ) -> Page[CustomerOut]:
-    """Lists customers by key. Only forward pagination is supported. Customers are indexed by key only: to search for
-    an email address, list the messages that contain it.
+    """Lists customers by key. Only forward pagination is supported. `customer/lookup` finds them by email address and
+    by the ids of their payments.
     """
     place = read_iterator(iterator)
     if place.backwards:
@@ -165,6 +182,42 @@ async def list_customers(
         ),
     )
     return Page(data=page.data, iterator=page.iterator, prev_iterator=None, done=page.done)
+
+
+@get(
+    "/api/v1/app/{app_id}/customer/lookup",
+    id="nicobar.customer.lookup",
+    tags=TAGS,
+    summary="Look up customers",
+)
+async def lookup_customers(
+    *,
+    application: Application,
+    services: Services,
+    caller: Caller,
+    text: Annotated[
+        str,
+        Meta(
+            min_length=MIN_CHARS,
+            max_length=MAX_KEY_CHARS,
+            description="An email address, or the ID of a customer, payment, subscription, refund or dispute, or how "
+            "it begins.",
+        ),
+    ],
+) -> FoundCustomersOut:
+    """Finds up to 20 customers by an email address or an ID, or the beginning of one. `kind` and `id` are those of
+    the object by which a customer was found. `email` is null if none is known, or if the token may not see it.
+    """
+    await services.snapshot()
+    found = await find_customers(
+        services, application.id, text, services.settings.redaction, sees_payloads=caller.sees_payloads
+    )
+    return FoundCustomersOut(
+        data=[
+            FoundCustomerOut(key=item.key, email=item.email, name=item.name, kind=item.kind.value, id=item.id)
+            for item in found
+        ]
+    )
 
 
 @get(
@@ -252,4 +305,4 @@ def _places(places: Iterable[Place]) -> list[PlaceOut]:
     return [PlaceOut(name=place.name, count=place.count) for place in places]
 
 
-OPERATIONS = (list_customers, customer_timeline, expunge_customer)
+OPERATIONS = (list_customers, lookup_customers, customer_timeline, expunge_customer)

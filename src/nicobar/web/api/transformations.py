@@ -15,14 +15,15 @@ from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Json, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, endpoint_variables, open_endpoint
 from nicobar.pipeline.customers import completed
-from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.transform import Ready, Subject, Transformed, shown, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
 from nicobar.store.history import Version
 from nicobar.use_cases import transformations
 from nicobar.use_cases.bounds import MAX_VARIABLES, SecretVariableValue, VariableName, VariableValue
+from nicobar.use_cases.chosen_ledgers import LedgerChoice, chosen_ledger
 from nicobar.use_cases.dry_run import dry_target, unpublished
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.services import Services
 from nicobar.use_cases.transformations import MAX_VERSION, TransformationPatch
 from nicobar.web.api.attempt_bodies import snapshot_shown
@@ -30,6 +31,7 @@ from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, MASKED, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
+from nicobar.web.api.ledger_choices import LedgerCustomerId, ledger_choice
 from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
@@ -85,19 +87,29 @@ class EndpointTransformationPatch(Shape):
     secret_variables: SecretVariables | UnsetType = UNSET
 
 
-class TransformationSimulateIn(Shape):
-    """The code and the event to run it on. `payload` is the complete payload."""
+class SimulateIn(Shape):
+    """What both simulations take."""
 
     code: Code
     event_type: EventTypeName
     payload: dict[str, Any]
     channels: list[Channel] | None = None
     variables: Variables | None = None
+    ledger_state: LedgerState | None = None
 
 
-class ConnectorSimulateIn(TransformationSimulateIn):
+class TransformationSimulateIn(SimulateIn):
+    """The code and the event to run it on. `payload` is the complete payload. `ledgerState` and `ledgerCustomerId`
+    (additions to the Svix API) are what the handler reads of the ledger instead of what is stored of the event's
+    customer: a typical state, or what is stored of another customer, by the sender's ID.
+    """
+
+    ledger_customer_id: LedgerCustomerId | None = None
+
+
+class ConnectorSimulateIn(SimulateIn):
     """The code, the event to run it on, and the connector (an addition to the Svix API). `connector` defaults to
-    `http`.
+    `http`. `ledgerState` as for an endpoint.
     """
 
     connector: Kind = DEFAULT_KIND
@@ -204,7 +216,8 @@ async def simulate_transformation(
     changed = msgspec.structs.replace(
         endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    return await _simulated(services, open_endpoint(services.vault, changed), data)
+    choice = ledger_choice(data.ledger_state, data.ledger_customer_id)
+    return await _simulated(services, open_endpoint(services.vault, changed), data, choice)
 
 
 @post(
@@ -223,18 +236,18 @@ async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -
         target = dry_target(data.connector, data.code, data.variables)
     except UserError as error:
         raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
-    return await _simulated(services, target, data)
+    return await _simulated(services, target, data, LedgerChoice(state=data.ledger_state))
 
 
 async def _simulated(
-    services: Services, target: OpenEndpoint, data: TransformationSimulateIn
+    services: Services, target: OpenEndpoint, data: SimulateIn, choice: LedgerChoice
 ) -> TransformationSimulateOut:
     kind = services.configuration.application_kind(target.endpoint.app_id)
     subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
     app_id = target.endpoint.app_id
     (subject,) = await completed(services.store, services.configuration, target, app_id, [subject])
-    ledgers = Ledgers(services.store, services.configuration)
-    (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms(), ledgers)
+    ledger = chosen_ledger(services, app_id, choice)
+    (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms(), ledger)
     return _outcome(target.destination.url, shown(target, result))
 
 
@@ -336,7 +349,7 @@ def _version_shown(version: Version) -> VersionOut:
     return VersionOut(version=version.version, created_at=moment(version.created_at_ms), code=version.code)
 
 
-def _subject(kind: SourceKind, endpoint: Endpoint, data: TransformationSimulateIn, now_ms: int) -> Subject:
+def _subject(kind: SourceKind, endpoint: Endpoint, data: SimulateIn, now_ms: int) -> Subject:
     body = msgspec.json.encode(data.payload)
     event = kind.read_body(data.event_type, body)
     message = Message(

@@ -10,9 +10,10 @@ from nicobar.model import Attempt, Delivery, DeliveryState, Message, Record, Req
 from nicobar.people import Identifier, Person
 from nicobar.reasons import Reason
 from nicobar.store import Snapshot
-from nicobar.store.history import MessageDeliveries, MessageFilter
+from nicobar.store.history import MessageDeliveries, MessageFilter, Page, Seen
 from nicobar.use_cases import erase
 from nicobar.use_cases.delivery_waits import DeliveryWaits, Wait, read_waits
+from nicobar.use_cases.lookup import FoundCustomer, find_customers, known_customers
 from nicobar.use_cases.people_merges import IdentifiedCustomer, identified_customer, masked_identifier
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application
@@ -24,6 +25,8 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 MAX_SHOWN_CALLS = 20
+# A number that both databases can store.
+MAX_SEQ_DIGITS = 18
 
 
 class SentCall(Record):
@@ -51,23 +54,73 @@ class TimelineRow(Record):
     steps: tuple[TimelineDelivery, ...]
 
 
+class CustomerRow(Record):
+    """A customer in the list: the latest message, what is known of the customer, and the object that was sought."""
+
+    seen: Seen
+    known: FoundCustomer | None
+    found_by: FoundCustomer | None
+
+
 @get("/customers")
 async def show_all(
     context: Context, visitor: Visitor, prefix: Text = "", after: str | None = None
 ) -> Response[bytes]:
-    """The customers by key, filtered by a prefix."""
+    """The customers by their latest events; or those found by an email address or an id, or its beginning."""
     app = current_application(await context.snapshot())
-    found = await context.services.store.customers(app.id, prefix.strip(), after=after, limit=PAGE)
+    store, redaction = context.services.store, context.services.settings.redaction
+    text = prefix.strip()
+    looked_up = await find_customers(context.services, app.id, text, redaction, sees_payloads=visitor.may_change)
+    if looked_up:
+        seen: Page[Seen] = Page(items=await _latest(context, app.id, looked_up), next=None)
+    elif text:
+        seen = await store.customers(app.id, text, after=after, limit=PAGE)
+    else:
+        seen = await store.latest_customers(app.id, before=_number(after), limit=PAGE)
+    known = await known_customers(
+        context.services,
+        app.id,
+        [item.customer_key for item in seen.items],
+        redaction,
+        sees_payloads=visitor.may_change,
+    )
+    found_by = {item.key: item for item in looked_up}
     return page(
         visitor,
         "customers.html",
-        customers=found.items,
+        customers=[
+            CustomerRow(seen=item, known=known.get(item.customer_key), found_by=found_by.get(item.customer_key))
+            for item in seen.items
+        ],
         prefix=prefix,
         first=address("/customers", prefix=prefix) if after else None,
-        following=address("/customers", prefix=prefix, after=found.next) if found.next else None,
+        following=address("/customers", prefix=prefix, after=seen.next) if seen.next else None,
         by_text=address("/logs", q=prefix),
         now_ms=context.now_ms(),
     )
+
+
+def _number(text: str | None) -> int | None:
+    """Where a page begins; the first page for anything else."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= MAX_SEQ_DIGITS else None
+
+
+async def _latest(context: Context, app_id: str, found: Sequence[FoundCustomer]) -> tuple[Seen, ...]:
+    """The latest messages of customers; those without any are omitted."""
+    latest: list[Seen] = []
+    for customer in found:
+        which = MessageFilter(customer_key=customer.key)
+        items = (await context.services.store.messages(app_id, which, limit=1, with_body=False)).items
+        latest += [
+            Seen(
+                customer_key=customer.key,
+                message_id=item.id,
+                event_type=item.event_type,
+                accepted_at_ms=item.accepted_at_ms,
+            )
+            for item in items
+        ]
+    return tuple(latest)
 
 
 @get("/customers/timeline")

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -14,10 +15,12 @@ from nicobar.errors import NicobarError, Refusal, UserError
 from nicobar.model import Customer, Message, Record
 from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.customers import completed
-from nicobar.pipeline.ledgers import Ledgers
+from nicobar.pipeline.handler_runs import LedgerReader
 from nicobar.pipeline.transform import Subject, masked
 from nicobar.store.history import MessageFilter
+from nicobar.use_cases.chosen_ledgers import LedgerChoice, chosen_ledger
 from nicobar.use_cases.dry_run import DryRun, Findings, outcome, run_event
+from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState
 from nicobar.use_cases.sample_events import Variant, past, pasted, sample
 from nicobar.use_cases.test_events import SentTestEvent, send_test_event, sent_test_event
 from nicobar.web.dashboard.authorization import Needs
@@ -38,7 +41,8 @@ MAX_EMAIL_CHARS = 254
 class Chosen(Record):
     """The event to run: a sample's type, a received message, or a body; or `every` sample. With `send`, the page asks
     whether to send it as a test event; `email` replaces a sample's customer by one with that address. `variant` is
-    that of the sample.
+    that of the sample. The handler reads the ledger of the `customer` with this id, else as if the event's customer
+    were in this `state`, else the stored one.
     """
 
     sample_type: str = ""
@@ -48,6 +52,24 @@ class Chosen(Record):
     send: bool = False
     email: str = ""
     variant: Variant = Variant.USUAL
+    state: LedgerState | None = None
+    customer: str = ""
+
+    @property
+    def query(self) -> str:
+        """The query of the page's URL that shows this event."""
+        values = {
+            "message": self.message_id,
+            "sample_type": "" if self.message_id else self.sample_type,
+            "variant": self.variant if self.variant is not Variant.USUAL else "",
+            "ledger": self.state or "",
+            "customer": self.customer,
+        }
+        return urlencode({name: value for name, value in values.items() if value})
+
+    @property
+    def ledger(self) -> LedgerChoice:
+        return LedgerChoice(customer_key=self.customer) if self.customer else LedgerChoice(state=self.state)
 
 
 @get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
@@ -62,6 +84,8 @@ async def dry_run_draft(
     send: bool = False,
     email: str = "",
     variant: str = "",
+    ledger: str = "",
+    customer: str = "",
     changed: bool = False,
 ) -> Response[bytes]:
     """Runs the draft's code on a sample, a received message, or all samples. `changed` means that the draft was not
@@ -76,7 +100,16 @@ async def dry_run_draft(
             "The draft has changed since you opened this page. Nothing was created or published.",
             "Review the current draft and try again.",
         )
-    chosen = _chosen(sample_type, message, email, variant, every=every, send=send)
+    chosen = Chosen(
+        sample_type=sample_type,
+        message_id=message,
+        every=every,
+        send=send,
+        email=_short(email),
+        variant=_variant(variant),
+        state=_state(ledger),
+        customer=_short(customer),
+    )
     return await _look(context, visitor, bench, chosen, problem)
 
 
@@ -92,10 +125,21 @@ async def dry_run_endpoint(
     send: bool = False,
     email: str = "",
     variant: str = "",
+    ledger: str = "",
+    customer: str = "",
 ) -> Response[bytes]:
     """The same for the published code."""
     bench = await bench_of_endpoint(context, endpoint_id)
-    chosen = _chosen(sample_type, message, email, variant, every=every, send=send)
+    chosen = Chosen(
+        sample_type=sample_type,
+        message_id=message,
+        every=every,
+        send=send,
+        email=_short(email),
+        variant=_variant(variant),
+        state=_state(ledger),
+        customer=_short(customer),
+    )
     return await _look(context, visitor, bench, chosen)
 
 
@@ -135,19 +179,16 @@ async def sent_endpoint(endpoint_id: str, test_id: str, context: Context, visito
     return await _sent(context, visitor, await bench_of_endpoint(context, endpoint_id), test_id)
 
 
-def _chosen(sample_type: str, message: str, email: str, variant: str, *, every: bool, send: bool) -> Chosen:
-    return Chosen(
-        sample_type=sample_type,
-        message_id=message,
-        every=every,
-        send=send,
-        email=email.strip()[:MAX_EMAIL_CHARS],
-        variant=_variant(variant),
-    )
+def _short(text: str) -> str:
+    return text.strip()[:MAX_EMAIL_CHARS]
 
 
 def _variant(name: str) -> Variant:
     return Variant(name) if name in set(Variant) else Variant.USUAL
+
+
+def _state(name: str) -> LedgerState | None:
+    return LedgerState(name) if name in set(LedgerState) else None
 
 
 async def _look(
@@ -158,12 +199,26 @@ async def _look(
         return await _page(context, visitor, bench, findings=findings)
     if not chosen.message_id and not chosen.sample_type:
         chosen = msgspec.structs.replace(chosen, sample_type=(await context.samples()).usual)
-    shown, test_id = await _dry_run(context, bench, chosen)
+    if chosen.sample_type and not chosen.message_id and chosen.state is None:
+        # Nothing is stored of a sample's customer.
+        chosen = msgspec.structs.replace(chosen, state=USUAL_STATE)
+    try:
+        shown, test_id = await _dry_run(context, bench, chosen)
+    except UserError as error:
+        if not chosen.customer:
+            raise
+        return await _page(context, visitor, bench, chosen=chosen, problem=error)
     return await _page(context, visitor, bench, chosen=chosen, shown=shown, test_id=test_id, problem=problem)
 
 
 async def _pasted(context: Context, visitor: Visitor, bench: Bench) -> Response[bytes]:
-    chosen = Chosen(body=visitor.form.get("body", ""), send="send" in visitor.form)
+    form = visitor.form
+    chosen = Chosen(
+        body=form.get("body", ""),
+        send="send" in form,
+        state=_state(form.get("ledger", "")),
+        customer=_short(form.get("customer", "")),
+    )
     try:
         shown, test_id = await _dry_run(context, bench, chosen)
     except UserError as problem:
@@ -198,26 +253,30 @@ async def _dry_run(context: Context, bench: Bench, chosen: Chosen) -> tuple[Show
     subject = await _subject(context, bench, chosen)
     test_id = secrets.token_hex(8) if chosen.send else ""
     subject = msgspec.structs.replace(subject, test=test_id)
-    dry_run = _shown(context, chosen, await _run(context, bench, bench.at, subject))
+    ledger = chosen_ledger(context.services, bench.app_id, chosen.ledger)
+    dry_run = _shown(context, chosen, await _run(context, bench, bench.at, subject, ledger))
     running = None
     if bench.running is not None:
-        now = _shown(context, chosen, await _run(context, bench, bench.running, subject))
+        now = _shown(context, chosen, await _run(context, bench, bench.running, subject, ledger))
         running = await asyncio.to_thread(compare, written(now.result), written(dry_run.result))
     shown = await asyncio.to_thread(shown_dry_run, bench.at, dry_run, running)
-    return shown, test_id if shown.outcome == "sends" else ""
+    # The attributes of a chosen customer would be sent to the person of another event.
+    return shown, test_id if shown.outcome == "sends" and not chosen.customer else ""
 
 
-async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subject) -> DryRun:
+async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subject, ledger: LedgerReader) -> DryRun:
     services = context.services
     (subject,) = await completed(services.store, services.configuration, at, bench.app_id, [subject])
-    ledgers = Ledgers(services.store, services.configuration, bench.app_id)
-    return await run_event(services.sandbox, at, subject, context.now_ms(), ledgers)
+    return await run_event(services.sandbox, at, subject, context.now_ms(), ledger)
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
     """The dry run of a received message is shown without personal data, like its attempts; that of another event only
     without what is known from messages.
     """
+    if chosen.customer and not chosen.message_id:
+        redactor = context.services.settings.redaction.of().redactor()
+        return DryRun(subject=dry_run.subject, result=masked(dry_run.result, redactor))
     if not chosen.message_id:
         snapshot = context.services.settings.redaction.of().redactor().text(dry_run.result.snapshot)
         return DryRun(subject=dry_run.subject, result=msgspec.structs.replace(dry_run.result, snapshot=snapshot))
@@ -239,11 +298,12 @@ async def _send(context: Context, visitor: Visitor, bench: Bench) -> Response[by
         sample_type=form.get("sample_type", ""),
         message_id=form.get("message", ""),
         body=form.get("body", ""),
-        email=form.get("email", "").strip()[:MAX_EMAIL_CHARS],
+        email=_short(form.get("email", "")),
         variant=_variant(form.get("variant", "")),
+        state=_state(form.get("ledger", "")),
     )
     subject = await _subject(context, bench, chosen)
-    await send_test_event(context.services, visitor, bench.test_target, subject, test_id)
+    await send_test_event(context.services, visitor, bench.test_target, subject, test_id, state=chosen.state)
     return redirect(f"{bench.here}/sent/{test_id}")
 
 
@@ -287,8 +347,9 @@ async def _page(
         curl=curl,
         samples=list(samples.types),
         variants=list(Variant),
+        states=list(LedgerState),
         past=await latest(context, bench.app_id, event_types),
-        chosen=chosen or Chosen(sample_type=samples.usual),
+        chosen=chosen or Chosen(sample_type=samples.usual, state=USUAL_STATE),
         test_id=test_id,
         test=test,
         problem=problem,

@@ -13,6 +13,7 @@ from nicobar.reasons import Reason
 from nicobar.store import Snapshot
 from nicobar.store.history import MessageDeliveries, MessageFilter
 from nicobar.ulid import is_ulid
+from nicobar.use_cases.lookup import FoundCustomer, find_customers
 from nicobar.use_cases.sample_events import Samples
 from nicobar.use_cases.sent_events import MAX_SEARCHED, find_sender
 from nicobar.web.dashboard.context import Context, current_application
@@ -36,6 +37,8 @@ from nicobar.web.dashboard.warned import Warnings, first_warnings
 from nicobar.web.operations import Response, get
 from nicobar.web.parameters import Name
 
+# Customers that are named above the messages.
+MAX_NAMED = 5
 Text = Annotated[str, Meta(max_length=MAX_CHARS)]
 OfEndpoint = Annotated[str, Meta(max_length=MAX_CHARS), Name("endpoint")]
 OfState = Annotated[str, Meta(max_length=MAX_CHARS), Name("state")]
@@ -67,7 +70,9 @@ async def show_all(
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
-    """Messages, newest first. Searching for a message id, or the id of a sent event, opens the message."""
+    """Messages, newest first. Searching for the id of a message, of the sender's event or of a sent event opens the
+    message; customers with the text as their address, or as an id of theirs, are named above.
+    """
     snapshot = await context.snapshot()
     app = current_application(snapshot)
     named = await _named(context, visitor, app.id, q.strip(), customer.strip())
@@ -111,6 +116,12 @@ async def show_all(
     def link(place: Place) -> str:
         return address("/logs", **filters, before=place.before, after=place.after)
 
+    customers: list[FoundCustomer] = []
+    if place == Place() and not sought.path:
+        redaction = context.services.settings.redaction
+        customers = await find_customers(
+            context.services, app.id, sought.text, redaction, sees_payloads=visitor.may_change
+        )
     rows = listed(found, place, limit=PAGE, key=lambda item: item.message.id, link=link, inside=sought.inside)
     warnings = await first_warnings(context, [(item.message, item.deliveries) for item in rows.items])
     return page(
@@ -121,6 +132,7 @@ async def show_all(
         looked_until_ms=await looked_until_ms(context, rows.next),
         filters=filters,
         sought=sought,
+        customers=customers[:MAX_NAMED],
         unknown_event=MAX_SEARCHED if is_ulid(q.strip()) else None,
         zone_name=clock_name,
         is_filtered=any(filters.values()),
@@ -135,9 +147,11 @@ async def show_all(
 
 
 async def _named(context: Context, visitor: Visitor, app_id: str, query: str, customer: str) -> Message | None:
-    """The message that a search names."""
-    if is_id(query, "msg"):
-        return await context.services.store.find_message(app_id, query, alerts=visitor.sees_alerts)
+    """The message that a search names: by its id, the sender's event id, or the id of an event that was sent."""
+    if query and not any(character.isspace() for character in query):
+        found = await context.services.store.find_message(app_id, query, alerts=visitor.sees_alerts)
+        if found is not None or is_id(query, "msg"):
+            return found
     return await find_sender(context.services, app_id, query, customer) if is_ulid(query) else None
 
 

@@ -1,2 +1,3 @@
 -- A call cannot be sent once more.
-DELETE FROM repeats WHERE endpoint_seq = :endpoint_seq AND person = :person AND turn = :turn AND {lease_has_term}
+DELETE FROM repeats
+WHERE place = :place AND person = :person AND endpoint_seq = :endpoint_seq AND turn = :turn AND {lease_has_term}

@@ -1,3 +1,3 @@
 -- A call was sent once more, or could not be, unless a newer one has replaced it meanwhile.
 UPDATE repeats SET due_at_ms = :due_at_ms, sent_at_ms = :sent_at_ms, turn = turn + 1
-WHERE endpoint_seq = :endpoint_seq AND person = :person AND turn = :turn AND {lease_has_term}
+WHERE place = :place AND person = :person AND endpoint_seq = :endpoint_seq AND turn = :turn AND {lease_has_term}

@@ -48,22 +48,24 @@ WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('tex
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
--- destination may process calls in another order. person: digest of the identifier. order_key: of the deliveries that sent
--- it; message_seq: the last of them. content: the call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when
--- it was sent once more; such a row is deleted when it is due.
+-- destination may process calls in another order. place: digest of the workspace, which several endpoints may have; person:
+-- digest of the identifier. endpoint_seq, order_key, message_seq: of the last delivery that sent such a call. content: the
+-- call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when it was sent once more; such a row is deleted when
+-- it is due.
 CREATE TABLE repeats (
-    endpoint_seq INTEGER NOT NULL,
+    place TEXT NOT NULL,
     person TEXT NOT NULL,
+    endpoint_seq INTEGER NOT NULL,
     message_seq INTEGER NOT NULL,
     order_key TEXT,
     due_at_ms INTEGER NOT NULL,
     sent_at_ms INTEGER,
     turn INTEGER NOT NULL,
     content BLOB NOT NULL,
-    PRIMARY KEY (endpoint_seq, person)
+    PRIMARY KEY (place, person)
 ) WITHOUT ROWID;
 CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
-CREATE INDEX repeats_in_order ON repeats (endpoint_seq, order_key) WHERE order_key IS NOT NULL;
+CREATE INDEX repeats_in_order ON repeats (order_key) WHERE order_key IS NOT NULL;
 CREATE INDEX repeats_of_message ON repeats (message_seq);
 
 -- === Modes and scopes ===

@@ -1,0 +1,1 @@
+facts WHERE app_id = :app_id AND email IS NOT NULL
