@@ -25,13 +25,20 @@ _people = st.fixed_dictionaries(
     },
 )
 _bodies = st.builds(
-    lambda at_ms, person, said, status: body_of(
-        "payment.succeeded", at_ms, customer=person, payment_id="pay_1", metadata=said, status=status
+    lambda at_ms, person, said, status, more: body_of(
+        "payment.succeeded", at_ms, customer=person, payment_id="pay_1", metadata=said, status=status, **more
     ),
     st.integers(0, 3),
     _people,
     _metadata,
-    st.sampled_from(["processing", "succeeded"]),
+    st.sampled_from(["processing", "succeeded", "failed"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "tax": st.sampled_from([None, 0, 254]),
+            "product_cart": st.sampled_from([None, [], [{"product_id": "pdt_1", "quantity": 2}]]),
+        },
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Payloads that are no JSON, such as XML: text that receivers get as it is.
+"""Payloads that are no JSON, such as XML: text that receivers get unchanged.
 
 They are posted in the parameters of a message, as the public clients' `message_in_raw` does.
 """
@@ -23,7 +23,7 @@ class RawPayload(Record):
 
 def raw_payload(params: Json) -> RawPayload | None:
     """The raw payload in the parameters of a message; None without one. Raises UserError for one that cannot be
-    sent as it is.
+    sent unchanged.
     """
     if not isinstance(params, dict) or RAW_PAYLOAD not in params:
         return None
@@ -35,7 +35,7 @@ def raw_payload(params: Json) -> RawPayload | None:
     except UnicodeEncodeError as error:
         raise UserError(
             "raw_payload_invalid",
-            "rawPayload has half of a surrogate pair, which cannot be sent as it is.",
+            "rawPayload has half of a surrogate pair, which cannot be sent unchanged.",
             "Send whole characters.",
         ) from error
     return RawPayload(text=text, content_type=_content_type(params.get(_HEADERS)))

@@ -25,6 +25,8 @@ from nicobar.cli import group
 from nicobar.clock import SystemClock
 from nicobar.database import open_store
 from nicobar.errors import NicobarError
+from nicobar.facts import of_customer, state
+from nicobar.model import Customer, Event, Fact, FactKind
 from nicobar.pipeline.configuration import seal_source_secrets
 from nicobar.settings import Settings
 from nicobar.store import PutSource
@@ -395,6 +397,27 @@ def test_a_handler_that_sends_nothing_always_gets_a_warning(tmp_path):
     assert "Sends for 1 of 48 event types: payment.succeeded." in shown
     assert "Not handled: 47 event types." in shown
     assert len(shown.splitlines()) < 20
+
+
+def test_transform_reads_the_ledger_of_a_customer(tmp_path):
+    calls = "nicobar.event('is_' + w.customer.status, {to: w.customer.email})"
+    configure(tmp_path, handler=f"function handler(w) {{ w.payload = {calls}; return w; }}")
+    assert nicobar(tmp_path, "apply", "nicobar.toml").returncode == 0
+    customer = Customer(key="cus_1", email="ada@northpine.example")
+    fact = Fact(kind=FactKind.SUBSCRIPTION, id="sub_1", fields={"customer_id": "cus_1", "status": "paused"})
+    event = Event(event_type="a", occurred_at_ms=1, customer=customer, facts=(of_customer(customer), fact))
+    stated = state("dodo-payments", event, event_id="evt_1", body=b"", accepted_at_ms=1)
+
+    async def remember() -> None:
+        async with open_store(Settings(data_dir=tmp_path / "nicobar-data"), SystemClock()) as (store, _):
+            await store.put_facts((await store.snapshot()).applications[0].id, stated.facts)
+
+    asyncio.run(remember())
+    of = ("transform", "paid.js", "--endpoint", "customerio", "--event", "refund.succeeded", "--customer")
+    found = nicobar(tmp_path, *of, "cus_1")
+    assert '"name":"is_paused"' in found.stdout, found
+    assert "ada@northpine.example" not in found.stdout
+    assert "cus_2" in refused(nicobar(tmp_path, *of, "cus_2"))
 
 
 def test_doctor_reports_a_disabled_endpoint(tmp_path):

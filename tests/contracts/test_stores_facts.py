@@ -42,6 +42,31 @@ async def values(store, key):
     return (await store.facts("app", [key]))[key].values
 
 
+async def test_null_and_lists_are_kept_and_what_is_final_stays(store):
+    """As the merge in Python does it."""
+    change = {"id": "spc_1", "product_id": "pdt_1", "quantity": 1}
+    said = [
+        payment("evt_1", 1, status="processing", tax=None, product_cart=[{"product_id": "pdt_1", "quantity": 2}]),
+        payment("evt_2", 3, status="failed", tax=7, product_cart=None),
+        payment("evt_3", 2, status="succeeded", tax=254),
+        *(
+            stated_message(f"evt_{at}", body_of("subscription.updated", at, subscription_id="sub_1", **of))
+            for at, of in ((4, {"scheduled_change": change}), (6, {"scheduled_change": None}), (5, {"addons": []}))
+        ),
+    ]
+    expected = {fact.key: fact for fact in facts.merged_facts(fact for new in said for fact in new.facts)}
+    for number, order in enumerate((said, said[::-1], [*said[2:], *said])):
+        for at, new in enumerate(order):
+            own = msgspec.structs.replace(new, app_id=f"app_{number}", id=f"msg_{number}_{at}", event_id=f"e_{at}")
+            await store.append(own)
+        found = await store.facts(f"app_{number}", list(expected))
+        assert {key: fact.values for key, fact in found.items()} == {
+            key: facts.values_of(fact.content) for key, fact in expected.items()
+        }
+        assert found[PAYMENT].values["status"][0] == "succeeded"
+        assert found["dodo-payments//subscription/sub_1"].values["scheduled_change"][0] is None
+
+
 async def test_any_order_of_arrival_leaves_the_same_rows(store):
     said = [
         payment(f"evt_{at}", at, email=email, metadata={"user_id": user, "n": number, f"key_{at}": at})

@@ -121,6 +121,7 @@ def test_attempts_count_the_failures_in_a_row():
         (PAID, [FAILED, payment("pay_4", 60 * DAY)], 0),
         (payment("pay_3", 60 * DAY), [FAILED, RECOVERED], 0),
         (NEXT_PERIOD, [FAILED, subscription("sub_1", 70 * DAY)], 0),
+        (NEXT_PERIOD, [FAILED], 0),
         (NEXT_PERIOD, [FAILED, HELD], 1),
         # The charge for another plan.
         (payment("pay_3", 32 * DAY, charge_type="plan_change"), [FAILED], 0),

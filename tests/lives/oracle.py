@@ -73,10 +73,13 @@ class View:
             data["subscription_id"] == subscription and unix_ms(data["created_at"]) > at_ms for data in self.counted()
         )
 
+    @property
+    def knows_people(self) -> bool:
+        """Whether an event has said who the customer is: one about a cart has the sender's id alone."""
+        return any("customer" in data for _, data in self.told.values())
+
     def counted(self) -> list[Data]:
-        return [
-            data for _, data in self.told.values() if data.get("payload_type") == "Payment" and is_counted(data)
-        ]
+        return [data for _, data in self.told.values() if data.get("payload_type") == "Payment" and is_counted(data)]
 
     def bought_since(self, at_ms: int) -> bool:
         return any(unix_ms(data["created_at"]) > at_ms for data in self.counted())
@@ -129,6 +132,12 @@ class Oracle:
         self._due: set[Truth] = set()
         self._seen: set[Webhook] = set()
         self._candidates: list[Truth] = []
+        # Another payment that arrives before it is known not to be the first, or may be.
+        self._first = min(
+            (payment for payment in life.payments if is_counted(payment.now)),
+            key=lambda payment: str(payment.now["created_at"]),
+            default=None,
+        )
         self._first_is_due = False
 
     @property
@@ -149,8 +158,8 @@ class Oracle:
             first = truth.webhook is it.webhook and it.webhook not in self._seen
             if first and not truth.may and all(verdict is True for verdict in verdicts):
                 self._candidates.append(truth)
-        if it.webhook.type == "payment.succeeded" and all(view.counted() == [it.data] for view in self._views):
-            self._first_is_due = True
+        if it.webhook.of is self._first and all(view.counted() == [it.data] for view in self._views):
+            self._first_is_due |= it.webhook.type == "payment.succeeded"
         self._stale.append(stale)
         self._seen.add(it.webhook)
 
@@ -169,7 +178,7 @@ class Oracle:
             it = replace(event, name=self._names.get(event.name, event.name))
             if not it.name:
                 continue
-            truth, why = self._matched(it)
+            truth, why = self._matched(it, sent)
             if truth is None:
                 wrong.append(f"{it.name}: {why}")
                 continue
@@ -196,7 +205,7 @@ class Oracle:
             missing.append("first_payment_succeeded")
         return Verdict(right=len(said) - len(wrong), wrong=tuple(wrong), missing=tuple(missing))
 
-    def _matched(self, it: Said) -> tuple[Truth | None, str]:
+    def _matched(self, it: Said, sent: Counter[Truth]) -> tuple[Truth | None, str]:
         """What happened that the event is about: by the webhook whose time it has."""
         webhook = self._at_s.get(it.at_s)
         if webhook is None:
@@ -211,7 +220,12 @@ class Oracle:
             return None, f"nothing of the kind happened ({webhook.type} of {webhook.of.id})"
         # Of a state that is entered several times: the one that this webhook is about, else the latest before.
         before = [truth for truth in own if truth.webhook.at_ms <= webhook.at_ms + _SAME_MOMENT_MS]
-        return next((truth for truth in before if truth.webhook is webhook), (before or own[:1])[-1]), ""
+        found = next((truth for truth in before if truth.webhook is webhook), (before or own[:1])[-1])
+        if sent[found] and found.mail == "subscription_cancel_scheduled":
+            # Announced twice for one day: which of the two an event is about cannot be known in every order.
+            end = found.data["end"]
+            found = next((truth for truth in own if truth.data["end"] == end and not sent[truth]), found)
+        return found, ""
 
     def _wrong(self, it: Said, truth: Truth, count: int) -> Iterable[str]:
         if count > 1:
@@ -362,7 +376,9 @@ def _cancel_scheduled(truth: Truth, view: View, _clock_ms: int, _life: Life) -> 
     told = _after(truth, view)
     if told is None:
         return None
-    return bool(told[1]["cancel_at_next_billing_date"]) and told[1]["status"] not in GONE
+    if not told[1]["cancel_at_next_billing_date"] or told[1]["status"] in GONE:
+        return False
+    return True if told[0] <= truth.webhook.at_ms + _SAME_MOMENT_MS else None
 
 
 def _cancel_undone(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
@@ -419,7 +435,7 @@ def _abandoned(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | 
         return None
     if view.bought_since(truth.webhook.at_ms - HOUR_MS):
         return False
-    return True if told[1]["status"] == "abandoned" else None
+    return True if told[1]["status"] == "abandoned" and view.knows_people else None
 
 
 def _dunning(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:

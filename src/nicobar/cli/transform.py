@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
+import msgspec
 
-from nicobar.cli.options import plural, run_loop, sandbox_of, settings_of
+from nicobar.cli.options import open_services, plural, run_loop, sandbox_of, setting_options, settings_of
 from nicobar.connectors.registry import CONNECTORS
 from nicobar.errors import UserError
 from nicobar.model import Level
-from nicobar.pipeline.transform import Ready
+from nicobar.pipeline.configuration import Configuration, OpenEndpoint, open_endpoint
+from nicobar.pipeline.handler_runs import LedgerReader
+from nicobar.pipeline.transform import Ready, Transformed, masked, shown
 from nicobar.pipeline.transform import transform as run_handler
+from nicobar.redaction import Redactor
+from nicobar.sandbox import Sandbox
 from nicobar.sources.registry import SOURCES
 from nicobar.sources.registry import source_kind as find_source_kind
-from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, run_samples
+from nicobar.store import Store
+from nicobar.use_cases.chosen_ledgers import LedgerChoice, chosen_ledger
+from nicobar.use_cases.dry_run import Coverage, DryRun, coverage, dry_target, outcome, run_samples, unpublished
 from nicobar.use_cases.ledger_states import USUAL_STATE, LedgerState, StateLedger, kind_of_sample
 from nicobar.use_cases.sample_events import VARIED, Samples, Variant, pasted, sample, samples_of
 
@@ -67,6 +76,16 @@ _VARIANTS = {
 @click.option(
     "--source-kind", metavar="KIND", default=lambda: SOURCES[0].kind, help="Source kind that provides the samples."
 )
+@click.option(
+    "--endpoint", metavar="NAME", default="", help="Use the settings and variables of this endpoint of the database."
+)
+@click.option(
+    "--customer",
+    metavar="ID",
+    default="",
+    help="With --endpoint: read the ledger of this customer, by the sender's ID. Personal data are masked.",
+)
+@setting_options("data_dir", "database_url")
 def transform(
     *,
     handler: Path,
@@ -77,35 +96,60 @@ def transform(
     ledger: str,
     kind: str,
     source_kind: str,
+    endpoint: str,
+    customer: str,
+    **flags: Any,
 ) -> None:
     """Run HANDLER on sample events without sending anything. The exit code is 1 if an event fails."""
     samples = samples_of(find_source_kind(source_kind))
     if not types and not event_files and not every:
         types = (_usual(samples, source_kind),)
     now_ms = time.time_ns() // 1_000_000
-    target = dry_target(kind, _text(handler, _read(handler)))
-    state, chosen = LedgerState(ledger), Variant(variant)
+    code, state, chosen = _text(handler, _read(handler)), LedgerState(ledger), Variant(variant)
+    if customer and (every or not endpoint):
+        raise UserError(
+            "customer_unsupported",
+            "--customer needs --endpoint, and cannot be combined with --all.",
+            "Name the endpoint, and the events with --event or --file.",
+        )
     named = () if every else types
     subjects = [sample(samples, name, now_ms, variant=chosen) for name in named]
     subjects += [pasted(samples.kinds, _read(file), now_ms) for file in event_files]
 
     async def run() -> tuple[list[DryRun], tuple[DryRun, ...]]:
-        async with sandbox_of(settings_of({"settings_file": None})) as pool:
-            reader = StateLedger(state, kind_of_sample)
-            results = await run_handler(pool, target, subjects, now_ms, reader)
+        async with (
+            _stored_bench(endpoint, code, state, customer, flags) if endpoint else _bench(kind, code, state) as bench
+        ):
+            results = await run_handler(bench.sandbox, bench.target, subjects, now_ms, bench.ledger)
             own = [
-                DryRun(subject=subject, result=result, variant=chosen if place < len(named) else Variant.USUAL)
+                DryRun(
+                    subject=subject,
+                    result=bench.shown(result),
+                    variant=chosen if place < len(named) else Variant.USUAL,
+                )
                 for place, (subject, result) in enumerate(zip(subjects, results, strict=True))
             ]
             if not every:
                 return own, ()
             # Without a limit: nothing else uses this sandbox.
             found = await run_samples(
-                pool, target, samples, now_ms, lambda: 0, state=state, variants=VARIED, states=tuple(LedgerState)
+                bench.sandbox,
+                bench.target,
+                samples,
+                now_ms,
+                lambda: 0,
+                state=state,
+                variants=VARIED,
+                states=tuple(LedgerState),
             )
             return [*found.dry_runs, *own], found.varied
 
     usual, varied = run_loop(run())
+    raise SystemExit(1 if _report(usual, varied, state, every=every) else 0)
+
+
+def _report(usual: Sequence[DryRun], varied: Sequence[DryRun], state: LedgerState, *, every: bool) -> int:
+    """Prints the results; returns how many failed."""
     unhandled = [dry for dry in usual if every and outcome(dry.result) == "not_handled" and not dry.result.console]
     for candidate in usual:
         if candidate not in unhandled:
@@ -124,7 +168,53 @@ def transform(
         click.echo(f"{plural(len(varied), 'variant')} ({others}), {failing} failed.")
     warning = found.warning if every else _silence(found, len(usual))
     click.echo(f"{'▲ ' if found.is_silent else ''}{found.summary} {warning}".rstrip())
-    raise SystemExit(1 if failed or failing else 0)
+    return failed + failing
+
+
+class _Bench(NamedTuple):
+    """What a handler is run with. With a `redactor`, results are shown without personal data."""
+
+    target: OpenEndpoint
+    sandbox: Sandbox
+    ledger: LedgerReader
+    redactor: Redactor | None = None
+
+    def shown(self, result: Transformed) -> Transformed:
+        result = shown(self.target, result)
+        return result if self.redactor is None else masked(result, self.redactor)
+
+
+@asynccontextmanager
+async def _bench(kind: str, code: str, state: LedgerState) -> AsyncIterator[_Bench]:
+    """Without a database."""
+    target = dry_target(kind, code)
+    async with sandbox_of(settings_of({"settings_file": None})) as sandbox:
+        yield _Bench(target, sandbox, StateLedger(state, kind_of_sample))
+
+
+class _Reading(NamedTuple):
+    """What it takes to read the ledger."""
+
+    store: Store
+    configuration: Configuration
+
+
+@asynccontextmanager
+async def _stored_bench(
+    name: str, code: str, state: LedgerState, customer: str, flags: dict[str, Any]
+) -> AsyncIterator[_Bench]:
+    """As an endpoint of the database."""
+    settings = settings_of(flags)
+    async with open_services(settings) as it:
+        endpoint = it.endpoint(name)
+        run = msgspec.structs.replace(endpoint, transformation=unpublished(code), transformation_enabled=True)
+        configuration = Configuration(it.store, it.vault, it.clock, redaction=settings.redaction)
+        await configuration.refresh()
+        choice = LedgerChoice(customer_key=customer) if customer else LedgerChoice(state=state)
+        ledger = chosen_ledger(_Reading(it.store, configuration), endpoint.app_id, choice)
+        redactor = settings.redaction.of().redactor() if customer else None
+        async with sandbox_of(settings) as sandbox:
+            yield _Bench(open_endpoint(it.vault, run), sandbox, ledger, redactor)
 
 
 def _usual(samples: Samples, source_kind: str) -> str:

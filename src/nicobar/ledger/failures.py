@@ -94,10 +94,12 @@ def _is_active_between(failed: Payment, payment: Payment, subscription: KnownSub
     """Whether the subscription was active again before the charge, so that another one has ended the failure: it was
     said to be, or the charge is for a later period, as an active subscription has.
     """
-    if subscription is None or subscription.status_at is None or subscription.fields.status != "active":
-        return False
     lengths = [one.end - one.start for one in payment.fields.periods or () if one.start is not None and one.end]
     is_later_period = bool(lengths) and payment.at - failed.at > max(lengths) - _DAY_MS
+    if subscription is None or subscription.status_at is None:
+        return is_later_period
+    if subscription.fields.status != "active":
+        return False
     return is_later_period or failed.at + _NEAR_MS < subscription.status_at < payment.at
 
 

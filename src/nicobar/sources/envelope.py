@@ -115,7 +115,7 @@ def unix_ms(value: Json) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return clock.unix_ms(moment.astimezone(UTC) if moment.tzinfo else moment)
+        return clock.unix_ms(moment if moment.tzinfo in {None, UTC} else moment.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from math import isfinite
 
 from nicobar.currencies import decimals
 from nicobar.model import Json
@@ -12,7 +13,7 @@ from nicobar.sources.envelope import unix_ms
 
 # What JavaScript holds exactly.
 MAX_INTEGER = 2**53 - 1
-_CURRENCY = re.compile(r"[A-Za-z]{3}")
+_CURRENCY_LETTERS = 3
 _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,20}\.\d{1,20}", re.ASCII)
 
@@ -24,12 +25,13 @@ def read(data: Mapping[str, Json], readings: Iterable[Reading]) -> dict[str, Jso
     """What is stated. Null is stated, and kept."""
     fields: dict[str, Json] = {}
     for name, of, reader in readings:
-        if of not in data:
-            continue
-        given = data[of]
-        value = None if given is None else reader(given)
-        if value is not None or given is None:
-            fields[name] = value
+        given = data.get(of)
+        if given is not None:
+            value = reader(given)
+            if value is not None:
+                fields[name] = value
+        elif of in data:
+            fields[name] = None
     return fields
 
 
@@ -43,11 +45,12 @@ def flag(value: Json) -> bool | None:
 
 def integer(value: Json) -> int | None:
     """An integer; senders that count in floats write 3154.0."""
+    if type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_INTEGER:
-        return None
-    return value
+        return value if abs(value) <= MAX_INTEGER else None
+    return None
 
 
 def number(value: Json) -> int | float | None:
@@ -55,7 +58,7 @@ def number(value: Json) -> int | float | None:
     if isinstance(value, str) and (_INTEGER.fullmatch(value) or _DECIMAL.fullmatch(value)):
         value = float(value)
     whole = integer(value)
-    return value if whole is None and isinstance(value, float) else whole
+    return value if whole is None and isinstance(value, float) and isfinite(value) else whole
 
 
 def minor_units(value: Json, currency: Json) -> int | None:
@@ -75,7 +78,8 @@ def minor_units(value: Json, currency: Json) -> int | None:
 
 
 def currency_code(value: Json) -> str | None:
-    return value.upper() if isinstance(value, str) and _CURRENCY.fullmatch(value) else None
+    is_code = isinstance(value, str) and len(value) == _CURRENCY_LETTERS and value.isascii() and value.isalpha()
+    return str(value).upper() if is_code else None
 
 
 def moment(value: Json) -> int | None:

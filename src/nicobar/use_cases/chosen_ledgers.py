@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+
+import msgspec
 
 from nicobar import facts
 from nicobar.errors import UserError
-from nicobar.facts import About, complete, fact_key
-from nicobar.model import Customer, FactKind, Mode, Record
-from nicobar.pipeline.configuration import Configuration, OpenEndpoint
+from nicobar.model import Record
+from nicobar.pipeline.configuration import OpenEndpoint
 from nicobar.pipeline.handler_runs import LedgerReader, LedgerView
-from nicobar.pipeline.ledgers import Ledgers, Question, known_people
+from nicobar.pipeline.ledgers import Ledgers, known_people
 from nicobar.pipeline.transform import Subject
 from nicobar.sources import SourceKind
 from nicobar.sources.registry import source_kind
-from nicobar.store import Facts
+from nicobar.use_cases.customer_ledger import LedgerServices, questions_about
 from nicobar.use_cases.ledger_states import LedgerState, StateLedger
-
-# Facts of sources that do not state their mode have none.
-_MODES = ("", *Mode)
 
 
 class LedgerChoice(Record):
@@ -32,15 +29,6 @@ class LedgerChoice(Record):
 
 
 STORED = LedgerChoice()
-
-
-class LedgerServices(Protocol):
-    """What it takes to read ledgers."""
-
-    @property
-    def store(self) -> Facts: ...
-    @property
-    def configuration(self) -> Configuration: ...
 
 
 def chosen_ledger(services: LedgerServices, app_id: str, choice: LedgerChoice) -> LedgerReader:
@@ -61,7 +49,9 @@ def chosen_ledger(services: LedgerServices, app_id: str, choice: LedgerChoice) -
 
 
 class _CustomerLedger:
-    """The ledger of handlers, as if each event were about a known customer. The event's own facts come to it."""
+    """The ledger of handlers, as if each event were about a known customer: of the first kind and mode that knows it.
+    The event's own facts come to it.
+    """
 
     def __init__(self, services: LedgerServices, app_id: str, customer_key: str) -> None:
         self._services = services
@@ -76,7 +66,17 @@ class _CustomerLedger:
         self._codes.add(code_id)
 
     async def views(self, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[LedgerView]:
-        kind, mode, customer = await self._find()
+        services = self._services
+        about = await questions_about(services, target, self._app_id, self._customer_key)
+        if not about:
+            raise UserError(
+                "customer_unknown",
+                "The ledger does not know customer %(id)s.",
+                "Enter the sender's customer ID, as the Customers page lists it.",
+                id=self._customer_key,
+            )
+        first = about[0]
+        kind = source_kind(first.source_kind)
         read = []
         for subject in subjects:
             message = subject.message
@@ -87,38 +87,12 @@ class _CustomerLedger:
                 event_id=message.event_id,
                 body=message.body,
                 accepted_at_ms=message.accepted_at_ms,
-                mode=mode,
+                mode=first.mode,
             )
             read.append((event, stated))
-        questions = [
-            Question(source_kind=kind.kind, mode=mode, customer=customer, own=stated.facts) for _, stated in read
-        ]
-        services = self._services
+        questions = [msgspec.structs.replace(first, own=stated.facts) for _, stated in read]
         found = await known_people(services.store, services.configuration, target, self._app_id, questions)
         return [
             LedgerView(customer=of.snapshot, facts=of.ledger.event_facts(event, stated))
             for of, (event, stated) in zip(found, read, strict=True)
         ]
-
-    async def _find(self) -> tuple[SourceKind, str, Customer]:
-        """The customer, and the kind and mode of the sources that know it: the first where several do."""
-        sources = self._services.configuration.snapshot.sources
-        kinds = sorted({source.kind for source in sources if source.app_id == self._app_id})
-        keys = {
-            fact_key(kind, FactKind.CUSTOMER, self._customer_key, mode): (kind, mode)
-            for kind in kinds
-            for mode in _MODES
-        }
-        known = dict(await self._services.store.facts(self._app_id, list(keys))) if keys else {}
-        for key, (kind, mode) in keys.items():
-            if key in known:
-                about = About(source_kind=kind, customer=Customer(key=self._customer_key), mode=mode)
-                customer = complete(about, known).customer
-                if customer is not None:
-                    return source_kind(kind), mode, customer
-        raise UserError(
-            "customer_unknown",
-            "The ledger does not know customer %(id)s.",
-            "Enter the sender's customer ID, as the Customers page lists it.",
-            id=self._customer_key,
-        )

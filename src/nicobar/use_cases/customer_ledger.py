@@ -39,6 +39,20 @@ async def customer_ledgers(
     """Of each kind and mode of the application's sources that knows the customer and that the endpoint takes. Raises
     StoreError.
     """
+    questions = await questions_about(services, target, app_id, customer_key)
+    found = await known_people(services.store, services.configuration, target, app_id, questions)
+    return tuple(
+        CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.snapshot)
+        for question, of in zip(questions, found, strict=True)
+    )
+
+
+async def questions_about(
+    services: LedgerServices, target: OpenEndpoint, app_id: str, customer_key: str
+) -> list[Question]:
+    """A question for each kind and mode of the application's sources that knows the customer and that the endpoint
+    takes. Raises StoreError.
+    """
     sources = services.configuration.snapshot.sources
     modes = {(source.kind, mode_text(source)) for source in sources if source.app_id == app_id}
     scopes = sorted(scope for scope in modes if target.endpoint.mode in {None, scope[1]})
@@ -50,11 +64,7 @@ async def customer_ledgers(
         customer = complete(About(source_kind=kind, customer=own, mode=mode), known).customer
         if key in known and customer is not None:
             questions.append(Question(source_kind=kind, mode=mode, customer=customer))
-    found = await known_people(services.store, services.configuration, target, app_id, questions)
-    return tuple(
-        CustomerLedger(source_kind=question.source_kind, mode=question.mode, snapshot=of.snapshot)
-        for question, of in zip(questions, found, strict=True)
-    )
+    return questions
 
 
 def masked_snapshot(redaction: Redaction, snapshot: Snapshot) -> Snapshot:

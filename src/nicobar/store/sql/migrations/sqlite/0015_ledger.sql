@@ -17,7 +17,8 @@ CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts BEGIN
     DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
 END;
 INSERT INTO metadata_ids (app_id, name, value, key)
-SELECT DISTINCT f.app_id, substr(m.key, 10), CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END, f.key
+SELECT DISTINCT f.app_id, substr(m.key, 10),
+    CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT), f.key
 FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
