@@ -236,6 +236,26 @@ async def test_create_sent_twice_at_once_creates_one_endpoint(nicobar):
         status, _, headers = await visitor.send(f"{draft}/create")
         assert (status, headers["location"]) == (303, f"/webhooks/{endpoint.id}")
         assert len((await nicobar.runtime.store.snapshot()).endpoints) == 1
+        for step in ("", "/people", "/code", "/test"):
+            status, _, headers = await visitor.ask("GET", f"{draft}{step}")
+            assert (status, headers["location"]) == (303, f"/webhooks/{endpoint.id}"), "Back opens the endpoint"
+
+
+async def test_unfinished_setups_are_listed_continued_and_discarded(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        first, second = await begin(visitor, nicobar), await begin(visitor, nicobar)
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert [f'href="{draft}"' in text for draft in (first, second)] == [True, True]
+        assert (await visitor.ask("GET", first))[0] == 200
+        await visitor.send(f"{first}/discard")
+        await visitor.send(f"{second}/create")
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert "Unfinished setups" not in text
+        (endpoint,) = (await nicobar.runtime.store.snapshot()).endpoints
+        await visitor.send(f"/webhooks/{endpoint.id}/code")
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert "Unfinished setups" not in text, "the draft of an endpoint is shown with it"
 
 
 async def begin(visitor, nicobar) -> str:

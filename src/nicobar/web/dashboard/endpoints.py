@@ -28,6 +28,7 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
+MAX_UNFINISHED = 20
 _CREDENTIAL_CODES = frozenset(f"{ANSWERED}{status}" for status in CREDENTIAL_STATUSES)
 
 
@@ -52,6 +53,15 @@ class EndpointRow(Record):
     credentials_field: str = ""
 
 
+class UnfinishedDraft(Record):
+    """A set-up that was not finished."""
+
+    id: str
+    name: str
+    connector_name: str
+    updated_at_ms: int
+
+
 class First(Record):
     """An endpoint's first event: the latest attempt, or else the latest request that its source rejected."""
 
@@ -62,10 +72,29 @@ class First(Record):
 
 @get("/webhooks")
 async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The endpoints, by name."""
+    """The endpoints, by name, and the set-ups that were not finished."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
-    return page(visitor, "endpoints.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
+    return page(
+        visitor,
+        "endpoints.html",
+        rows=await rows_of(context, snapshot, app_id),
+        drafts=await _unfinished(context, app_id) if visitor.may_change else (),
+        now_ms=context.now_ms(),
+    )
+
+
+async def _unfinished(context: Context, app_id: str) -> list[UnfinishedDraft]:
+    found = await context.services.store.unfinished_drafts(app_id, limit=MAX_UNFINISHED)
+    return [
+        UnfinishedDraft(
+            id=draft.id,
+            name=draft.name,
+            connector_name=connector(draft.connector).name,
+            updated_at_ms=draft.updated_at_ms,
+        )
+        for draft in found
+    ]
 
 
 async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:
