@@ -226,7 +226,7 @@ async def test_an_endpoint_s_draft_is_the_latest_one(store):
     for draft in new:
         await store.put_draft(draft, forget_before_ms=0)
     found = await store.unfinished_drafts("app_1", limit=2)
-    assert [draft.id for draft in found] == ["draft_new_9", "draft_new_8"]
+    assert [draft.id for draft in found] == ["draft_4", "draft_new_9"]
     assert await store.unfinished_drafts("app_2", limit=2) == []
 
 
