@@ -20,6 +20,7 @@ PAID = """function handler(webhook) {
   return webhook;
 }
 """
+SENDS = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 SILENT = "function handler(webhook) {\n  return webhook;\n}\n"
 THROWS = "function handler(webhook) {\n  throw new Error('no');\n}\n"
 
@@ -353,3 +354,16 @@ async def test_continue_checks_credentials_and_can_go_on_without(nicobar):
         unreachable = fields | {"field_base_url": "http://127.0.0.1:9", "field_api_key": "demo-key"}
         status, _, headers = await visitor.send(draft, **unreachable, field_site_id="demo-site")
         assert (status, headers["location"]) == (303, f"{draft}/people"), "the destination may be reached later"
+
+
+async def test_a_further_endpoint_does_not_show_the_setup_of_the_source(nicobar):
+    endpoint, address = await furnish(nicobar, SENDS)
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        _, text, _ = await visitor.ask("GET", f"/webhooks/{endpoint.id}")
+        assert ("Connect Dodo Payments" in text, "source-url" in text) == (True, True)
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        further, _ = await furnish(nicobar, SENDS, name="Second")
+        _, text, _ = await visitor.ask("GET", f"/webhooks/{further.id}")
+        assert ("Connect Dodo Payments" in text, "source-url" in text) == (False, False)
+        assert "Send sample event" in text

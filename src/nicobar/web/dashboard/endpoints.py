@@ -12,7 +12,7 @@ from nicobar.pipeline.subscriptions import wants
 from nicobar.reasons import Reason
 from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
-from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest, Tally
+from nicobar.store.history import AttemptFilter, MessageAttempt, MessageFilter, RejectedRequest, Tally
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.destination_check import sent_secrets
 from nicobar.use_cases.edit import Edit, edited
@@ -306,6 +306,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         made=made,
         is_connecting=is_connecting,
+        is_receiving=not (made or problem) and await _is_receiving(context, endpoint.app_id),
         coverage=await coverage_of_endpoint(context, visitor, endpoint),
         can_ask=can_be_asked(context, endpoint),
         samples=_samples(snapshot, incoming, endpoint) if incoming else [],
@@ -321,6 +322,12 @@ async def _page(
         problem=problem,
         now_ms=context.now_ms(),
     )
+
+
+async def _is_receiving(context: Context, app_id: str) -> bool:
+    """Whether the application's source has received events, so that it is set up: this is a further endpoint."""
+    found = await context.services.store.messages(app_id, MessageFilter(), limit=1, with_body=False)
+    return bool(found.items)
 
 
 def _samples(snapshot: Snapshot, incoming: Source, endpoint: Endpoint) -> list[str]:
