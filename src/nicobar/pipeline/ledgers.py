@@ -131,9 +131,9 @@ async def known_people(
             )
             for one, stated in own.items()
         }
-        whoms = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
-        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, whoms, strict=True)}
-        return [people[key] for key in zip(whose, whoms, strict=True)]
+        persons = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
+        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, persons, strict=True)}
+        return [people[key] for key in zip(whose, persons, strict=True)]
 
     return await asyncio.to_thread(known)
 
