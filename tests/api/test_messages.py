@@ -28,6 +28,7 @@ from svix.models import (
 from nicobar.model import Scope
 from nicobar.reasons import plain
 from nicobar.store import DisableEndpoint, PauseEndpoint
+from nicobar.web.api import attempted_messages
 from nicobar.web.asgi import headers_of, read_body, send_json
 from support.api import asking
 from support.http import serving
@@ -220,7 +221,7 @@ async def test_an_erased_message_is_empty_everywhere_and_cannot_be_resent(svix, 
     assert {key: str(value) for key, value in two.results.items()} == {made.id: "expunged", "nobody": "not-found"}
 
 
-async def test_attempts_are_listed_by_endpoint_and_message_with_requests(svix, api, endpoint_id):
+async def attempted_messages_are_listed_by_endpoint_and_message_with_requests(svix, api, endpoint_id):
     made = await send(svix, api)
     failed = await send(svix, api, "bad")
     left_out = await send(svix, api, "left.out")
@@ -245,7 +246,7 @@ async def test_attempts_are_listed_by_endpoint_and_message_with_requests(svix, a
     assert (full["reason"], full["transformationVersion"]) == ("line 2: The handler threw Error: no", 1)
 
 
-async def test_attempts_are_filtered(svix, api, endpoint_id):
+async def attempted_messages_are_filtered(svix, api, endpoint_id):
     made = await send(svix, api, channels=["red"], tags=["vip"])
     failed = await send(svix, api, "bad")
     left_out = await send(svix, api, "left.out")
@@ -465,3 +466,31 @@ async def test_a_raw_message_arrives_as_it_is(api, svix):
             assert await inbox.received.get() == ("<paid>é 1.10</paid>".encode(), "application/xml")
     shown = await api.ask("GET", f"{api.app}/msg/{made.id}/raw")
     assert shown.body == {"payload": "<paid>é 1.10</paid>"}
+
+
+async def test_a_test_attempt_returns_what_the_receiver_answered(api, svix):
+    inbox = Inbox()
+    async with serving(inbox) as server:
+        hook = await svix.endpoint.create(
+            "default", EndpointIn(url=f"{server.url}/hooks", event_types=["never.sent"], uid="hook")
+        )
+        message = {"eventType": "invoice.paid", "payload": {"a": 1}}
+        answer = await api.ask("POST", f"{api.app}/endpoint/hook/msg/test-attempt", message)
+        assert (answer.status, answer.body["responseStatusCode"], answer.body["endpointId"]) == (201, 200, hook.id)
+        assert (await inbox.received.get())[0] == b'{"a": 1}'
+    sent = await api.ask("GET", f"{api.app}/msg/{answer.body['msgId']}/endpoint")
+    assert [item["id"] for item in sent.body["data"]] == [hook.id], "no other endpoint gets it"
+
+
+async def test_a_test_attempt_that_waits_says_where_its_message_is(api, endpoint_id, monkeypatch):
+    monkeypatch.setattr(attempted_messages, "MAX_WAIT_MS", 0)
+    await api.nicobar.runtime.store.change([PauseEndpoint(endpoint_id=endpoint_id, reason=plain("no"), by_hand=True)])
+    await api.nicobar.runtime.configuration.refresh()
+    path = f"{api.app}/endpoint/{endpoint_id}/msg/test-attempt"
+    message = {"eventType": "payment.succeeded", "payload": PAYLOAD}
+    answer = await api.ask("POST", path, message)
+    assert (answer.status, answer.body["code"]) == (409, "attempt_pending")
+    (stored,) = (await api.ask("GET", f"{api.app}/msg")).body["data"]
+    assert stored["id"] in answer.body["detail"]
+    later = {**message, "deliverAt": "2026-11-27T00:00:00Z"}
+    assert (await api.ask("POST", path, later)).body["detail"][0]["loc"] == ["body", "deliverAt"]

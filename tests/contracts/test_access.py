@@ -76,6 +76,7 @@ OF = {
         nicobar.endpoint.check nicobar.endpoint.check-campaigns nicobar.message.failed-changes
         nicobar.endpoint.advise-identity
         nicobar.endpoint.merge nicobar.endpoint.merge.cancel
+        v1.message.test-attempt
         v1.endpoint.send-example v1.ingest.source.upsert v1.ingest.source.patch v1.ingest.source.delete
         v1.ingest.source.rotate-token v1.message.expunge-content v1.message.bulk-expunge-content
         v1.message.expunge-all-contents v1.message-attempt.expunge-content v1.message-attempt.resend
@@ -128,6 +129,7 @@ BODIES: dict[str, object] = {
     "v1.authentication.create-message-token": {"name": "<new>", "expiry": 60},
     "nicobar.token.create": {"name": "<new>", "scope": "read_only"},
     "v1.message.create": {"eventType": "order.never", "payload": {}},
+    "v1.message.test-attempt": {"eventType": "order.never", "payload": {}},
     "v1.message.search": {"limit": 1},
     "v1.message.bulk-expunge-content": {"ids": ["<msg_id>"]},
     "v1.statistics.aggregate-app-stats": {**SINCE, "until": "<until>"},

@@ -10,7 +10,7 @@ import pytest
 from contracts.test_stores import claim, done, endpoint
 from contracts.test_stores_replays import post
 from nicobar.store import RemoveEndpoint, RepeatChange, RepeatEnd
-from nicobar.store.repeats import REPEAT_AFTER_MS
+from nicobar.store.repeats import MAX_LATE_MS, REPEAT_AFTER_MS
 
 DUE = 1_000
 PLACE = "workspace"
@@ -151,6 +151,14 @@ async def test_a_settled_repeat_is_forgotten_later_unless_replaced(store):
     await sent(store, 2, kept("id:3", b"new"))
     await settle(store, RepeatEnd(place=PLACE, person="id:3", turn=three.turn))
     assert await due(store) == {"id:3": b"new"}
+
+
+async def test_a_repeat_that_waited_for_a_day_is_forgotten(store):
+    await sent(store, 1, kept(), kept("id:2", due_at_ms=DUE + 1))
+    now_ms = DUE + MAX_LATE_MS + 1
+    assert await due(store, now_ms) == {"id:2": b"one"}
+    await settle(store, now_ms=now_ms)
+    assert await sent(store, 2) == {"id:2": b"one"}
 
 
 async def test_a_deleted_message_takes_its_order_s_repeats_along(store):

@@ -103,7 +103,9 @@ async def test_without_history_no_payment_is_the_first():
 
 async def test_two_senders_customers_have_one_first_payment():
     several = customer(ids=["cus_1", "cus_2"], payments=2)
-    assert "first_payment_succeeded" not in (await paid(about=several, is_first_payment=True)).events
+    for last, is_sent in ((NOW_MS - 1, False), (NOW_MS + 1, True)):
+        result = await paid(about=several | {"last_payment_at": last}, is_first_payment=True)
+        assert ("first_payment_succeeded" in result.events) is is_sent
 
 
 async def test_failed_payment_has_attempt_and_reason_in_words():
@@ -198,6 +200,10 @@ async def test_trial_converts_with_its_first_payment():
     for period in ("trial", "later", None):
         assert "trial_converted" not in (await paid(about=trial, period=period)).events
     assert "trial_converted" not in (await paid(about=one(), period="first")).events
+    known = {"paid": {"payment_id": "pay_1", "amount": 5450, "currency": "USD"}}
+    late = await changed("renewed", {"trial_ends_at": NOW_MS}, **known)
+    assert late.events == {name: fields for name, fields in result.events.items() if name == "trial_converted"}
+    assert not (await changed("renewed", {"trial_ends_at": NOW_MS})).events
     # A trial whose first charge failed is still on hold when the next one succeeds; what came after the payment is over.
     ends_at = NOW_MS - DAY_MS
     failed_at = [{"subscription_id": "sub_1", "since": NOW_MS, "attempts": 1}]
@@ -210,6 +216,12 @@ async def test_trial_converts_with_its_first_payment():
     ):
         about = one(status, trial_ends_at=ends_at, period_start=period_start) | {"open_failures": open_failures}
         assert ("trial_converted" in (await paid(about=about, period="first")).events) is is_sent
+
+
+async def test_renewal_says_what_was_paid_where_that_is_known():
+    known = {"payment_id": "pay_1", "amount": 5450, "currency": "USD"}
+    fields = (await changed("renewed", {}, period="later", paid=known)).events["subscription_renewed"]
+    assert (fields["amount_text"], fields["price_text"]) == ("54.50", "87.00")
 
 
 async def test_renewal_is_sent_from_the_second_period():
@@ -250,6 +262,8 @@ async def test_scheduled_cancellation_is_announced_whatever_the_type(what):
     assert result.keys == {"subscription_cancel_scheduled": "subscription/sub_1/cancel_scheduled/c1"}
     assert not (await changed(what, CANCELING, is_current=False)).events
     assert not (await changed(what, CANCELING, outdated=["cancel_at"])).events
+    again = {"cancellation": "c2", "occurred_at": NOW_MS - 11 * 60_000}
+    assert not (await changed(what, CANCELING, **again)).events
     assert not (await changed(what, CANCELING, previous={"cancel_at": NOW_MS + 1})).events
 
 

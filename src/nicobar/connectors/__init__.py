@@ -65,7 +65,7 @@ class Origin(Record):
     a delivery of the version that used `message_id`, `endpoint_id`, `occurred_at_ms` and `edition` instead. `test`
     identifies a test event: the call is marked as a test and has its own id, so that the destination drops neither
     the test nor the real event as a duplicate of the other. `untouched`: the one call is the event itself, and a
-    destination that takes events sends its bytes as they are. `raw` is sent unchanged instead of an unchanged payload.
+    destination that takes events sends its bytes as they are. `raw` is sent instead of an unchanged payload.
 
     `shares_address`: another customer of the sender has the same email address. `changed_address`: the event is the
     first one with this address of a customer who had another one. `has_known_address`: this or an earlier event has

@@ -97,8 +97,8 @@ class Repeats(Protocol):
     async def due_repeats(
         self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, beside: Collection[int] = ()
     ) -> list[DueRepeat]:
-        """What is due, since MAX_LATE_MS at most, the longest due first, except what unfinished deliveries in the same order may replace, of
-        this endpoint and those `beside` it.
+        """What is due, the longest due first, but not for longer than MAX_LATE_MS, and not what unfinished deliveries
+        in the same order may replace, of this endpoint and those `beside` it.
         """
         ...
 

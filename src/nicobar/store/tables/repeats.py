@@ -8,7 +8,7 @@ import msgspec
 
 from nicobar.store.leases import endpoint_lease
 from nicobar.store.queue import Finished
-from nicobar.store.repeats import DueRepeat, KeptRepeat, RecentOrders, RepeatEnd, RepeatSteps
+from nicobar.store.repeats import MAX_LATE_MS, DueRepeat, KeptRepeat, RecentOrders, RepeatEnd, RepeatSteps
 from nicobar.store.session import Session
 from nicobar.store.tables.base import Tables
 
@@ -22,11 +22,8 @@ class RepeatTables(Tables):
     async def due_repeats(
         self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, beside: Collection[int] = ()
     ) -> list[DueRepeat]:
-        of = _leased(endpoint_seq, term) | {
-            "now_ms": now_ms,
-            "limit": limit,
-            "endpoint_seqs": [endpoint_seq, *beside],
-        }
+        of = _leased(endpoint_seq, term) | {"now_ms": now_ms, "late_ms": now_ms - MAX_LATE_MS, "limit": limit}
+        of |= {"endpoint_seqs": [endpoint_seq, *beside]}
         return [
             DueRepeat(place=place, person=person, turn=turn, content=content, catalogue_version=version)
             for place, person, turn, content, version in await self._rows("due_repeats", of)
@@ -43,7 +40,7 @@ class RepeatTables(Tables):
 
         def work(session: Session) -> None:
             session.lock(endpoint_seq)
-            session.run("forget_sent_repeats", of | {"now_ms": now_ms})
+            session.run("forget_sent_repeats", of | {"now_ms": now_ms, "late_ms": now_ms - MAX_LATE_MS})
             if kept:
                 session.run("settle_repeat", kept)
             if dropped:

@@ -9,6 +9,7 @@ from nicobar.use_cases.services import Services
 from nicobar.web.api import (
     alert_targets,
     applications,
+    attempted_messages,
     attempts,
     audit,
     connectors,
@@ -75,6 +76,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *event_types.OPERATIONS,
     *retry_schedules.OPERATIONS,
     *endpoint_examples.OPERATIONS,
+    *attempted_messages.OPERATIONS,
     *sources.OPERATIONS,
     *tokens.OPERATIONS,
     *messages.OPERATIONS,

@@ -68,6 +68,12 @@ _BODIES: dict[str, Any] = {
         "eventId": "order-7",
         "payload": {"type": "payment.succeeded", "data": {"total_amount": 4990}},
     },
+    "TransformationSimulateIn": {
+        "code": "function handler(webhook) { return webhook; }",
+        "eventType": "payment.succeeded",
+        "payload": {"type": "payment.succeeded", "data": {"total_amount": 4990}},
+        "ledgerState": "first_purchase",
+    },
     "TokenIn": {"name": "ci", "scope": "read_only", "expiresAt": "2030-01-01T00:00:00Z"},
     "EventTypeImportOpenApiIn": {
         "spec": {"openapi": "3.1.0", "webhooks": {"order.placed": {"post": {"description": "An order was placed."}}}}

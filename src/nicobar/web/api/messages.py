@@ -191,6 +191,22 @@ async def create_message(
     response is sent. The customer is read from the payload in the format of the application's first
     source.
     """
+    await services.snapshot()
+    posted = posted_of(services, application, data, body, idempotency_key)
+    if dry_run:
+        event_id = event_id_of(posted)
+        earlier = None if event_id is None else await services.store.find_message(application.id, event_id)
+        if earlier is not None:
+            raise event_id_exists(posted, earlier.id)
+        return Response(effect(messages=1, deliveries=len(services.receiver.subscribed(posted))), status=200)
+    accepted = await services.receiver.take(posted)
+    return Response(shown(accepted, with_content=with_content), status=202)
+
+
+def posted_of(
+    services: Services, application: Application, data: MessageIn, body: bytes, idempotency_key: str
+) -> Posted:
+    """The event of a request. Raises Invalid for values that would be ignored."""
     _check_supported(data)
     now_ms = services.clock.now_ms()
     deliver_at_ms = None if data.deliver_at is None else ms_of(data.deliver_at, "body.deliverAt")
@@ -200,8 +216,7 @@ async def create_message(
             f"deliverAt must be 1 minute to 24 hours from now, not {moment(deliver_at_ms).isoformat()}.",
             "Change or omit it.",
         )
-    await services.snapshot()
-    posted = Posted(
+    return Posted(
         app_id=application.id,
         event_type=data.event_type,
         body=bytes(msgspec.json.decode(body, type=_Sent).payload),
@@ -212,14 +227,6 @@ async def create_message(
         params=data.transformations_params,
         deliver_at_ms=deliver_at_ms,
     )
-    if dry_run:
-        event_id = event_id_of(posted)
-        earlier = None if event_id is None else await services.store.find_message(application.id, event_id)
-        if earlier is not None:
-            raise event_id_exists(posted, earlier.id)
-        return Response(effect(messages=1, deliveries=len(services.receiver.subscribed(posted))), status=200)
-    accepted = await services.receiver.take(posted)
-    return Response(shown(accepted, with_content=with_content), status=202)
 
 
 def _check_supported(data: MessageIn) -> None:

@@ -19,8 +19,8 @@ const FAMILIES = {
 const EVENTS = {
   "payment.succeeded": [paymentSucceeded, firstPaymentSucceeded, paymentRecovered, trialConverted],
   "payment.failed": [paymentFailed],
-  "subscription.active": [subscriptionStarted, trialStarted],
-  "subscription.renewed": [subscriptionRenewed],
+  "subscription.active": [subscriptionStarted, trialStarted, trialFoundConverted],
+  "subscription.renewed": [subscriptionRenewed, trialFoundConverted],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
   "subscription.paused": [subscriptionPaused],
@@ -67,12 +67,12 @@ function paymentSucceeded(webhook) {
 }
 
 // The customer's first payment of all; never sent where the history is not known. If several of the sender's customers
-// are this person, each has its own key, so it is sent only while there is no other payment.
+// are this person, each has its own key. Then one that arrives after a later payment is not sent: that may have been.
 function firstPaymentSucceeded(webhook) {
   const payment = paidOf(webhook);
   const {customer} = webhook;
   if (!payment || payment.is_first_payment !== true) return null;
-  if (customer?.ids.length > 1 && customer.payments > 1) return null;
+  if (customer?.ids.length > 1 && customer.payments > 1 && Date.now() > customer.last_payment_at) return null;
   return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
 }
 
@@ -123,12 +123,16 @@ function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
   if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
+  return conversion(subscription, payment.id, payment);
+}
+
+function conversion(subscription, paymentId, paid) {
   return ["trial_converted", {
-    payment_id: payment.id,
+    payment_id: paymentId,
     subscription_id: subscription.id,
     product_name: subscription.product_name ?? null,
     trial_ends_at: seconds(subscription.trial_ends_at),
-    ...money(payment),
+    ...money(paid),
   }, key("subscription", subscription.id, "trial_converted")];
 }
 
@@ -196,6 +200,13 @@ function subscriptionRenewed(webhook) {
   }, key("subscription", fact.id, "renewed", fact.period_start)];
 }
 
+// If the payment after a trial arrived before anything about the subscription.
+function trialFoundConverted(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!fact?.trial_ends_at || !fact.paid || fact.period !== "first" || !says(fact, "active")) return null;
+  return isNow(webhook, fact, "active", "past_due") ? conversion(fact, fact.paid.payment_id, fact.paid) : null;
+}
+
 function subscriptionPastDue(webhook) { return interrupted(webhook, "past_due"); }
 
 function subscriptionOnHold(webhook) { return interrupted(webhook, "on_hold"); }
@@ -223,12 +234,18 @@ function subscriptionResumed(webhook) {
 }
 
 // Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
+// One that was undone and is scheduled again has another name, which depends on what arrived before. So it is sent only
+// if its webhook is on time.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
+  const isAgain = fact.cancellation !== String(fact.cancel_at);
+  if (isAgain && Date.now() - fact.occurred_at > ON_TIME_MINUTES * 60_000) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
+
+const ON_TIME_MINUTES = 10;
 
 // Whether something newer says otherwise of one of these fields.
 function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }
@@ -370,7 +387,8 @@ function nulled(fields) {
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
   dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
+    && !(what === "started" && isPaid(webhook, data))
+    && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -496,7 +514,7 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
 // removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;

@@ -161,7 +161,8 @@ function nulled(fields) {
 // The event's fields and its key. The time is part of the key if the same can happen to an object more than once.
 const OTHERS = {
   dunning: (data, what, at, webhook) => agrees(data.status, {started: "recovering", recovered: "recovered"}[what])
-    && !(what === "started" && isPaid(webhook, data)) && [dunning(data), key("dunning", data.subscription_id, what, at)],
+    && !(what === "started" && isPaid(webhook, data))
+    && [dunning(data), key("dunning", data.subscription_id, what, at)],
   license_key: (data, what) => [licenseKey(data), key("license_key", data.id, what)],
   entitlement_grant: (data, what, at) => agrees(data.status, what === "created" ? null : what)
     && [entitlement(data), key("entitlement_grant", data.id, what, at)],
@@ -261,7 +262,7 @@ function checkout(data) {
   };
 }
 
-// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
 // removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;

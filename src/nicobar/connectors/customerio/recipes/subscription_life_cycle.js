@@ -9,8 +9,8 @@ function handler(webhook) {
 
 const EVENTS = {
   "payment.succeeded": [trialConverted],
-  "subscription.active": [subscriptionStarted, trialStarted],
-  "subscription.renewed": [subscriptionRenewed],
+  "subscription.active": [subscriptionStarted, trialStarted, trialFoundConverted],
+  "subscription.renewed": [subscriptionRenewed, trialFoundConverted],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
   "subscription.paused": [subscriptionPaused],
@@ -47,12 +47,16 @@ function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
   if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
+  return conversion(subscription, payment.id, payment);
+}
+
+function conversion(subscription, paymentId, paid) {
   return ["trial_converted", {
-    payment_id: payment.id,
+    payment_id: paymentId,
     subscription_id: subscription.id,
     product_name: subscription.product_name ?? null,
     trial_ends_at: seconds(subscription.trial_ends_at),
-    ...money(payment),
+    ...money(paid),
   }, key("subscription", subscription.id, "trial_converted")];
 }
 
@@ -120,6 +124,13 @@ function subscriptionRenewed(webhook) {
   }, key("subscription", fact.id, "renewed", fact.period_start)];
 }
 
+// If the payment after a trial arrived before anything about the subscription.
+function trialFoundConverted(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!fact?.trial_ends_at || !fact.paid || fact.period !== "first" || !says(fact, "active")) return null;
+  return isNow(webhook, fact, "active", "past_due") ? conversion(fact, fact.paid.payment_id, fact.paid) : null;
+}
+
 function subscriptionPastDue(webhook) { return interrupted(webhook, "past_due"); }
 
 function subscriptionOnHold(webhook) { return interrupted(webhook, "on_hold"); }
@@ -147,12 +158,18 @@ function subscriptionResumed(webhook) {
 }
 
 // Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
+// One that was undone and is scheduled again has another name, which depends on what arrived before. So it is sent only
+// if its webhook is on time.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
+  const isAgain = fact.cancellation !== String(fact.cancel_at);
+  if (isAgain && Date.now() - fact.occurred_at > ON_TIME_MINUTES * 60_000) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
+
+const ON_TIME_MINUTES = 10;
 
 // Whether something newer says otherwise of one of these fields.
 function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }
@@ -279,7 +296,7 @@ function subscriptionObjects(webhook) {
   }));
 }
 
-// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
 // removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;

@@ -44,16 +44,16 @@ function paymentFields(webhook, payment) {
 }
 
 // The customer's first payment of all; never sent where the history is not known. If several of the sender's customers
-// are this person, each has its own key, so it is sent only while there is no other payment.
+// are this person, each has its own key. Then one that arrives after a later payment is not sent: that may have been.
 function firstPaymentSucceeded(webhook) {
   const payment = paidOf(webhook);
   const {customer} = webhook;
   if (!payment || payment.is_first_payment !== true) return null;
-  if (customer?.ids.length > 1 && customer.payments > 1) return null;
+  if (customer?.ids.length > 1 && customer.payments > 1 && Date.now() > customer.last_payment_at) return null;
   return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
 }
 
-// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
 // removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;

@@ -34,12 +34,12 @@ function paymentSucceeded(webhook) {
 }
 
 // The customer's first payment of all; never sent where the history is not known. If several of the sender's customers
-// are this person, each has its own key, so it is sent only while there is no other payment.
+// are this person, each has its own key. Then one that arrives after a later payment is not sent: that may have been.
 function firstPaymentSucceeded(webhook) {
   const payment = paidOf(webhook);
   const {customer} = webhook;
   if (!payment || payment.is_first_payment !== true) return null;
-  if (customer?.ids.length > 1 && customer.payments > 1) return null;
+  if (customer?.ids.length > 1 && customer.payments > 1 && Date.now() > customer.last_payment_at) return null;
   return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
 }
 
@@ -90,11 +90,15 @@ function trialConverted(webhook) {
   const payment = paidOf(webhook);
   const subscription = payment && subscriptionOf(webhook, subscriptionIdOf(payment));
   if (!subscription?.trial_ends_at || payment.period !== "first" || isOver(webhook, subscription)) return null;
+  return conversion(subscription, payment.id, payment);
+}
+
+function conversion(subscription, paymentId, paid) {
   return ["trial_converted", {
-    payment_id: payment.id,
+    payment_id: paymentId,
     subscription_id: subscription.id,
     product_name: subscription.product_name ?? null,
     trial_ends_at: seconds(subscription.trial_ends_at),
-    ...money(payment),
+    ...money(paid),
   }, key("subscription", subscription.id, "trial_converted")];
 }

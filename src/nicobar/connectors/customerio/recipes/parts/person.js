@@ -1,4 +1,4 @@
-// The person's attributes are the current state of the ledger, so the order in which events arrive does not matter. Null
+// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
 // removes an attribute that no longer applies; unknown ones are omitted.
 function personAttributes(webhook) {
   const {customer} = webhook;

@@ -62,6 +62,13 @@ function subscriptionRenewed(webhook) {
   }, key("subscription", fact.id, "renewed", fact.period_start)];
 }
 
+// If the payment after a trial arrived before anything about the subscription.
+function trialFoundConverted(webhook) {
+  const fact = factOf(webhook, "subscription");
+  if (!fact?.trial_ends_at || !fact.paid || fact.period !== "first" || !says(fact, "active")) return null;
+  return isNow(webhook, fact, "active", "past_due") ? conversion(fact, fact.paid.payment_id, fact.paid) : null;
+}
+
 function subscriptionPastDue(webhook) { return interrupted(webhook, "past_due"); }
 
 function subscriptionOnHold(webhook) { return interrupted(webhook, "on_hold"); }
@@ -89,12 +96,18 @@ function subscriptionResumed(webhook) {
 }
 
 // Every later event repeats that a cancellation is scheduled; all of them name it alike. A date that moves is no news.
+// One that was undone and is scheduled again has another name, which depends on what arrived before. So it is sent only
+// if its webhook is on time.
 function cancelScheduled(webhook) {
   const fact = current(webhook, ...LIVE);
   if (!(fact?.cancel_at > fact?.occurred_at) || fact.previous.cancel_at || isOutdated(fact, "cancel_at")) return null;
+  const isAgain = fact.cancellation !== String(fact.cancel_at);
+  if (isAgain && Date.now() - fact.occurred_at > ON_TIME_MINUTES * 60_000) return null;
   return ["subscription_cancel_scheduled", cancelFields(fact, fact.cancel_at),
     key("subscription", fact.id, "cancel_scheduled", fact.cancellation)];
 }
+
+const ON_TIME_MINUTES = 10;
 
 // Whether something newer says otherwise of one of these fields.
 function isOutdated(fact, ...names) { return names.some((name) => fact.outdated.includes(name)); }

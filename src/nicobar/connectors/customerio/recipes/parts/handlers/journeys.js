@@ -19,8 +19,8 @@ const FAMILIES = {
 const EVENTS = {
   "payment.succeeded": [paymentSucceeded, firstPaymentSucceeded, paymentRecovered, trialConverted],
   "payment.failed": [paymentFailed],
-  "subscription.active": [subscriptionStarted, trialStarted],
-  "subscription.renewed": [subscriptionRenewed],
+  "subscription.active": [subscriptionStarted, trialStarted, trialFoundConverted],
+  "subscription.renewed": [subscriptionRenewed, trialFoundConverted],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
   "subscription.paused": [subscriptionPaused],

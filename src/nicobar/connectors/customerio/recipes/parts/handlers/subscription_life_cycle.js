@@ -9,8 +9,8 @@ function handler(webhook) {
 
 const EVENTS = {
   "payment.succeeded": [trialConverted],
-  "subscription.active": [subscriptionStarted, trialStarted],
-  "subscription.renewed": [subscriptionRenewed],
+  "subscription.active": [subscriptionStarted, trialStarted, trialFoundConverted],
+  "subscription.renewed": [subscriptionRenewed, trialFoundConverted],
   "subscription.past_due": [subscriptionPastDue],
   "subscription.on_hold": [subscriptionOnHold],
   "subscription.paused": [subscriptionPaused],
