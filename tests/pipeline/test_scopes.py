@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from nicobar.errors import UserError
 from nicobar.model import DeliveryState, Endpoint, Mode
 from nicobar.pipeline.ledger import Ledger
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, takes
 from nicobar.store import PutSource
 from nicobar.use_cases.endpoint_records import unchanged
+from nicobar.use_cases.endpoints import idle_mode
+from nicobar.web.dashboard.forms import read_ids, read_mode
 from support.stated import body_of, stated_message
 from support.store import STORES
 from support.worker import world
@@ -173,3 +176,22 @@ async def test_totals_are_of_the_mode_the_scope_and_a_known_history(tmp_path, sc
         (event,) = await it.network.sent.get()
         seen = event["attributes"]["totals"]
         assert (seen and {total["currency"]: total["paid"] for total in seen}) == paid
+
+
+async def test_a_mode_that_no_source_has_is_named(tmp_path):
+    async with world(tmp_path) as it:
+        await limit(it, mode=Mode.LIVE)
+        for stated, is_idle in ((None, True), (Mode.TEST, True), (Mode.LIVE, False)):
+            await state_mode(it, stated)
+            found = await it.store.snapshot()
+            why = idle_mode(found, found.endpoints[0])
+            assert (why is not None) is is_idle
+            assert why is None or "mode live" in why.detail
+
+
+def test_ids_are_separated_by_commas_and_lines():
+    assert read_ids(" bus_1,bus_2\r\nbus_1 ") == ("bus_1", "bus_2")
+    assert read_ids(" ") == ()
+    assert (read_mode(""), read_mode("test")) == (None, Mode.TEST)
+    with pytest.raises(UserError, match="Unknown mode"):
+        read_mode("sandbox")
