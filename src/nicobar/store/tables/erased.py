@@ -32,7 +32,7 @@ def without_erased(session: Session, app_id: str, facts: Sequence[StatedFact]) -
     secret = _secret(session)
     digests = [[_digest(secret, name) for name in _names(fact)] for fact in facts]
     of = {"app_id": app_id, "digests": sorted({digest for of_fact in digests for digest in of_fact})}
-    erased: dict[str, int] = {digest: at_ms for digest, at_ms in session.rows("erased_among", of)}
+    erased = {str(digest): int(at_ms) for digest, at_ms in session.rows("erased_among", of)}
     return [
         fact
         for fact, of_fact in zip(facts, digests, strict=True)
