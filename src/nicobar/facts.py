@@ -41,7 +41,9 @@ _FIELDS = '":{'
 # What an event states about itself: a handler gets it from the event, and no total needs it later. Links are secrets.
 _OF_THE_EVENT = frozenset({"raw_status", "failure_kind", "failure_reason", "discount_codes", "invoice_url"})
 # When an object began: in the past.
-_BEGINNINGS = frozenset({"created_at", "started_at"})
+_BEGINNINGS = ("created_at", "started_at")
+# Types of values that are within the bounds.
+_PLAIN = frozenset({int, float, bool, type(None)})
 # Begins the place of what no later event takes back: behind that of all others, which begin with a hexadecimal digit.
 _FINAL = "s"
 # Begins the place of what was said first: the earlier it was, the later the place. Before those of all others.
@@ -67,11 +69,6 @@ class StatedFact(Record):
     customer_key: str | None = None
     parent_key: str | None = None
     email: str | None = None
-
-    @property
-    def may_identify(self) -> bool:
-        """Whether it says what is in the metadata of a customer, where an id may be."""
-        return f'"{_METADATA}' in self.content and f"/{FactKind.CUSTOMER}/" in self.key
 
 
 class About(Record):
@@ -196,11 +193,12 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
 
 def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
     fields: dict[str, Json] = {
-        name: value for name, value in fact.fields.items() if name not in _OF_THE_EVENT and _is_kept(value)
+        name: value
+        for name, value in fact.fields.items()
+        if name not in _OF_THE_EVENT and (type(value) in _PLAIN or _is_kept(value))
     }
-    for name in _BEGINNINGS & fields.keys():
-        began_at_ms = fields[name]
-        if isinstance(began_at_ms, int):
+    for name in _BEGINNINGS:
+        if isinstance(began_at_ms := fields.get(name), int):
             fields[name], _ = _moment(began_at_ms, accepted_at_ms)
     left = MAX_METADATA_KEYS
     for name, value in fact.metadata.items():

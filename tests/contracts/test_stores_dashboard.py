@@ -219,6 +219,15 @@ async def test_an_endpoint_s_draft_is_the_latest_one(store):
     assert await store.draft_of("app_1", "ep_1") == DRAFT
     assert await store.draft_of("app_1", "ep_3") is None
     assert await store.draft_of("app_2", "ep_1") is None
+    new = [
+        msgspec.structs.replace(DRAFT, id=f"draft_new_{at_ms}", endpoint_id=None, updated_at_ms=at_ms)
+        for at_ms in (7, 9, 8)
+    ]
+    for draft in new:
+        await store.put_draft(draft, forget_before_ms=0)
+    found = await store.unfinished_drafts("app_1", limit=2)
+    assert [draft.id for draft in found] == ["draft_4", "draft_new_9"]
+    assert await store.unfinished_drafts("app_2", limit=2) == []
 
 
 async def test_a_draft_with_a_null_character_is_refused(store):

@@ -20,6 +20,7 @@ PAID = """function handler(webhook) {
   return webhook;
 }
 """
+SENDS = 'function handler(webhook) { webhook.payload = nicobar.event("paid", {}); return webhook; }'
 SILENT = "function handler(webhook) {\n  return webhook;\n}\n"
 THROWS = "function handler(webhook) {\n  throw new Error('no');\n}\n"
 
@@ -236,6 +237,26 @@ async def test_create_sent_twice_at_once_creates_one_endpoint(nicobar):
         status, _, headers = await visitor.send(f"{draft}/create")
         assert (status, headers["location"]) == (303, f"/webhooks/{endpoint.id}")
         assert len((await nicobar.runtime.store.snapshot()).endpoints) == 1
+        for step in ("", "/people", "/code", "/test"):
+            status, _, headers = await visitor.ask("GET", f"{draft}{step}")
+            assert (status, headers["location"]) == (303, f"/webhooks/{endpoint.id}"), "Back opens the endpoint"
+
+
+async def test_unfinished_setups_are_listed_continued_and_discarded(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        first, second = await begin(visitor, nicobar), await begin(visitor, nicobar)
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert [f'href="{draft}"' in text for draft in (first, second)] == [True, True]
+        assert (await visitor.ask("GET", first))[0] == 200
+        await visitor.send(f"{first}/discard")
+        await visitor.send(f"{second}/create")
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert "Unfinished setups" not in text
+        (endpoint,) = (await nicobar.runtime.store.snapshot()).endpoints
+        await visitor.send(f"/webhooks/{endpoint.id}/code")
+        _, text, _ = await visitor.ask("GET", "/webhooks")
+        assert "Unfinished setups" not in text, "the draft of an endpoint is shown with it"
 
 
 async def begin(visitor, nicobar) -> str:
@@ -333,3 +354,16 @@ async def test_continue_checks_credentials_and_can_go_on_without(nicobar):
         unreachable = fields | {"field_base_url": "http://127.0.0.1:9", "field_api_key": "demo-key"}
         status, _, headers = await visitor.send(draft, **unreachable, field_site_id="demo-site")
         assert (status, headers["location"]) == (303, f"{draft}/people"), "the destination may be reached later"
+
+
+async def test_a_further_endpoint_does_not_show_the_setup_of_the_source(nicobar):
+    endpoint, address = await furnish(nicobar, SENDS)
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        _, text, _ = await visitor.ask("GET", f"/webhooks/{endpoint.id}")
+        assert ("Connect Dodo Payments" in text, "source-url" in text) == (True, True)
+        await nicobar.send_sample(address, "payment.succeeded", "evt_1")
+        further, _ = await furnish(nicobar, SENDS, name="Second")
+        _, text, _ = await visitor.ask("GET", f"/webhooks/{further.id}")
+        assert ("Connect Dodo Payments" in text, "source-url" in text) == (False, False)
+        assert "Send sample event" in text

@@ -46,6 +46,10 @@ class Drafts(Protocol):
         """The most recently changed draft of an endpoint, None if there is none."""
         ...
 
+    async def unfinished_drafts(self, app_id: str, *, limit: int) -> list[Draft]:
+        """Up to `limit` drafts of new endpoints, the most recently changed first."""
+        ...
+
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
         """Creates the draft; if its revision is not 0, replaces the draft with its id and the previous revision.
         Drafts not changed since `forget_before_ms` are deleted. Raises StoreMoved if the draft is gone or has another

@@ -11,7 +11,7 @@ from nicobar.model import Attempt, DeliveryState, Setbacks
 from nicobar.store.catalogue import Audited
 from nicobar.store.history import TALLY_MS
 from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
-from nicobar.store.session import Stating, Values
+from nicobar.store.session import Stating
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
@@ -20,50 +20,75 @@ from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, 
 from nicobar.store.tables.repeats import keep_repeats
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
+# So many facts are written by one statement, whose file has the row of one.
+FACTS_AT_ONCE = 8
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+
+
+def _of_rows(name: str) -> list[str]:
+    """A query for no row, one row, and so on."""
+    return [SQL[name].replace(_ROW, ", ".join([_ROW] * rows)) for rows in range(FACTS_AT_ONCE + 1)]
+
+
+_ADD_FACTS, _MERGE_FACTS = _of_rows("add_facts"), _of_rows("merge_facts")
+
 
 def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Audited | None]]) -> list[Appended]:
-    return [_append(session, new, audit_line) for new, audit_line in messages]
+    stated = _Stated(session)
+    appended = [_append(session, stated, new, audit_line) for new, audit_line in messages]
+    stated.put()
+    return appended
 
 
 def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stating]]]) -> list[None]:
-    for app_id, stated in groups:
-        for fact in merged_facts(still_stated(session, stated)):
-            _put_fact(session, fact, _values(app_id, fact))
+    stated = _Stated(session)
+    for app_id, of_app in groups:
+        stated.add(app_id, still_stated(session, of_app))
+    stated.put()
     return [None for _ in groups]
 
 
-def _put_stated(session: SqliteSession, new: NewMessage) -> None:
-    """Merges the facts of a message with what is stored."""
-    for fact in new.facts:
-        values = _values(new.app_id, fact)
-        # What is said of a customer with an address is known, most often.
-        if fact.email is None or not session.connection.execute(SQL["move_fact"], values).rowcount:
-            _put_fact(session, fact, values)
+class _Stated:
+    """The facts of a group, merged with what is stored by as few statements as possible: for each of them this thread
+    waits for others.
+    """
+
+    def __init__(self, session: SqliteSession) -> None:
+        self._session = session
+        self._by_app: dict[str, list[StatedFact]] = {}
+
+    def add(self, app_id: str, facts: Sequence[StatedFact]) -> None:
+        self._by_app.setdefault(app_id, []).extend(facts)
+
+    def put(self) -> None:
+        execute = self._session.connection.execute
+        for app_id, of_app in self._by_app.items():
+            facts = merged_facts(of_app)
+            for start in range(0, len(facts), FACTS_AT_ONCE):
+                some = facts[start : start + FACTS_AT_ONCE]
+                values = [value for fact in some for value in _row(app_id, fact)]
+                if execute(_ADD_FACTS[len(some)], values).rowcount < len(some):
+                    execute(_MERGE_FACTS[len(some)], values).close()
+        self._by_app.clear()
 
 
-def _put_fact(session: SqliteSession, fact: StatedFact, values: Values) -> None:
-    session.connection.execute(SQL["put_fact"], values).close()
-    if fact.may_identify:
-        session.run("remove_metadata_ids", {"app_id": values["app_id"], "key": fact.key})
-        session.run("add_metadata_ids", {"app_id": values["app_id"], "key": fact.key})
+def _row(app_id: str, fact: StatedFact) -> tuple[str | int | None, ...]:
+    return (
+        app_id,
+        fact.key,
+        fact.customer_key,
+        fact.parent_key,
+        fact.occurred_at_ms,
+        fact.content,
+        fact.email,
+    )
 
 
-def _values(app_id: str, fact: StatedFact) -> Values:
-    return {
-        "app_id": app_id,
-        "key": fact.key,
-        "customer_key": fact.customer_key,
-        "parent_key": fact.parent_key,
-        "occurred_at_ms": fact.occurred_at_ms,
-        "content": fact.content,
-        "email": fact.email,
-    }
-
-
-def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None) -> Appended:
+def _append(session: SqliteSession, stated: _Stated, new: NewMessage, audit_line: Audited | None) -> Appended:
     execute = session.connection.execute
     ordered = Ordered(new)
     if keys := ordered.keys:
+        stated.put()
         ordered.complete(known_facts(facts_near(session, new.app_id, keys)))
     row = execute(
         SQL["add_message"],
@@ -90,10 +115,9 @@ def _append(session: SqliteSession, new: NewMessage, audit_line: Audited | None)
         first_id, source_id, body = existing(session.row("find_event", event))
         duplicate = duplicate_of(session, new, first_id, source_id, body)
         if duplicate.revised:
-            _put_stated(session, new)
+            stated.add(new.app_id, new.facts)
         return duplicate
-    if new.facts:
-        _put_stated(session, new)
+    stated.add(new.app_id, new.facts)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],

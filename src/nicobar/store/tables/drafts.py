@@ -23,6 +23,10 @@ class DraftTables(Tables):
     async def draft_of(self, app_id: str, endpoint_id: str) -> Draft | None:
         return _draft(await self._row("draft_of", {"app_id": app_id, "endpoint_id": endpoint_id}))
 
+    async def unfinished_drafts(self, app_id: str, *, limit: int) -> list[Draft]:
+        rows = await self._rows("unfinished_drafts", {"app_id": app_id, "limit": limit})
+        return [draft for row in rows if (draft := _draft(row)) is not None]
+
     async def put_draft(self, draft: Draft, *, forget_before_ms: int) -> None:
         content = msgspec.structs.asdict(draft) | {"settings": settings_to_store(draft.settings)}
         values = {name: content.pop(name) for name in _COLUMNS} | {"content": searchable_json(content)}

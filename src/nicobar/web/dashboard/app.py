@@ -44,9 +44,9 @@ from nicobar.web.dashboard import (
     sources,
 )
 from nicobar.web.dashboard.authorization import Needs, check_access
-from nicobar.web.dashboard.context import Context, not_found
+from nicobar.web.dashboard.context import Context, FinishedDraft, not_found
 from nicobar.web.dashboard.filters import invalid_value, unknown_name
-from nicobar.web.dashboard.pages import page
+from nicobar.web.dashboard.pages import page, redirect
 from nicobar.web.dashboard.sessions import Sessions, first_segment
 from nicobar.web.dashboard.visitor import Visitor, current_visitor, visitor_of, with_form
 from nicobar.web.middleware.auth import Authentication
@@ -173,6 +173,8 @@ def _read(signature: Signature, scope: Message) -> dict[str, object]:
 
 def _render(scope: Message, error: NicobarError) -> Response[Any]:
     """The error page; plain text if the visitor was not identified."""
+    if isinstance(error, FinishedDraft):
+        return redirect(error.location)
     match error:
         case Refusal():
             status = error.status

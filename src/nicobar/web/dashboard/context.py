@@ -111,9 +111,19 @@ def find_endpoint(snapshot: Snapshot, endpoint_id: str) -> Endpoint:
     raise not_found("endpoint")
 
 
+class FinishedDraft(Refusal):
+    """The draft was finished: its endpoint is shown instead."""
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(404, "not_found", NOT_FOUND["draft"], "Open the endpoint that was created from it.")
+        self.location = f"/webhooks/{endpoint_id}"
+
+
 async def find_draft(context: Context, draft_id: str) -> Draft:
     """Raises Refusal 404."""
     found = await context.services.store.draft(draft_id)
+    if found is None and draft_id in context.created:
+        raise FinishedDraft(context.created[draft_id])
     if found is None or found.app_id != current_application(await context.snapshot()).id:
         raise not_found("draft")
     return found

@@ -12,7 +12,7 @@ from nicobar.pipeline.subscriptions import wants
 from nicobar.reasons import Reason
 from nicobar.sources.registry import first_source, source_kind
 from nicobar.store import Backlog, Snapshot
-from nicobar.store.history import AttemptFilter, MessageAttempt, RejectedRequest, Tally
+from nicobar.store.history import AttemptFilter, MessageAttempt, MessageFilter, RejectedRequest, Tally
 from nicobar.use_cases import endpoints, sources
 from nicobar.use_cases.destination_check import sent_secrets
 from nicobar.use_cases.edit import Edit, edited
@@ -28,6 +28,7 @@ from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 ATTEMPTS = 10
+MAX_UNFINISHED = 20
 _CREDENTIAL_CODES = frozenset(f"{ANSWERED}{status}" for status in CREDENTIAL_STATUSES)
 
 
@@ -52,6 +53,15 @@ class EndpointRow(Record):
     credentials_field: str = ""
 
 
+class UnfinishedDraft(Record):
+    """A set-up that was not finished."""
+
+    id: str
+    name: str
+    connector_name: str
+    updated_at_ms: int
+
+
 class First(Record):
     """An endpoint's first event: the latest attempt, or else the latest request that its source rejected."""
 
@@ -62,10 +72,29 @@ class First(Record):
 
 @get("/webhooks")
 async def show_all(context: Context, visitor: Visitor) -> Response[bytes]:
-    """The endpoints, by name."""
+    """The endpoints, by name, and the set-ups that were not finished."""
     snapshot = await context.snapshot()
     app_id = current_application(snapshot).id
-    return page(visitor, "endpoints.html", rows=await rows_of(context, snapshot, app_id), now_ms=context.now_ms())
+    return page(
+        visitor,
+        "endpoints.html",
+        rows=await rows_of(context, snapshot, app_id),
+        drafts=await _unfinished(context, app_id) if visitor.may_change else (),
+        now_ms=context.now_ms(),
+    )
+
+
+async def _unfinished(context: Context, app_id: str) -> list[UnfinishedDraft]:
+    found = await context.services.store.unfinished_drafts(app_id, limit=MAX_UNFINISHED)
+    return [
+        UnfinishedDraft(
+            id=draft.id,
+            name=draft.name,
+            connector_name=connector(draft.connector).name,
+            updated_at_ms=draft.updated_at_ms,
+        )
+        for draft in found
+    ]
 
 
 async def rows_of(context: Context, snapshot: Snapshot, app_id: str) -> list[EndpointRow]:
@@ -277,6 +306,7 @@ async def _page(
         status=422 if problem else 201 if made else 200,
         made=made,
         is_connecting=is_connecting,
+        is_receiving=not (made or problem) and await _is_receiving(context, endpoint.app_id),
         coverage=await coverage_of_endpoint(context, visitor, endpoint),
         can_ask=can_be_asked(context, endpoint),
         samples=_samples(snapshot, incoming, endpoint) if incoming else [],
@@ -292,6 +322,12 @@ async def _page(
         problem=problem,
         now_ms=context.now_ms(),
     )
+
+
+async def _is_receiving(context: Context, app_id: str) -> bool:
+    """Whether the application's source has received events, so that it is set up: this is a further endpoint."""
+    found = await context.services.store.messages(app_id, MessageFilter(), limit=1, with_body=False)
+    return bool(found.items)
 
 
 def _samples(snapshot: Snapshot, incoming: Source, endpoint: Endpoint) -> list[str]:

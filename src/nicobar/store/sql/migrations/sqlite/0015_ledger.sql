@@ -3,8 +3,8 @@
 
 -- === Customers with one id in their metadata ===
 
--- Texts and numbers in the metadata of customers, by which all customers with one id are found: as the facts have them, but for
--- customers that a version before has changed since, until the facts are rebuilt.
+-- Texts and numbers in the metadata of customers, by which all customers with one id are found. The triggers of `facts` keep
+-- them, whichever version writes facts. They are not triggers of their own: each one costs time with every fact.
 CREATE TABLE metadata_ids (
     app_id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -13,7 +13,29 @@ CREATE TABLE metadata_ids (
     PRIMARY KEY (app_id, name, value, key)
 ) WITHOUT ROWID;
 CREATE INDEX metadata_ids_of_fact ON metadata_ids (app_id, key);
-CREATE TRIGGER metadata_ids_removed AFTER DELETE ON facts BEGIN
+DROP TRIGGER facts_added;
+CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+    INSERT INTO metadata_ids (app_id, name, value, key)
+    SELECT DISTINCT new.app_id, substr(m.key, 10),
+        CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT), new.key
+    FROM json_each(new.content) AS l, json_each(l.value) AS m
+    WHERE instr(new.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
+        AND length(m.value) <= 150;
+END;
+DROP TRIGGER facts_changed;
+CREATE TRIGGER facts_changed AFTER UPDATE ON facts
+WHEN substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr(old.content, '":{')) BEGIN
+    UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
+    DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
+    INSERT INTO metadata_ids (app_id, name, value, key)
+    SELECT DISTINCT new.app_id, substr(m.key, 10),
+        CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT), new.key
+    FROM json_each(new.content) AS l, json_each(l.value) AS m
+    WHERE instr(new.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
+        AND length(m.value) <= 150;
+END;
+CREATE TRIGGER facts_removed AFTER DELETE ON facts BEGIN
     DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
 END;
 INSERT INTO metadata_ids (app_id, name, value, key)
@@ -22,6 +44,7 @@ SELECT DISTINCT f.app_id, substr(m.key, 10),
 FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
+
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be repeated: others about the person were sent shortly before, and the

@@ -1,0 +1,1 @@
+substr(f.content, instr(f.content, '":{')) = substr(excluded.content, instr(excluded.content, '":{'))
