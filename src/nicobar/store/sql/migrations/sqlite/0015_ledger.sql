@@ -67,10 +67,10 @@ INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 2, 0, max(
 
 -- === Repeated identifies ===
 
--- Calls that set a person's attributes, to be sent once more: others about the person were sent shortly before, and the
+-- Calls that set a person's attributes, to be repeated: others about the person were sent shortly before, and the
 -- destination may process calls in another order. place: digest of the workspace, which several endpoints may have; person:
 -- digest of the identifier. endpoint_seq, order_key, message_seq: of the last delivery that sent such a call. content: the
--- call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when it was sent once more; such a row is deleted when
+-- call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when it was repeated; such a row is deleted when
 -- it is due.
 CREATE TABLE repeats (
     place TEXT NOT NULL,
