@@ -1,7 +1,7 @@
 """Whole lives of customers, in any order of their webhooks, against what a marketer expects.
 
-`LIVES_ORDERS=1000` plays as many orders, `LIVES_DATABASE=postgres` from PostgreSQL; the defaults are what each run can
-afford.
+`LIVES_ORDERS=1000` plays as many orders, `LIVES_DATABASE=postgres` plays them from PostgreSQL; the defaults are what
+each run can afford.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ async def played(
     figures = Figures()
     code = find_recipe(recipe, CONNECTORS).code
     start_ms = START_MS - DAY_MS
-    async with shop_and_workspace(directory, code, start_ms, source=HISTORY, endpoint=NAMES, database=database) as it:
+    async with shop_and_workspace(directory, code, start_ms, source=HISTORY, endpoint=NAMES, database=DATABASE) as it:
         it.emulator.state.put_workspace(Workspace(out_of_order=out_of_order))
         said = await it.play(in_waves(requests, of_each=at_once), oracles)
         await it.pass_time(SETTLED_MS)
