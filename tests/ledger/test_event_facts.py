@@ -176,6 +176,13 @@ def test_what_was_paid_for_the_period_of_an_event_is_known():
         assert event_fact(renewed, other).paid is None
 
 
+def test_a_longer_interval_makes_no_earlier_period_the_first():
+    told = [payment(f"pay_{number}", number * 30 * DAY) for number in range(3)]
+    yearly = subscription("sub_1", 60 * DAY, interval="year", period_start=OPENED + 60 * DAY)
+    assert [event_fact(one, yearly, *told).period for one in told] == [Period.FIRST, Period.LATER, Period.LATER]
+    assert event_fact(yearly, *told).period is Period.LATER
+
+
 def test_the_first_subscription_is_the_one_that_began_first():
     one = subscription("sub_9", 5, started_at=OPENED)
     other = subscription("sub_1", 5, started_at=OPENED + 1)

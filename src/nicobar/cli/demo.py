@@ -31,7 +31,7 @@ from nicobar.emulator.recipe_campaigns import read_campaigns
 from nicobar.emulator.state import State
 from nicobar.errors import UserError
 from nicobar.logs import set_up_logs
-from nicobar.model import Application, Attempt, Customer, DeliveryState, Message, Record
+from nicobar.model import Application, Attempt, Customer, DeliveryState, Message
 from nicobar.pipeline.recorder import Recorded
 from nicobar.runtime import Runtime, run
 from nicobar.settings import LogFormat, LogLevel, Settings
@@ -65,6 +65,8 @@ STORY = (
     "subscription.cancelled",
 )
 RECIPE = "journeys"
+DODO = DodoPayments()
+TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,6 @@ class _Started:
     dashboard: str
     secret: str
     next_ended: Callable[[], Awaitable[_Ended]]
-
-
-class _Tally(Record):
-    """What must have arrived at the end."""
-
-    messages: int
-    events: int
 
 
 _Start: TypeAlias = Callable[[Settings, str], AbstractAsyncContextManager[_Started]]
@@ -140,8 +135,7 @@ async def _demo(start: _Start, directory: Path, port: int, emulator_port: int, *
             app.shown.nicobar_url = started.dashboard.removesuffix(urlsplit(started.dashboard).path)
             addresses = "\n".join([*(f"Nicobar   {url}" for url in started.urls), f"Emulator  {emulator.url}"])
             click.echo(f"{addresses}\n")
-            tally = await _send(started)
-            arrived = await _watch(started, app, tally)
+            arrived = await _play(started, app)
             if not once:
                 links = f"{addresses}\nDashboard {started.dashboard}"
                 click.echo(f"\nStill running. Open an address to look around. Press Ctrl-C to stop.\n{links}")
@@ -252,56 +246,57 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
     return f"/in/{source.token}", secret
 
 
-async def _send(started: _Started) -> _Tally:
-    """Sends every event of the story for every customer, signed as Dodo Payments signs, to each URL in turn."""
-    dodo, clock = DodoPayments(), SystemClock()
-    types = {event_type.name: event_type for event_type in dodo.event_types()}
-    urls, sent = started.urls, 0
-    async with AsyncExitStack() as stack:
-        transports = [
-            await stack.enter_async_context(HttpTransport(allowed=AllowedAddresses.of_url(url))) for url in urls
-        ]
-        for name in STORY:
-            for customer in CUSTOMERS:
-                now_ms = clock.now_ms()
-                body = dodo.sample(types[name], now_ms, customer)
-                headers = dodo.sign(f"demo_{name}_{customer.key}", body, started.secret, now_ms)
-                turn = sent % len(urls)
-                request = Request(method="POST", url=urls[turn], headers=headers, body=body)
-                answer = await transports[turn].send(request)
-                if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
-                    raise UserError("demo_refused", f"The server rejected {name}: {answer}.", "Run the demo again.")
-                sent += 1
-    return _Tally(messages=sent, events=sent)
-
-
-async def _watch(started: _Started, app: Emulator, tally: _Tally) -> bool:
-    """Prints each delivery as it happens, then the totals. Returns whether everything arrived and sent emails."""
+async def _play(started: _Started, app: Emulator) -> bool:
+    """Sends the story, one event of each customer at a time, prints each delivery as it happens, then the totals.
+    Returns whether everything arrived and sent emails.
+    """
     state = app.state
-    delivered = calls = 0
+    sent = delivered = calls = events = 0
     try:
-        async with asyncio.timeout(WAIT_S):
-            for _ in range(tally.messages):
-                item = await started.next_ended()
-                delivered += item.attempt.state is DeliveryState.SUCCESS
-                calls += sum(request.body.count("\n") + 1 for request in item.attempt.requests)
-                _print(item, state)
+        async with AsyncExitStack() as stack, asyncio.timeout(WAIT_S):
+            transports = [
+                await stack.enter_async_context(HttpTransport(allowed=AllowedAddresses.of_url(url)))
+                for url in started.urls
+            ]
+            for name in STORY:
+                for customer in CUSTOMERS:
+                    turn = sent % len(transports)
+                    await _send(transports[turn], started.urls[turn], started.secret, name, customer)
+                    sent += 1
+                for _ in CUSTOMERS:
+                    item = await started.next_ended()
+                    delivered += item.attempt.state is DeliveryState.SUCCESS
+                    lines = [line for request in item.attempt.requests for line in request.body.splitlines()]
+                    calls += len(lines)
+                    events += sum('"action":"event"' in line for line in lines)
+                    _print(item, state)
     except TimeoutError:
         click.echo(f"Some events were not delivered within {WAIT_S} s.")
     refused = sum(request.refused for request in state.requests)
     click.echo(
-        f"\n{tally.messages} events sent, {delivered} delivered, {calls} calls in {len(state.requests)} requests; "
+        f"\n{sent} events sent, {delivered} delivered, {calls} calls in {len(state.requests)} requests; "
         f"Customer.io has {len(state.people)} people and {len(state.activities)} activities; {refused} rejected."
     )
     emails = len(app.shown.emails(sent=True))
     click.echo(f"Campaigns of the recipe {RECIPE}: {emails} emails sent.")
     return (
-        delivered == tally.messages
+        delivered == len(STORY) * len(CUSTOMERS)
         and refused == 0
-        and len(state.activities) == tally.events
+        and len(state.activities) == events
         and len(state.people) == len(CUSTOMERS)
         and emails > 0
     )
+
+
+async def _send(transport: HttpTransport, url: str, secret: str, name: str, customer: Customer) -> None:
+    """Sends an event of a customer, signed as Dodo Payments signs."""
+    now_ms = SystemClock().now_ms()
+    event_id = f"demo_{name}_{customer.key}"
+    body = DODO.sample(TYPES[name], now_ms, customer, event_id=event_id)
+    headers = DODO.sign(event_id, body, secret, now_ms)
+    answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
+    if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
+        raise UserError("demo_refused", f"The server rejected {name}: {answer}.", "Run the demo again.")
 
 
 def _print(ended: _Ended, state: State) -> None:

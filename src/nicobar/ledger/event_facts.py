@@ -104,7 +104,7 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
         is_first_payment=None if number is None else number == 1,
         attempt=attempt,
         recovered_after=recovered,
-        period=paid_period(payment, subscription),
+        period=paid_period(payment, subscription, own),
     )
 
 
@@ -131,7 +131,8 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
     if fact.kind != FactKind.SUBSCRIPTION or subscription is None:
         return fact
     start = fact.fields.get("period_start")
-    period = period_of(start, subscription.fields) if isinstance(start, int) else None
+    payments = ledger.payments_of.get(fact.id, ())
+    period = period_of(start, subscription, payments) if isinstance(start, int) else None
     status = fact.fields.get(_STATUS)
     is_first = None
     if ledger.is_complete and status not in NEVER_BEGAN and ledger.began:

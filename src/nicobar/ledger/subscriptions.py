@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nicobar.ledger import Period, Subscription
-from nicobar.ledger.objects import ENDED, NEVER_BEGAN, KnownSubscription, Payment, SubscriptionFields
+from nicobar.ledger.objects import ENDED, NEVER_BEGAN, KnownSubscription, Payment
 
 # The best status of several wins; others than these do not count.
 RANKS = {
@@ -100,32 +100,47 @@ def period_start(payment: Payment, subscription_id: str, otherwise: int) -> int:
     return otherwise
 
 
-def period_of(started: int | None, fields: SubscriptionFields | None) -> Period | None:
-    """The period of a subscription that began then. One that is charged late may begin when it is paid, so the first
-    is over only when the second can begin.
-    """
-    if started is None or fields is None or fields.started_at is None:
+def period_of(
+    started: int | None, subscription: KnownSubscription | None, payments: Iterable[Payment] = ()
+) -> Period | None:
+    """The period of a subscription that began then; `payments` are those of the subscription."""
+    if started is None or subscription is None or subscription.fields.started_at is None:
         return None
-    trial_ends_at = fields.trial_ends_at
+    trial_ends_at = subscription.fields.trial_ends_at
     if trial_ends_at is not None and started < trial_ends_at - SLACK_MS:
         return Period.TRIAL
-    first = fields.started_at if trial_ends_at is None else trial_ends_at
+    first = subscription.fields.started_at if trial_ends_at is None else trial_ends_at
     if started <= first + SLACK_MS:
         return Period.FIRST
-    shortest_days = _SHORTEST_DAYS.get(fields.interval or "")
-    if shortest_days is None or fields.interval_count is None:
+    return _period_after(first, started, subscription, payments)
+
+
+def _period_after(
+    first: int, started: int, subscription: KnownSubscription, payments: Iterable[Payment]
+) -> Period | None:
+    """A period that is charged late may begin when it is paid, so the first ends only when the second can begin, or
+    with an earlier charge: the interval may be that of another plan by now.
+    """
+    starts = (period_start(payment, subscription.id, payment.at) for payment in payments if payment.counts)
+    if any(first - SLACK_MS <= start < started - SLACK_MS for start in starts):
+        return Period.LATER
+    shortest_days = _SHORTEST_DAYS.get(subscription.fields.interval or "")
+    if shortest_days is None or subscription.fields.interval_count is None:
         return None
-    second = first + shortest_days * fields.interval_count * _DAY_MS
+    second = first + shortest_days * subscription.fields.interval_count * _DAY_MS
     return Period.FIRST if started < second - SLACK_MS else Period.LATER
 
 
-def paid_period(payment: Payment, subscription: KnownSubscription | None) -> Period | None:
-    """The period that a payment of one subscription is for. One at any time says nothing."""
+def paid_period(
+    payment: Payment, subscription: KnownSubscription | None, payments: Iterable[Payment] = ()
+) -> Period | None:
+    """The period that a payment of one subscription is for. One at any time says nothing. `payments` are all of the
+    subscription.
+    """
     fields = payment.fields
     if len(payment.subscription_ids) != 1 or fields.charge_type == ON_DEMAND:
         return None
-    known = None if subscription is None else subscription.fields
-    found = period_of(period_start(payment, payment.subscription_ids[0], payment.at), known)
+    found = period_of(period_start(payment, payment.subscription_ids[0], payment.at), subscription, payments)
     return Period.FIRST if found is None and fields.charge_type == NEW else found
 
 

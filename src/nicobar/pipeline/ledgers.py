@@ -66,7 +66,8 @@ class Ledgers:
             self._codes.popitem(last=False)
 
     async def views(self, target: OpenEndpoint, subjects: Sequence[Subject]) -> list[LedgerView]:
-        read = await asyncio.to_thread(lambda: [self._read(subject.message) for subject in subjects])
+        # Not in a thread: the configuration may change between two of its parts there.
+        read = [self._read(subject.message) for subject in subjects]
         questions = [
             Question(source_kind=kind, mode=mode, customer=subject.customer, own=stated.facts)
             for subject, (kind, mode, _, stated) in zip(subjects, read, strict=True)
@@ -117,21 +118,22 @@ async def known_people(
     own: dict[Whose, list[StatedFact]] = {}
     for one, question in zip(whose, questions, strict=True):
         own.setdefault(one, []).extend(question.own)
+    histories = {one: _history(configuration, app_id, one) for one in own}
 
     def known() -> list[Known]:
         ledgers = {
             one: Ledger(
                 (*found[one].facts, *stated),
-                history=_history(configuration, app_id, one),
+                history=histories[one],
                 limits=limits,
                 is_whole=found[one].is_whole,
                 product_names=target.destination.product_names,
             )
             for one, stated in own.items()
         }
-        whoms = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
-        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, whoms, strict=True)}
-        return [people[key] for key in zip(whose, whoms, strict=True)]
+        persons = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
+        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, persons, strict=True)}
+        return [people[key] for key in zip(whose, persons, strict=True)]
 
     return await asyncio.to_thread(known)
 

@@ -23,10 +23,12 @@ def fresh(
     *,
     event_id: str = "",
     occurrence: re.Pattern[str] | None = None,
+    belonging: re.Pattern[str] | None = None,
 ) -> bytes:
     """The example as a body. All times are shifted so that its `timestamp` is now; the customer is replaced if the
     example has one and one is given. With an `event_id`, the texts that match `occurrence` (its first group is a
     prefix) become unique: a sample sent twice counts as two payments, and no destination drops it as a duplicate.
+    With a customer, the texts that match `belonging` become that customer's: two customers have two subscriptions.
     """
     example = event_type.example
     if not isinstance(example, dict):
@@ -36,7 +38,9 @@ def fresh(
     body: dict[str, Json] = dict(moved) if isinstance(moved, dict) else {}
     body["timestamp"] = envelope.utc_text(now_ms)
     if event_id and occurrence is not None:
-        body["data"] = _with_occurrence(body.get("data"), event_id, occurrence)
+        body["data"] = _with_own_ids(body.get("data"), event_id, occurrence)
+    if customer is not None and belonging is not None:
+        body["data"] = _with_own_ids(body.get("data"), customer.key, belonging)
     data = body.get("data")
     if customer is not None and isinstance(data, dict):
         body["data"] = _with_customer(data, customer)
@@ -44,14 +48,14 @@ def fresh(
     return msgspec.json.encode(body, order="sorted")
 
 
-def _with_occurrence(value: Json, event_id: str, occurrence: re.Pattern[str]) -> Json:
+def _with_own_ids(value: Json, owner: str, pattern: re.Pattern[str]) -> Json:
     match value:
         case dict():
-            return {key: _with_occurrence(item, event_id, occurrence) for key, item in value.items()}
+            return {key: _with_own_ids(item, owner, pattern) for key, item in value.items()}
         case list():
-            return [_with_occurrence(item, event_id, occurrence) for item in value]
-        case str() if (found := occurrence.fullmatch(value)) is not None:
-            digest = hashlib.sha256(f"{event_id}/{value}".encode("utf-8", "surrogatepass")).hexdigest()
+            return [_with_own_ids(item, owner, pattern) for item in value]
+        case str() if (found := pattern.fullmatch(value)) is not None:
+            digest = hashlib.sha256(f"{owner}/{value}".encode("utf-8", "surrogatepass")).hexdigest()
             return f"{found[1]}_{digest[: len(value) - len(found[1]) - 1]}"
         case _:
             return value

@@ -23,6 +23,9 @@ _HOSTS_OF = {
     Mode.TEST: {b"test.dodopayments.com", b"test.checkout.dodopayments.com"},
 }
 
+# The id of what a customer keeps.
+_BELONGING = re.compile(r"(sub)_[0-9A-Za-z]{21}")
+
 
 class DodoPayments(StandardWebhooksSigning):
     """Dodo signs by Standard Webhooks. It has its own envelope field `business_id` and no flag for test mode, so each
@@ -90,7 +93,9 @@ class DodoPayments(StandardWebhooksSigning):
     def sample(
         self, event_type: EventType, now_ms: int, customer: Customer | None = None, *, event_id: str = ""
     ) -> bytes:
-        return samples.fresh(event_type, now_ms, customer, event_id=event_id, occurrence=_OCCURRENCE)
+        return samples.fresh(
+            event_type, now_ms, customer, event_id=event_id, occurrence=_OCCURRENCE, belonging=_BELONGING
+        )
 
 
 def _event(read: envelope.Envelope) -> Event:
