@@ -24,8 +24,8 @@ TAGS = ["Transformation"]
 class MessageDryRunIn(Shape):
     """The dry run. `code` defaults to the published code of the endpoint. `messages` is the number of latest
     messages; defaults to 20. `eventTypes` defaults to those of the endpoint. `ledgerState` (a typical state) or
-    `ledgerCustomerId` (the sender's ID of another customer; it has priority) selects the ledger that the handler reads
-    instead of the stored one of each message's customer.
+    `ledgerCustomerId` (the sender's ID of another customer; it has priority) selects the ledger that the handler
+    reads instead of the stored one of each message's customer.
     """
 
     code: Annotated[str, Meta(min_length=1, max_length=Bounds().code_chars)] | None = None

@@ -145,10 +145,13 @@ async def show(
     waits = await read_waits(context.services.store, snapshot.endpoints, context.now_ms())
     attempts = await context.services.store.attempts_of_deliveries([item.message.id for item in pages.items])
     rows = [_row(context, item, waits, attempts) for item in pages.items]
+    redaction = context.services.settings.redaction
+    known = await known_customers(context.services, app.id, [key], redaction, sees_payloads=visitor.may_change)
     return page(
         visitor,
         "customer.html",
         key=key,
+        known=known.get(key),
         rows=rows,
         pages=pages,
         names=endpoint_names(snapshot),
