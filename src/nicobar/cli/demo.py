@@ -65,6 +65,10 @@ STORY = (
     "subscription.cancelled",
 )
 RECIPE = "journeys"
+# Those of the samples.
+PRODUCT_NAMES = {"pdt_0Ncs8rsdCdjTK4a8dqn4Z": "Pro", "pdt_0NIsZP4NqC5Z2rBbxYXqN": "Scale"}
+# The customers are new: all of their events are known.
+SHOP_OPENED_BEFORE_MS = 366 * 86_400_000
 DODO = DodoPayments()
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 
@@ -217,7 +221,12 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
     secret = new_webhook_secret()
     now_ms = services.clock.now_ms()
     source = sources.created(
-        SourceSpec(kind="dodo-payments", name="dodo", secrets=(secret,)),
+        SourceSpec(
+            kind="dodo-payments",
+            name="dodo",
+            secrets=(secret,),
+            history_complete_since_ms=now_ms - SHOP_OPENED_BEFORE_MS,
+        ),
         vault=services.vault,
         source_id=services.ids.new("src"),
         app_id=app.id,
@@ -227,7 +236,7 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
         EndpointSpec(
             connector="customerio",
             name="customerio",
-            settings={"base_url": emulator_url, "identify_by": "email"},
+            settings={"base_url": emulator_url, "identify_by": "email", "product_names": PRODUCT_NAMES},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
         ),
         vault=services.vault,
