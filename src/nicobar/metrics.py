@@ -39,7 +39,7 @@ class Metrics:
         )
         self.repeated = self._counter(
             "nicobar_calls_repeated",
-            "Calls that were sent once more because others about the person were sent shortly before.",
+            "Calls that were repeated because others about the person were sent shortly before.",
             "endpoint",
         )
         self.overtaken = self._counter(

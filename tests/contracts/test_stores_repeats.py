@@ -1,4 +1,4 @@
-"""What every store promises about calls that are sent once more."""
+"""What every store promises about calls that are repeated."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_the_last_endpoint_of_a_workspace_sends_it(store):
     assert await store.due_repeats(2, term=0, now_ms=DUE, limit=10) == []
 
 
-async def test_a_settled_repeat_is_forgotten_later_unless_replaced(store):
+async def test_a_settled_repeat_is_deleted_later_unless_replaced(store):
     await sent(store, 1, kept(), kept("id:2"), kept("id:3"))
     (one, two, three) = await store.due_repeats(1, term=0, now_ms=DUE, limit=10)
     over = RepeatEnd(place=PLACE, person="id:1", turn=one.turn, due_at_ms=DUE + 60, sent_at_ms=DUE)
@@ -153,7 +153,7 @@ async def test_a_settled_repeat_is_forgotten_later_unless_replaced(store):
     assert await due(store) == {"id:3": b"new"}
 
 
-async def test_a_repeat_that_waited_for_a_day_is_forgotten(store):
+async def test_a_repeat_that_waited_for_a_day_is_deleted(store):
     await sent(store, 1, kept(), kept("id:2", due_at_ms=DUE + 1))
     now_ms = DUE + MAX_LATE_MS + 1
     assert await due(store, now_ms) == {"id:2": b"one"}
@@ -161,7 +161,7 @@ async def test_a_repeat_that_waited_for_a_day_is_forgotten(store):
     assert await sent(store, 2) == {"id:2": b"one"}
 
 
-async def test_a_deleted_message_takes_its_order_s_repeats_along(store):
+async def test_a_deleted_message_ends_its_order_s_repeats(store):
     (app,) = (await store.snapshot()).applications
     await sent(store, 1, kept())
     await sent(store, 2, kept(content=b"newer"), kept("id:2", order_key=None))
@@ -211,6 +211,6 @@ async def test_recent_orders_are_those_of_latest_attempts(store):
     assert not (await store.recent_orders(1, since_ms=100)).order_keys
 
 
-async def test_a_merge_counts_what_is_to_be_sent_once_more(store):
+async def test_a_merge_counts_what_is_to_be_repeated(store):
     await sent(store, 1, kept())
     assert await store.unfinished_among(1, ["a", "b"]) == {"a"}

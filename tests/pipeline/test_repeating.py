@@ -1,4 +1,4 @@
-"""The newest values of a person are sent once more where others were sent shortly before."""
+"""The newest values of a person are repeated where others were sent shortly before."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def hasty(it, *names: str, apart_ms: int = 10_000) -> None:
         await send(it, name)
 
 
-async def test_the_newest_of_two_is_sent_once_more(tmp_path):
+async def test_the_newest_of_two_is_repeated(tmp_path):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         assert await later(it, REPEAT_AFTER_MS - 1) == []
@@ -118,7 +118,7 @@ async def test_a_retry_of_the_same_call_is_no_second_one(tmp_path, answer):
         assert await later(it, 2 * REPEAT_AFTER_MS) == []
 
 
-async def test_what_is_sent_once_more_has_the_newest_of_each_value(tmp_path):
+async def test_what_is_repeated_has_the_newest_of_each_value(tmp_path):
     async with here(tmp_path) as it:
         await send(it, "1", calls=sets(a=1, z=1))
         await send(it, "2", calls=sets(a=2, b=2))
@@ -194,7 +194,7 @@ async def test_a_rejected_newer_call_leaves_the_repeat(tmp_path):
         person(identifiers={"email": "ada@northpine.example"}, attributes={"plan": "newer"}),
     ],
 )
-async def test_nothing_is_sent_once_more_after_another_change(tmp_path, call):
+async def test_nothing_is_repeated_after_another_change(tmp_path, call):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         await it.move(70_000)
@@ -209,7 +209,7 @@ async def test_what_cannot_be_joined_is_repeated_alone(tmp_path):
         assert await later(it, REPEAT_AFTER_MS) == [[{"a": 3, "_update": True}]]
 
 
-async def test_the_attempt_says_that_values_are_sent_once_more(tmp_path):
+async def test_the_attempt_says_that_values_are_repeated(tmp_path):
     async with here(tmp_path) as it:
         await send(it, "one")
         await it.accept("two")
@@ -258,7 +258,7 @@ async def test_a_repeat_from_before_a_crash_counts_as_a_call(tmp_path):
             assert await later(again, REPEAT_AFTER_MS) == [[{"plan": "three"}]]
 
 
-async def test_a_call_whose_result_was_lost_is_sent_again_and_counts(tmp_path):
+async def test_a_call_whose_result_was_lost_is_retried_and_counts(tmp_path):
     """The first process ends after the request, before its result is stored."""
     async with here(tmp_path) as it:
         await send(it, "one")
@@ -274,7 +274,7 @@ async def test_a_call_whose_result_was_lost_is_sent_again_and_counts(tmp_path):
             assert await sent_by(again) == [{"plan": "two"}]
 
 
-async def test_a_repeat_whose_result_was_lost_is_sent_again(tmp_path):
+async def test_a_repeat_whose_result_was_lost_is_retried(tmp_path):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         it.network.open.clear()
@@ -309,7 +309,7 @@ async def test_a_repeat_under_way_at_a_take_over_ends_with_the_newest(tmp_path, 
         await send(first, "one")
         await send(first, "two")
         first.network.open.clear()
-        first.clock.move(REPEAT_AFTER_MS)
+        await time_passes(first, REPEAT_AFTER_MS)
         assert await sent_by(first) == [{"plan": "two"}]
         await time_passes(second, DEAD_MS + BEAT_MS)
         second.count = first.count
@@ -323,7 +323,7 @@ async def test_a_repeat_under_way_at_a_take_over_ends_with_the_newest(tmp_path, 
 # --- what stops it ---
 
 
-async def test_an_erased_customer_is_not_sent_once_more(tmp_path):
+async def test_an_erased_customer_is_not_repeated(tmp_path):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         await it.store.expunge_customer("app", "cus_a", now_ms=it.clock.now_ms(), limit=10)
@@ -340,7 +340,7 @@ async def test_an_erased_customer_is_not_sent_once_more(tmp_path):
         ({"max_messages_per_s": 9}, 1),
     ],
 )
-async def test_nothing_is_sent_once_more_to_another_place(tmp_path, change, sent):
+async def test_nothing_is_repeated_to_another_place(tmp_path, change, sent):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         await it.change_endpoint(**change)
@@ -453,7 +453,7 @@ async def test_another_application_s_endpoint_is_no_neighbor(tmp_path):
 
 
 @pytest.mark.parametrize("answer", [status(503), status(403), NoResponse(reason=plain("timed out"), duration_ms=1)])
-async def test_a_repeat_that_is_not_accepted_is_sent_again(tmp_path, answer):
+async def test_a_repeat_that_is_not_accepted_is_retried(tmp_path, answer):
     async with here(tmp_path) as it:
         await hasty(it, "one", "two")
         it.network.answer = lambda _items: answer
@@ -487,7 +487,17 @@ async def test_repeats_and_deliveries_take_turns(tmp_path, monkeypatch):
         assert await later(it, 0) == [[{"plan": name}] for name in ("new", "two", "two")]
 
 
-async def test_more_people_than_are_remembered_are_sent_once_more_to_be_sure(tmp_path, monkeypatch):
+async def test_a_repeat_that_a_stopping_process_does_not_send_stays_due(tmp_path):
+    async with here(tmp_path) as it:
+        await hasty(it, "one", "two")
+        (lane,) = it.worker._lanes.values()
+        await it.move(0)
+        lane._gate.closing.set()
+        assert await later(it, REPEAT_AFTER_MS) == []
+        assert await it.store.next_repeat_at_ms(1) <= it.clock.now_ms()
+
+
+async def test_more_people_than_are_remembered_are_repeated_to_be_sure(tmp_path, monkeypatch):
     monkeypatch.setattr(recent_calls, "MAX_RECENT_PEOPLE", 1)
     async with here(tmp_path) as it:
         await send(it, "one", customer="cus_a")

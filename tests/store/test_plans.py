@@ -62,7 +62,7 @@ WORK += [
     "waiting",
     "waits",
 ]
-# What is sent once more.
+# What is repeated.
 WORK += ["due_repeats", "recent_orders", "remove_repeats_of_messages", "unfinished_among"]
 LISTED = {
     "actions",

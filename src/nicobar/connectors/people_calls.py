@@ -38,7 +38,7 @@ class PeopleCalls(Protocol):
 
     @property
     def repeated(self) -> Verdict:
-        """What attempts show of a call that is sent once more."""
+        """What attempts show of a call that is repeated."""
         ...
 
     def effect(self, call: ReadyCall) -> Effect:

@@ -107,7 +107,7 @@ class Lane:
             facts=store, configuration=configuration, clock=clock, term=term, signal=self.signal
         )
         self._repeating = Repeating(repeats=store, workspaces=workspaces, clock=clock, metrics=metrics, term=term)
-        # Whether the last page was of what is sent once more; deliveries are next.
+        # Whether the last page was of what is repeated; deliveries are next.
         self._has_repeated = False
         # Why the last read of the queue failed.
         self.failure: str | None = None
@@ -222,7 +222,7 @@ class Lane:
         return IDLE_MS
 
     async def _repeats(self, gate: Gate) -> bool:
-        """Whether calls that are due once more are being sent, as a page between pages of deliveries."""
+        """Whether calls are being repeated, as a page between pages of deliveries."""
         if not self._repeating.is_due or self._pages or not gate.is_closed:
             return False
         if self._has_repeated:

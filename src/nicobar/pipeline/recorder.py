@@ -66,7 +66,7 @@ class Recorder:
         repeats: Mapping[int, RepeatSteps] = NOTHING_REPEATED,
     ) -> None:
         """Stores attempts, and requeues deliveries that were not sent, which leave no attempt. `repeats` are what
-        their calls change of what is sent once more, by the `id` of the work. Raises StoreError if that failed for a
+        their calls change of what is repeated, by the `id` of the work. Raises StoreError if that failed for a
         minute.
         """
         now_ms = self._clock.now_ms()

@@ -1,7 +1,7 @@
-"""Sends the newest values of a person once more where calls that set them were sent shortly after one another: the
+"""Repeats the newest values of a person where calls that set them were sent shortly after one another: the
 destination may have processed them in another order.
 
-Which calls were sent is known from memory, by the steady clock. What is to be sent once more is stored with the
+Which calls were sent is known from memory, by the steady clock. What is to be repeated is stored with the
 result of the delivery that sent the newest call, so that it survives a crash at any point. After a crash, the
 attempts tell what was sent before.
 """
@@ -90,7 +90,7 @@ class _Steps:
 
     def _changes(self, step: _Step, known: Sequence[KeptRepeat], *, is_hasty: bool) -> Iterator[RepeatChange]:
         if not step.is_accepted and step.result.state is DeliveryState.PENDING:
-            return  # it is sent again, and before anything is sent once more
+            return  # it is sent again, and before anything is repeated
         effect = step.effect
         if not (step.is_accepted and effect.sets):
             for other in known:
@@ -109,7 +109,7 @@ class _Steps:
             yield RepeatChange(person=person, order_key=self.order_key, due_at_ms=self.due_at_ms, content=content)
 
     def _joined(self, before: KeptRepeat | None, call: ReadyCall) -> ReadyCall:
-        """The newest call with what is kept from before; what was sent once more is not sent again."""
+        """The newest call with what is kept from before; what was repeated is not sent again."""
         if before is None or before.is_sent or self.order_key is None or before.order_key != self.order_key:
             return call
         earlier = half_sent.unpacked(self.target, _made_for(self.target), before.content)
@@ -117,7 +117,7 @@ class _Steps:
 
 
 class Repeating:
-    """The calls of one endpoint that are sent once more, under one term of its lease."""
+    """The calls of one endpoint that are repeated, under one term of its lease."""
 
     def __init__(
         self, *, repeats: Repeats, workspaces: Workspaces, clock: Clock, metrics: Metrics, term: int
@@ -139,7 +139,7 @@ class Repeating:
     async def steps(
         self, target: OpenEndpoint, settled: Sequence[tuple[Work, Settled]], *, began_ms: int, now_ms: int
     ) -> Mapping[int, RepeatSteps]:
-        """What the results of deliveries change of what is sent once more, by the `id` of the work. They were sent
+        """What the results of deliveries change of what is repeated, by the `id` of the work. They were sent
         after `began_ms`, by the steady clock; `now_ms` is the time from which the next attempt counts.
         """
         people = target.destination.people_calls
@@ -206,7 +206,7 @@ class Repeating:
         # An event without an order may be about anyone.
         return order_key in earlier.order_keys or (order_key is None and bool(earlier.order_keys))
 
-    # --- what is sent once more ---
+    # --- what is repeated ---
 
     def _look_within(self, wait_ms: int) -> None:
         at_ms = self._clock.steady_ms() + wait_ms
@@ -246,7 +246,7 @@ class Repeating:
         return found
 
     async def send(self, target: OpenEndpoint, gate: Gate, sender: Sender, due: Sequence[DueRepeat]) -> None:
-        """Sends calls once more, in as few requests as possible. Raises StoreError if the results are not stored:
+        """Repeats calls, in as few requests as possible. Raises StoreError if the results are not stored:
         then they are sent again.
         """
         calls = [(item, half_sent.unpacked(target, _made_for(target), item.content)) for item in due]
@@ -257,7 +257,8 @@ class Repeating:
         for start, end in batching.requests([call for _, call in ready], target.destination.batch_bounds):
             some = ready[start:end]
             outcomes = await sender.send_calls(target, [call for _, call in some], gate, deadline_ms)
-            ended += [self._ended(target, item, outcome) for (item, _), outcome in zip(some, outcomes, strict=True)]
+            # What was not sent stays due.
+            ended += [self._ended(target, item, outcome) for (item, _), outcome in zip(some, outcomes, strict=False)]
         await self._settle(target, ended)
 
     def _ended(self, target: OpenEndpoint, item: DueRepeat, outcome: Outcome) -> RepeatEnd:

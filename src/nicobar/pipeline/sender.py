@@ -147,11 +147,10 @@ class Sender:
         self, target: OpenEndpoint, calls: Sequence[ReadyCall], gate: Gate, deadline_ms: int
     ) -> list[Outcome]:
         """Sends calls of no delivery, in one request, or in halves if a response does not say which call it means.
-        They neither open nor close the circuit breaker.
+        They neither open nor close the circuit breaker. Fewer outcomes than calls: the rest was not sent.
         """
-        late = await self._wait_for_turn(gate, deadline_ms)
-        if late is not None:
-            return [late for _ in calls]
+        if await self._wait_for_turn(gate, deadline_ms) is not None:
+            return []
         answer = await self._transport.send(target.destination.pack(calls))
         self._count(target, answer)
         outcomes = target.destination.read(calls, answer)
@@ -159,7 +158,8 @@ class Sender:
         if len(calls) > 1 and all(isinstance(outcome, Deferred) and outcome.alone for outcome in outcomes):
             half = len(calls) // 2
             first = await self.send_calls(target, calls[:half], gate, deadline_ms)
-            return [*first, *await self.send_calls(target, calls[half:], gate, deadline_ms)]
+            rest = await self.send_calls(target, calls[half:], gate, deadline_ms) if len(first) == half else []
+            return [*first, *rest]
         return outcomes
 
     def _follow_throttling(self, gate: Gate, outcomes: Sequence[Outcome]) -> None:

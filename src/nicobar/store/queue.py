@@ -134,7 +134,7 @@ class Finished(Record):
     change. `half_sent` is what the next attempt needs to repeat this one, if a request of it had left; for PENDING.
     `awaits` are the keys of facts that may say who the customer is, where that was not known; None where it was.
     `sent_keys` are the ids made of natural keys that the destination has accepted; the first of each is kept.
-    `repeats` say what changes of what is sent once more.
+    `repeats` say what changes of what is repeated.
     """
 
     message_seq: int

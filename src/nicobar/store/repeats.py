@@ -1,4 +1,4 @@
-"""Calls that set a person's attributes and are sent once more: the destination may have processed them in another
+"""Calls that set a person's attributes and are repeated: the destination may have processed them in another
 order than they were sent. They are kept with the result of the delivery that sent them (`Finished.repeats`).
 """
 
@@ -9,14 +9,14 @@ from typing import Protocol
 
 from nicobar.model import Record
 
-# How long after the newest call of a person it is sent once more.
+# How long after the newest call of a person it is repeated.
 REPEAT_AFTER_MS = 120_000
 # What could not be sent for so long is not sent: others may have set newer values since.
 MAX_LATE_MS = 86_400_000
 
 
 class KeptRepeat(Record):
-    """What is to be sent once more about a person, or was (`is_sent`), a short time ago. `order_key` is that of the
+    """What is to be repeated about a person, or was (`is_sent`), a short time ago. `order_key` is that of the
     delivery that sent the last call.
     """
 
@@ -36,14 +36,14 @@ class RepeatChange(Record):
 
 
 class RepeatSteps(Protocol):
-    """What the calls of a delivery change of what is sent once more. It is decided in the transaction that stores the
+    """What the calls of a delivery change of what is repeated. It is decided in the transaction that stores the
     result of the delivery, so that endpoints that share a workspace do not overwrite each other's calls, and nothing
     that is deleted meanwhile returns.
     """
 
     @property
     def place(self) -> str:
-        """The workspace. Of several endpoints there, the last one to send a call sends it once more."""
+        """The workspace. Of several endpoints there, the last one to send a call repeats it."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class RepeatSteps(Protocol):
 
 
 class DueRepeat(Record):
-    """What is sent once more now. `catalogue_version` is that of the configuration at the time."""
+    """What is repeated now. `catalogue_version` is that of the configuration at the time."""
 
     place: str
     person: str
@@ -73,7 +73,7 @@ class DueRepeat(Record):
 
 
 class RepeatEnd(Record):
-    """The result of a call that was due. Sent (`sent_at_ms`), it is forgotten at `due_at_ms`; otherwise it is due
+    """The result of a call that was due. Sent (`sent_at_ms`), it is deleted at `due_at_ms`; otherwise it is due
     again then. None deletes it.
     """
 
@@ -92,7 +92,7 @@ class RecentOrders(Record):
 
 
 class Repeats(Protocol):
-    """What is sent once more. Changes need the endpoint's lease of this term; without it, nothing changes."""
+    """What is repeated. Changes need the endpoint's lease of this term; without it, nothing changes."""
 
     async def due_repeats(
         self, endpoint_seq: int, *, term: int, now_ms: int, limit: int, beside: Collection[int] = ()
@@ -103,7 +103,7 @@ class Repeats(Protocol):
         ...
 
     async def settle_repeats(self, endpoint_seq: int, *, term: int, now_ms: int, ended: Sequence[RepeatEnd]) -> None:
-        """Stores results, except for what was replaced meanwhile, and forgets what was sent and is due."""
+        """Stores results, except for what was replaced meanwhile, and deletes those that were sent and are due."""
         ...
 
     async def next_repeat_at_ms(self, endpoint_seq: int) -> int | None:

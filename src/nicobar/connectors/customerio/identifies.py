@@ -26,7 +26,7 @@ _MERGED = Rule(
 _REPEATED = Rule(
     name="identify_repeated",
     level=Level.ADDITION,
-    meaning="Two identify calls of one person were sent within a minute; the newest is sent once more.",
+    meaning="Two identify calls of one person were sent within a minute; the newest is repeated.",
 )
 _FIELDS = frozenset({"type", "action", "identifiers", "attributes"})
 # Attributes that say how the others are to be taken.
@@ -87,7 +87,7 @@ class Identifies:
     repeated: Verdict = _REPEATED.at(
         "identify",
         "Another identify call of this person was sent shortly before. Customer.io may process them in "
-        "another order, so Nicobar sends the newest values once more after two minutes.",
+        "another order, so Nicobar repeats the newest values after two minutes.",
         "Nothing to do.",
     )
 

@@ -1,4 +1,4 @@
-"""What is sent once more."""
+"""What is repeated."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _leased(endpoint_seq: int, term: int) -> dict[str, object]:
 
 
 def keep_repeats(session: Session, finished: Iterable[Finished]) -> None:
-    """Keeps what deliveries have sent that is to be sent once more."""
+    """Keeps what deliveries have sent that is to be repeated."""
     places: dict[str, list[tuple[Finished, RepeatSteps]]] = {}
     for item in finished:
         if item.repeats is not None:

@@ -1,4 +1,4 @@
--- What an endpoint is to be sent once more now, the longest due first. Unfinished deliveries in the same order, at some
+-- What an endpoint is to be repeated now, the longest due first. Unfinished deliveries in the same order, at some
 -- endpoints, come first: they may send something newer. One that was overtaken sends only events. None where the endpoint's
 -- lease has another term.
 SELECT r.place, r.person, r.turn, r.content, (SELECT version FROM catalogue) AS catalogue_version FROM repeats AS r

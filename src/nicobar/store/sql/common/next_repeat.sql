@@ -1,2 +1,2 @@
--- When the next call of an endpoint is to be sent once more, or can be forgotten.
+-- When the next call of an endpoint is to be repeated, or can be forgotten.
 SELECT min(due_at_ms) FROM repeats WHERE endpoint_seq = :endpoint_seq

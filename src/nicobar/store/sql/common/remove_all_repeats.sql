@@ -1,2 +1,2 @@
--- Nothing of before is sent once more.
+-- Nothing of before is repeated.
 DELETE FROM repeats

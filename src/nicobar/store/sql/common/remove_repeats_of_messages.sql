@@ -1,4 +1,4 @@
--- Nothing is sent once more that some messages said, nor in the order of their deliveries: one call may be of several, to
+-- Nothing is repeated that some messages said, nor in the order of their deliveries: one call may be of several, to
 -- several endpoints of the application.
 DELETE FROM repeats WHERE message_seq {any_number_of seqs} OR order_key IN (
     SELECT customer_key FROM deliveries WHERE message_seq {any_number_of seqs} AND customer_key IS NOT NULL

@@ -1,5 +1,5 @@
--- By which of some values unfinished deliveries of an endpoint are ordered, or calls of its application that are to be sent
--- once more.
+-- By which of some values unfinished deliveries of an endpoint are ordered, or calls of its application that are to be
+-- repeated.
 SELECT customer_key FROM deliveries
 WHERE endpoint_seq = :endpoint_seq AND state IN ('pending', 'sending') AND customer_key {any_of customer_keys}
 UNION SELECT order_key FROM repeats
