@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +82,18 @@ def test_the_newest_metadata_is_kept_within_a_bound():
     values = known(*(stated_message(f"evt_{n}", body) for n, body in enumerate(bodies)))[CUSTOMER].values
     assert len(values) == facts.MAX_METADATA_KEYS
     assert values["metadata.user_id"] == ["u"]
+
+
+def test_beyond_the_bound_any_order_gives_the_same_metadata(monkeypatch):
+    monkeypatch.setattr(facts, "MAX_METADATA_KEYS", 2)
+    told = [("a", 1, "x"), ("b", 2, "x"), ("c", 2, "x"), ("a", 3, "y"), ("b", 4, "y"), ("c", 2, "y")]
+    bodies = [body_of("payment.succeeded", at, customer_id="cus_1", metadata={key: value}) for key, at, value in told]
+    messages = [stated_message(f"evt_{number}", body) for number, body in enumerate(bodies)]
+    contents = {
+        merged_facts([fact for new in order for fact in new.facts])[0].content
+        for order in itertools.permutations(messages)
+    }
+    assert len(contents) == 1
 
 
 def test_what_databases_cannot_store_or_is_too_long_is_not_remembered():

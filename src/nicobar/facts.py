@@ -240,22 +240,31 @@ def merged(one: str, other: str) -> str:
         name: sorted(((place, text) for text, place in places.items()), reverse=True)[:MAX_VALUES]
         for name, places in said.items()
     }
-    metadata = sorted(
-        (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
-    )
-    for name in metadata[:-MAX_METADATA_KEYS]:
-        del kept[name]
-    announced = sorted((name for name in kept if name.startswith(ANNOUNCED)), key=lambda name: (len(name), name))
-    for name in announced:
-        kept[name] = kept[name][:1]
-    for name in announced[:-MAX_ANNOUNCED]:
-        del kept[name]
+    _bound(kept)
     layers: _Layers = {}
     for place, name, text in sorted(
         ((place, name, text) for name, values in kept.items() for place, text in values), reverse=True
     ):
         layers.setdefault(place, {})[name] = msgspec.Raw(text)
     return _encode(layers).decode()
+
+
+def _bound(kept: dict[str, list[tuple[str, bytes]]]) -> None:
+    """Removes what is beyond the bounds. That depends only on what is kept, so that any order of removing and adding
+    leaves the same.
+    """
+    metadata = sorted(
+        (name for name in kept if name.startswith(_METADATA)), key=lambda name: (kept[name][0][0], name)
+    )
+    if len(metadata) >= MAX_METADATA_KEYS:
+        last = kept[metadata[-MAX_METADATA_KEYS]][0][0]
+        for name in metadata[-MAX_METADATA_KEYS:]:
+            kept[name][1:] = [value for value in kept[name][1:] if value[0] > last]
+    announced = sorted((name for name in kept if name.startswith(ANNOUNCED)), key=lambda name: (len(name), name))
+    for name in announced:
+        del kept[name][1:]
+    for name in (*metadata[:-MAX_METADATA_KEYS], *announced[:-MAX_ANNOUNCED]):
+        del kept[name]
 
 
 def merged_facts(facts: Iterable[StatedFact]) -> list[StatedFact]:

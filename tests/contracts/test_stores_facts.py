@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -12,7 +14,7 @@ from nicobar.model import DeliveryState
 from nicobar.reasons import reason
 from nicobar.store import NewTask, RemoveApplication, RemoveEndpoint, ReplayFilter, Resent, TaskKind, TaskStatus
 from nicobar.store.facts import Identified
-from support.stated import SOURCE, body_of, rule, stated_message
+from support.stated import ACCEPTED_MS, SOURCE, body_of, rule, stated_message
 from support.store import run_sql
 
 CUSTOMER, PAYMENT = "dodo-payments//customer/cus_1", "dodo-payments//payment/pay_1"
@@ -27,11 +29,20 @@ async def store(store):
 
 
 def payment(
-    event_id, at_ms=1, *, customer_id="cus_1", email=None, payment_id="pay_1", endpoints=(1,), rules=None, **data
+    event_id,
+    at_ms=1,
+    *,
+    customer_id="cus_1",
+    email=None,
+    payment_id="pay_1",
+    endpoints=(1,),
+    rules=None,
+    accepted_at_ms=ACCEPTED_MS,
+    **data,
 ):
     customer = {"customer_id": customer_id, "email": email, "name": "Ada"}
     body = body_of("payment.succeeded", at_ms, payment_id=payment_id, customer=customer, **data)
-    return stated_message(event_id, body, endpoints=endpoints, rules=rules)
+    return stated_message(event_id, body, endpoints=endpoints, rules=rules, accepted_at_ms=accepted_at_ms)
 
 
 def dispute(event_id="evt_dispute", at_ms=9, **known):
@@ -149,14 +160,58 @@ async def test_facts_are_taken_of_another_body_but_not_of_another_source(store):
     assert (await values(store, CUSTOMER))["email"] == ["c@d.example", "a@b.example"]
 
 
-async def test_a_repetition_brings_back_nothing_that_was_erased(store):
+OBJECTS = [CUSTOMER, PAYMENT, "dodo-payments//dispute/dp_1", "dodo-payments//dispute/dp_2"]
+
+
+async def erased(store, at_ms=100):
+    """A customer with a payment and a dispute, who was erased at that time."""
     await store.append(payment("evt_1", email="a@b.example"))
     await store.append(dispute())
-    early = stated_message("evt_e", body_of("dispute.opened", 9, dispute_id="dp_2", payment_id="pay_1"))
-    await store.put_facts("app", early.facts)
-    await store.expunge_customer("app", "cus_1", now_ms=NOW_MS, limit=10)
-    await store.append(payment("evt_1", email="a@b.example"))
-    assert await store.facts("app", [CUSTOMER, PAYMENT, "dodo-payments//dispute/dp_1"]) == {}
+    await store.expunge_customer("app", "cus_1", now_ms=at_ms, limit=10)
+
+
+@pytest.mark.parametrize("how", ["again", "another id", "another object", "other body", "rebuilt", "its payment"])
+async def test_nothing_that_was_erased_is_stated_again(store, how):
+    await erased(store)
+    late = payment("evt_2", 99, email="a@b.example", accepted_at_ms=200)
+    match how:
+        case "again":
+            await store.append(payment("evt_1", email="a@b.example"))
+        case "another id":
+            await store.append(late)
+        case "another object":
+            await store.append(payment("evt_3", 99, payment_id="pay_2", email="a@b.example"))
+        case "other body":
+            await store.append(payment("evt_9", 99, customer_id="cus_2", payment_id="pay_9"))
+            assert (await store.append(payment("evt_9", 98, email="a@b.example"))).revised
+        case "rebuilt":
+            await store.put_facts("app", late.facts)
+        case "its payment":
+            await store.append(
+                stated_message("evt_e", body_of("dispute.opened", 99, dispute_id="dp_2", payment_id="pay_1"))
+            )
+    assert await store.facts("app", [*OBJECTS, "dodo-payments//payment/pay_2"]) == {}
+
+
+async def test_what_happens_after_an_erasure_is_stated(store):
+    """A customer who comes back."""
+    await erased(store)
+    new = payment("evt_2", 101, payment_id="pay_2", email="new@b.example")
+    await asyncio.gather(store.append(payment("evt_3", 99, email="a@b.example")), store.append(new))
+    assert (await values(store, CUSTOMER))["email"] == ["new@b.example"]
+    assert "dodo-payments//payment/pay_2" in await store.facts("app", ["dodo-payments//payment/pay_2"])
+
+
+async def test_an_erased_customer_is_kept_as_hashes_only(store, tmp_path):
+    await erased(store)
+    kept = run_sql(tmp_path, "SELECT digest, erased_at_ms FROM erased")
+    assert len(kept) == 4  # the customer, their fact, the payment, the dispute
+    assert all(len(digest) == 64 and at_ms == 100 for digest, at_ms in kept)
+    assert await store.tables_with(["cus_1", "pay_1", "dp_1"]) == ()
+    (app,) = (await store.snapshot()).applications
+    await store.change([RemoveApplication(app_id=app.id)])
+    await store.forget_facts(limit=100)
+    assert run_sql(tmp_path, "SELECT count(*) FROM erased") == [(0,)]
 
 
 async def test_an_erased_customer_leaves_no_fact(store, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.errors import Refusal
-from nicobar.model import Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
+from nicobar.model import ALERT_SOURCE_ID, Breaker, BreakerState, Customer, Delivery, DeliveryState, Hold
 from nicobar.reasons import plain
 from nicobar.store.history import AuditFilter, Page
 from nicobar.use_cases.delivery_waits import WaitCause, wait_of
@@ -19,8 +20,10 @@ from support.browser import browser
 from support.installation import EVIL, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
 from support.server import ADA
+from support.stated import body_of, stated_message
 
 BEN = Customer(key="cus_ben", email="ben@northpine.example", name="Ben")
+SILENT = "function handler(webhook) { return webhook; }"
 HANDLER = """
 function handler(webhook) {
   const data = webhook.payload.data;
@@ -395,3 +398,31 @@ async def test_the_id_of_a_sent_event_opens_its_message(nicobar, options):
         status, text, _ = await visitor.ask("GET", f"/logs?q={'0' * 26}")
         assert status == 200
         assert "None of the latest 2,000 messages sent an event with this ID." in text
+
+
+async def test_deliveries_of_one_event_are_one_line(nicobar):
+    _, address = await furnish(nicobar, HANDLER)
+    await furnish(nicobar, SILENT, name="Second")
+    await furnish(nicobar, SILENT, name="Third")
+    assert await nicobar.send(address) == 202
+    for _ in range(3):
+        await nicobar.next_recorded()
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        _, text, _ = await visitor.ask("GET", "/logs")
+        (summary,) = re.findall(r"<summary>(.*?)</summary>", text.partition('id="rows"')[2], re.DOTALL)
+        assert re.sub(r"\s+", " ", re.sub("<[^>]+>", "", summary)).strip()[2:] == "canceled 2 · ● delivered"
+
+
+async def test_operational_events_are_listed_only_on_request(nicobar):
+    app_id = nicobar.runtime.configuration.snapshot.applications[0].id
+    body = body_of("message.attempt.exhausted", 1)
+    alert = stated_message("evt_1", body, endpoints=(), source_id=ALERT_SOURCE_ID, app_id=app_id)
+    await nicobar.runtime.store.append(alert)
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        shown = {}
+        for path in ("/logs", "/logs?operational=1"):
+            _, text, _ = await visitor.ask("GET", path)
+            shown[path] = "message.attempt.exhausted" in text.partition("<tbody>")[2]
+        assert shown == {"/logs": False, "/logs?operational=1": True}

@@ -4,8 +4,6 @@ missing. An attribute about which the texts leave a choice is not among them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lives.oracle import GONE, is_counted, unix_ms
 from lives.shop import DAY_MS, Data, Life, Plan, Tracked
 from nicobar.model import Json
@@ -16,9 +14,9 @@ _STATUSES = ("active", "trialing", "past_due", "on_hold", "paused", "cancelled",
 _UNITS = {"Day": "day", "Week": "week", "Month": "month", "Year": "year"}
 
 
-def expected(life: Life, clock_ms: int, *, history: bool) -> dict[str, Json]:
+def expected(life: Life, *, history: bool) -> dict[str, Json]:
     paid = [payment.now for payment in life.payments if is_counted(payment.now)]
-    attributes: dict[str, Json] = {"email": life.email, **_of_subscriptions(life, clock_ms)}
+    attributes: dict[str, Json] = {"email": life.email, **_of_subscriptions(life)}
     attributes |= {"payment_failed_at": _failed_at(life)}
     if not history:
         return attributes | dict.fromkeys(("payments", "total_spent", "first_payment_at", "customer_since"))
@@ -32,15 +30,7 @@ def expected(life: Life, clock_ms: int, *, history: bool) -> dict[str, Json]:
     return attributes
 
 
-def differences(wanted: Mapping[str, Json], found: Mapping[str, str]) -> list[str]:
-    return [
-        f"{name} is {found.get(name)} instead of {value}"
-        for name, value in wanted.items()
-        if not _same(value, found.get(name))
-    ]
-
-
-def _same(value: Json, text: str | None) -> bool:
+def same(value: Json, text: str | None) -> bool:
     if value is None or text is None:
         return value is None and text is None
     if isinstance(value, str):
@@ -48,16 +38,17 @@ def _same(value: Json, text: str | None) -> bool:
     return float(str(value)) == float(text)
 
 
-def status_of(life: Life, of: Tracked, clock_ms: int) -> str:
+def status_of(life: Life, of: Tracked) -> str:
+    """When the life ends."""
     status = str(of.now["status"])
     if status != "active" or not of.now["trial_period_days"]:
         return status
     ends = unix_ms(of.now["created_at"]) + int(str(of.now["trial_period_days"])) * DAY_MS
-    return "trialing" if clock_ms < ends and not _paid(life, of) else status
+    return "trialing" if life.now_ms < ends and not _paid(life, of) else status
 
 
-def _of_subscriptions(life: Life, clock_ms: int) -> dict[str, Json]:
-    own = [(status_of(life, of, clock_ms), of) for of in life.subscriptions]
+def _of_subscriptions(life: Life) -> dict[str, Json]:
+    own = [(status_of(life, of), of) for of in life.subscriptions]
     own = [(status, of) for status, of in own if status in _STATUSES]
     if not own:
         return {}

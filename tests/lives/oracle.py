@@ -11,7 +11,7 @@ It knows what really happened, and what Nicobar was told when. It knows nothing 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -120,8 +120,18 @@ class Verdict:
 class Oracle:
     """Judges the emails of one life. `history` says whether all of the customer's past was told."""
 
-    def __init__(self, life: Life, *, history: bool, names: Mapping[str, str] | None = None) -> None:
-        """`names` says what a recipe calls an email that the catalog calls otherwise."""
+    def __init__(
+        self,
+        life: Life,
+        *,
+        history: bool,
+        names: Mapping[str, str] | None = None,
+        mails: Collection[str] | None = None,
+    ) -> None:
+        """`names` says what a recipe calls an email that the catalog calls otherwise; `mails` which of the catalog it
+        sends, by default all.
+        """
+        self._mails = mails
         self._names = names or {}
         self._life = life
         self._history = history
@@ -199,9 +209,11 @@ class Oracle:
         missing = [
             f"{truth.mail} of {truth.about}"
             for truth in self._due
-            if not sent[truth] and not (truth.mail in GOODBYES and goodbyes[truth.about])
+            if not sent[truth]
+            and not (truth.mail in GOODBYES and goodbyes[truth.about])
+            and (self._mails is None or truth.mail in self._mails)
         ]
-        if self._history and not firsts and self._first_is_due:
+        if self._history and not firsts and self._first_is_due and self._mails is None:
             missing.append("first_payment_succeeded")
         return Verdict(right=len(said) - len(wrong), wrong=tuple(wrong), missing=tuple(missing))
 

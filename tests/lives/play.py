@@ -14,16 +14,17 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lives import attributes
 from lives.oracle import Oracle, Said, Verdict
 from lives.orders import Arrival
-from lives.shop import HOUR_MS, Life
+from lives.shop import HOUR_MS
 from nicobar.connectors import Request, Response
 from nicobar.crypto import new_webhook_secret
 from nicobar.emulator.app import Emulator
 from nicobar.emulator.state import State
 from nicobar.ids import IdFactory
 from nicobar.metrics import Metrics
-from nicobar.model import DeliveryState, Setting
+from nicobar.model import DeliveryState, Json, Setting
 from nicobar.pipeline.receive import Receiver
 from nicobar.sources.dodo import DodoPayments
 from nicobar.store import AddTransformation, PutSource
@@ -38,6 +39,7 @@ from support.worker import VAULT, Network, World, working
 WAVE = 250
 WAVE_MS = 6 * HOUR_MS
 SHOWN = 20
+STEP_MS = 60_000
 DODO = DodoPayments()
 _BASIC = "Basic " + base64.b64encode(b"demo-site:demo-key").decode()
 
@@ -103,6 +105,17 @@ class Played:
                 if recorded.attempt.state is DeliveryState.FAILED:
                     self.failures.append(f"{recorded.message.event_type}: {recorded.attempt.reason}")
 
+    async def pass_time(self, by_ms: int) -> None:
+        """Until what is due by then has been done."""
+        for _ in range(by_ms // STEP_MS):
+            await self.world.move(STEP_MS)
+        await self.world.move(0)
+        self.emulator.settle()
+
+    def attributes_of(self, address: str) -> Mapping[str, str]:
+        person = self.emulator.state.find("email", address)
+        return {} if person is None else person.attributes
+
     def _new_events(self) -> Iterator[tuple[str, str, int, Mapping[str, object]]]:
         self.emulator.settle()
         news = self.emulator.state.activities.next_number - 1 - self._read
@@ -139,10 +152,11 @@ async def shop_and_workspace(
     *,
     source: Mapping[str, object] | None = None,
     endpoint: Mapping[str, Setting] | None = None,
+    database: str = "sqlite",
 ) -> AsyncIterator[Played]:
     clock = MovingClock(start_ms)
     emulator = Emulator(State(now=lambda: clock.now_ms() / 1000))
-    store = await open_store(directory, start_ms)
+    store = await open_store(directory, start_ms, database=database)
     ids, secret = IdFactory(clock.now_ms), new_webhook_secret()
     app_id = (await store.snapshot()).applications[0].id
     made = make_endpoint(
@@ -187,11 +201,18 @@ class Figures:
     missing: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
 
-    def add(self, life: Life, label: str, verdict: Verdict) -> None:
+    def add(self, label: str, verdict: Verdict) -> None:
         self.lives += 1
         self.right += verdict.right
-        self.wrong += [f"{life.seed} {label}: {text}" for text in verdict.wrong]
-        self.missing += [f"{life.seed} {label}: {text}" for text in verdict.missing]
+        self.wrong += [f"{label}: {text}" for text in verdict.wrong]
+        self.missing += [f"{label}: {text}" for text in verdict.missing]
+
+    def compare(self, label: str, wanted: Mapping[str, Json], found: Mapping[str, str]) -> None:
+        self.attributes += [
+            f"{label}: {name} is {found.get(name)} instead of {value}"
+            for name, value in wanted.items()
+            if not attributes.same(value, found.get(name))
+        ]
 
     @property
     def faults(self) -> list[str]:

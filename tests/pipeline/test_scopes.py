@@ -5,17 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from nicobar.errors import UserError
 from nicobar.model import DeliveryState, Endpoint, Mode
 from nicobar.pipeline.ledger import Ledger
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, takes
 from nicobar.store import PutSource
 from nicobar.use_cases.endpoint_records import unchanged
+from nicobar.use_cases.endpoints import idle_mode
+from nicobar.web.dashboard.forms import read_ids, read_mode
 from support.stated import body_of, stated_message
 from support.store import STORES
 from support.worker import world
 
 LIVE = SenderAccount(mode="live", business_id="bus_1", brand_id="brnd_1")
 ADA = {"customer_id": "cus_1", "email": "ada@northpine.example"}
+BEGAN = "1970-01-01T00:00:00.002Z"
 
 
 def endpoint(**scope) -> Endpoint:
@@ -129,3 +133,65 @@ async def test_a_delivery_outside_of_the_scope_is_canceled_with_the_reason(tmp_p
         delivery = await it.delivery(message_id)
         assert (delivery.state, delivery.reason.code) == (DeliveryState.CANCELED, "outside_scope")
         assert it.network.sent.empty()
+
+
+TOTALS = """function handler(webhook) {
+  webhook.payload = [nicobar.event("seen", {totals: webhook.customer.totals, payments: webhook.customer.payments})];
+  return webhook;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("scope", "since_ms", "paid"),
+    [
+        ({}, 1, {"EUR": 700}),
+        ({"brand_ids": ("brnd_1",)}, 1, {"EUR": 300}),
+        ({"business_ids": ("bus_2",)}, 1, {"EUR": 400}),
+        ({}, None, None),
+        ({}, 3, None),
+    ],
+    ids=["all", "a brand", "a business", "history unknown", "older than the history"],
+)
+async def test_totals_are_of_the_mode_the_scope_and_a_known_history(tmp_path, scope, since_ms, paid):
+    async with world(tmp_path, handler=TOTALS) as it:
+        await state_mode(it, Mode.LIVE, history_complete_since_ms=since_ms)
+        (source,) = it.snapshot.sources
+        for number, (mode, business, brand, amount) in enumerate(
+            (("live", "bus_1", "brnd_1", 300), ("live", "bus_2", "brnd_2", 400), ("test", "bus_1", "brnd_1", 5))
+        ):
+            data = {"payment_id": f"pay_{number}", "status": "succeeded", "total_amount": amount, "currency": "EUR"}
+            body = body_of("payment.succeeded", 2, customer_id="cus_a", brand_id=brand, created_at=BEGAN, **data)
+            body = msgspec.json.encode(msgspec.json.decode(body) | {"business_id": business})
+            await it.store.put_facts(source.app_id, stated_message(f"evt_{number}", body, mode=mode).facts)
+        await limit(it, **scope)
+        business = (scope.get("business_ids") or ("bus_1",))[0]
+        data = {"customer": {"customer_id": "cus_a"}, "brand_id": "brnd_1"}
+        body = msgspec.json.encode({"type": "a.b", "business_id": business, "data": data})
+        seqs = (it.snapshot.endpoints[0].seq,)
+        new = stated_message("evt_now", body, endpoints=seqs, mode="live", accepted_at_ms=it.clock.now_ms())
+        await it.store.append(msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id))
+        it.worker.wake(seqs)
+        await it.next_recorded()
+        assert (await it.attempts(new.id))[-1].reason is None
+        (event,) = await it.network.sent.get()
+        seen = event["attributes"]["totals"]
+        assert (seen and {total["currency"]: total["paid"] for total in seen}) == paid
+
+
+async def test_a_mode_that_no_source_has_is_named(tmp_path):
+    async with world(tmp_path) as it:
+        await limit(it, mode=Mode.LIVE)
+        for stated, is_idle in ((None, True), (Mode.TEST, True), (Mode.LIVE, False)):
+            await state_mode(it, stated)
+            found = await it.store.snapshot()
+            why = idle_mode(found, found.endpoints[0])
+            assert (why is not None) is is_idle
+            assert why is None or "mode live" in why.detail
+
+
+def test_ids_are_separated_by_commas_and_lines():
+    assert read_ids(" bus_1,bus_2\r\nbus_1 ") == ("bus_1", "bus_2")
+    assert read_ids(" ") == ()
+    assert (read_mode(""), read_mode("test")) == (None, Mode.TEST)
+    with pytest.raises(UserError, match="Unknown mode"):
+        read_mode("sandbox")

@@ -41,6 +41,7 @@ from nicobar.store import Store
 from nicobar.store.findings import Level
 from nicobar.store.location import Location, locate
 from nicobar.use_cases.dry_run import run_samples
+from nicobar.use_cases.endpoints import idle_mode
 from nicobar.use_cases.identity import unanswered
 from nicobar.use_cases.inspection import Asked, SpacedTransport, check_campaigns, sent_names
 from nicobar.use_cases.key_rotation import key_uses
@@ -241,6 +242,8 @@ async def _endpoint(it: CommandServices, endpoint: Endpoint, watch: _Watch, sand
             "no handler, so nothing is sent.",
             "Add a handler in the dashboard, or with: nicobar apply FILE",
         )
+    if (idle := idle_mode(it.snapshot, endpoint)) is not None:
+        raise idle
     samples = application_samples(it.snapshot, endpoint.app_id)
     found = await run_samples(sandbox, opened, samples, it.clock.now_ms(), it.clock.steady_ms)
     if found.coverage.is_silent:

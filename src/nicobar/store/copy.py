@@ -24,6 +24,7 @@ ONE_SIDED = frozenset({"event_ids"})
 TOGETHER = (
     "installation",
     "replaced_keys",
+    "erasure_keys",
     "catalogue",
     "applications",
     "sources",

@@ -26,7 +26,7 @@ BATCH_MAX_BYTES = 8 * 1024 * 1024
 MAX_DRAIN_MS = 11 * 60_000
 DRAIN_POLL_MS = 200
 # A new database has these rows already.
-_OF_MIGRATIONS = frozenset({"applications", "catalogue"})
+_OF_MIGRATIONS = frozenset({"applications", "catalogue", "erasure_keys"})
 
 
 class Phase(StrEnum):

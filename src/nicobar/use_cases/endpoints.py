@@ -57,6 +57,19 @@ def creation(
     return put, Act(action=AuditAction.ENDPOINT_CREATE, subject=put.id, changes=tuple(changes), app_id=app_id)
 
 
+def idle_mode(snapshot: Snapshot, endpoint: Endpoint) -> UserError | None:
+    """Why the endpoint gets no messages: no source of its application has its mode. None if one has."""
+    sources = [source for source in snapshot.sources if source.app_id == endpoint.app_id]
+    if endpoint.mode is None or any(source.mode is endpoint.mode for source in sources):
+        return None
+    return UserError(
+        "mode_without_source",
+        "The endpoint gets no messages: it is limited to the mode %(mode)s, and no source has it.",
+        "State the mode on the source's page, or change the endpoint's settings.",
+        mode=endpoint.mode.value,
+    )
+
+
 def update_acts(
     services: OperationServices, snapshot: Snapshot, endpoint: Endpoint, patch: EndpointPatch
 ) -> tuple[PutEndpoint, list[Act]]:

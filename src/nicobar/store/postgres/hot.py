@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from nicobar.store.queue import Appended, Claim, Claimed, Finished, NewMessage
 from nicobar.store.session import Stating
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import json_text, write_audit_line
+from nicobar.store.tables.erased import without_erased
 from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, free_next, give_back, keep_sent_keys
 from nicobar.store.tables.repeats import keep_repeats
@@ -54,7 +55,9 @@ def append_many(session: PostgresSession, group: Sequence[tuple[NewMessage, Audi
         if new.id not in seqs and _event(new) in known
     }
     revised = {message_id for message_id, duplicate in duplicates.items() if duplicate.revised}
-    _add_deliveries(session, ordered, seqs, [new for new in messages if new.id in seqs or new.id in revised])
+    stating = [new for new in messages if new.id in seqs or new.id in revised]
+    may_be_erased = {row[0] for row in rows if row[2]} | revised
+    _add_deliveries(session, ordered, seqs, _stated(session, stating, may_be_erased))
     # Where the first message of an event was deleted between the two statements, the event is a new one.
     again = [item for item in group if item[0].id not in seqs and item[0].id not in duplicates]
     appended_again = iter(append_many(session, again) if again else [])
@@ -85,7 +88,7 @@ def _ordered(session: PostgresSession, messages: Sequence[NewMessage]) -> list[O
 
 
 def put_facts(session: PostgresSession, app_id: str, stated: Sequence[Stating]) -> None:
-    facts = merged_facts(still_stated(session, stated))
+    facts = merged_facts(without_erased(session, app_id, still_stated(session, stated)))
     session.run("put_facts", _fact_columns([(app_id, fact) for fact in facts]))
 
 
@@ -106,16 +109,15 @@ def _event(new: NewMessage) -> tuple[str, str]:
 
 
 def _add_deliveries(
-    session: PostgresSession, ordered: Sequence[Ordered], seqs: Mapping[str, int], stating: Sequence[NewMessage]
+    session: PostgresSession,
+    ordered: Sequence[Ordered],
+    seqs: Mapping[str, int],
+    facts: Sequence[tuple[str, StatedFact]],
 ) -> None:
-    """Adds deliveries of the stored messages, and the facts of those that state any."""
+    """Adds deliveries of the stored messages, and facts by application."""
     wanted = [
         (item, seqs[item.new.id], seq) for item in ordered if item.new.id in seqs for seq in item.new.endpoint_seqs
     ]
-    by_application: dict[str, list[StatedFact]] = {}
-    for new in stating:
-        by_application.setdefault(new.app_id, []).extend(new.facts)
-    facts = [(app_id, fact) for app_id, own in sorted(by_application.items()) for fact in merged_facts(own)]
     if not wanted and not facts:
         return
     session.run(
@@ -128,6 +130,21 @@ def _add_deliveries(
             **_fact_columns(facts),
         },
     )
+
+
+def _stated(
+    session: PostgresSession, messages: Sequence[NewMessage], may_be_erased: Collection[str]
+) -> list[tuple[str, StatedFact]]:
+    """The facts of messages by application. Of those with one of these ids, a customer may have been erased."""
+    by_application: dict[str, list[StatedFact]] = {}
+    erasing: set[str] = set()
+    for new in messages:
+        by_application.setdefault(new.app_id, []).extend(new.facts)
+        if new.id in may_be_erased:
+            erasing.add(new.app_id)
+    for app_id in erasing:
+        by_application[app_id] = without_erased(session, app_id, by_application[app_id])
+    return [(app_id, fact) for app_id, own in sorted(by_application.items()) for fact in merged_facts(own)]
 
 
 def _find(

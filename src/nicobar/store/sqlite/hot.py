@@ -15,6 +15,7 @@ from nicobar.store.session import Stating
 from nicobar.store.sqlite.connection import SQL, SqliteSession
 from nicobar.store.stored_reasons import reason_column
 from nicobar.store.tables.base import existing, json_text, write_audit_line
+from nicobar.store.tables.erased import without_erased
 from nicobar.store.tables.facts import Ordered, add_unidentified, facts_near, known_facts, still_stated
 from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, give_back, keep_sent_keys
 from nicobar.store.tables.repeats import keep_repeats
@@ -43,7 +44,7 @@ def append_many(session: SqliteSession, messages: Sequence[tuple[NewMessage, Aud
 def put_each(session: SqliteSession, groups: Sequence[tuple[str, Sequence[Stating]]]) -> list[None]:
     stated = _Stated(session)
     for app_id, of_app in groups:
-        stated.add(app_id, still_stated(session, of_app))
+        stated.add(app_id, without_erased(session, app_id, still_stated(session, of_app)))
     stated.put()
     return [None for _ in groups]
 
@@ -115,14 +116,15 @@ def _append(session: SqliteSession, stated: _Stated, new: NewMessage, audit_line
         first_id, source_id, body = existing(session.row("find_event", event))
         duplicate = duplicate_of(session, new, first_id, source_id, body)
         if duplicate.revised:
-            stated.add(new.app_id, new.facts)
+            stated.add(new.app_id, without_erased(session, new.app_id, new.facts))
         return duplicate
-    stated.add(new.app_id, new.facts)
+    seq, may_be_erased = row
+    stated.add(new.app_id, without_erased(session, new.app_id, new.facts) if may_be_erased else new.facts)
     for endpoint_seq in new.endpoint_seqs:
         execute(
             SQL["add_delivery"],
             {
-                "message_seq": row[0],
+                "message_seq": seq,
                 "endpoint_seq": endpoint_seq,
                 "customer_key": ordered.order_key(endpoint_seq),
                 "due_at_ms": ordered.due_at_ms,

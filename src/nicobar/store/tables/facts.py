@@ -151,7 +151,7 @@ class FactTables(Tables):
 
     async def forget_facts(self, *, limit: int) -> int:
         of = {"limit": limit}
-        return max(await self._run("forget_facts", of), await self._run("forget_unidentified", of))
+        return max([await self._run(name, of) for name in ("forget_facts", "forget_unidentified", "forget_erased")])
 
 
 def _rebuild(session: Session) -> Rebuild | None:

@@ -12,6 +12,7 @@ from nicobar.store.retention import CleanUp, ExpungeCount, Step
 from nicobar.store.session import Row, Session, Values
 from nicobar.store.stored_reasons import ENDPOINT_REMOVED, EXPUNGED, read_attempt, reason_column
 from nicobar.store.tables.base import Tables, complete_seq, existing, write_audit_line
+from nicobar.store.tables.erased import keep_erased
 from nicobar.store.tables.queue import free_next
 from nicobar.store.tables.rows import expunged
 
@@ -147,6 +148,7 @@ class RetentionTables(Tables):
                 session.run("forget_customer_of_deliveries", {"seqs": seqs})
                 session.run("forget_customer_of_messages", {"seqs": seqs})
                 write_audit_line(session, audit_line, f"{len(seqs)} messages")
+            keep_erased(session, app_id, customer_key, now_ms)
             session.run("remove_facts_of_customer", of)
             session.run("forget_merges_of_customer", of)
             session.run("forget_customer_of_tasks", of | {"expunged": EXPUNGED.code})

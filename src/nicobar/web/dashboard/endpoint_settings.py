@@ -268,6 +268,7 @@ async def _settings_page(
         signing=_signing(context, endpoint),
         made=made,
         forgets=forgets,
+        idle=endpoints.idle_mode(await context.snapshot(), endpoint),
         problem=problem and with_label(problem, of_kind, partial(translate, visitor)),
     )
 

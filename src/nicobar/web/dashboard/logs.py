@@ -67,6 +67,7 @@ async def show_all(
     since: Text = "",
     until: Text = "",
     zone: Text = "",
+    operational: bool = False,
     before: str | None = None,
     after: str | None = None,
 ) -> Response[bytes]:
@@ -95,7 +96,7 @@ async def show_all(
             contains=sought.contains,
             path=sought.path,
             value=sought.value,
-            alerts=visitor.sees_alerts,
+            alerts=operational and visitor.sees_alerts,
         ),
         before=before,
         after=after,
@@ -111,6 +112,7 @@ async def show_all(
         "since": since,
         "until": until,
         "zone": zone if since or until else "",
+        "operational": "1" if operational else "",
     }
 
     def link(place: Place) -> str:

@@ -23,4 +23,4 @@ SELECT n.seq, n.id, n.app_id, n.source_id, n.event_id, n.event_type, n.customer_
 FROM numbered AS n JOIN first_ones AS f ON f.message_id = n.id
 ORDER BY n.app_id COLLATE "C", n.event_id COLLATE "C"
 ON CONFLICT DO NOTHING
-RETURNING id, seq
+RETURNING id, seq, EXISTS (SELECT 1 FROM erased AS e WHERE e.app_id = messages.app_id)

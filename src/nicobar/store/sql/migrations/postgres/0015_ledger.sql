@@ -48,6 +48,26 @@ WHEN (strpos(old.key, '/customer/') > 0 AND strpos(old.content, '"metadata.') > 
 INSERT INTO metadata_ids (app_id, name, value, key)
 SELECT f.app_id, i.name, i.value, f.key FROM facts AS f, metadata_ids_in(f.content) AS i WHERE strpos(f.key, '/customer/') > 0;
 
+-- === Erased customers ===
+
+-- digest: a keyed hash of the id of a customer who was erased, or of an object of theirs. What happened up to erased_at_ms is
+-- not stored as a fact again.
+CREATE TABLE erased (
+    app_id text COLLATE "C" NOT NULL,
+    digest text COLLATE "C" NOT NULL,
+    erased_at_ms bigint NOT NULL,
+    PRIMARY KEY (app_id, digest)
+);
+-- The key of these hashes. The only row has id 1.
+CREATE TABLE erasure_keys (id bigint PRIMARY KEY, content bytea NOT NULL);
+INSERT INTO erasure_keys (id, content) VALUES (1, sha256(convert_to(CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text), 'UTF8')));
+
+-- === Facts of earlier messages ===
+
+-- Since this version facts have the normal form: they are rebuilt from what is stored. A process of version 14 does not know the
+-- row with id 2, since it would add nothing.
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 2, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;
+
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be repeated: others about the person were sent shortly before, and the

@@ -45,6 +45,26 @@ FROM facts AS f, json_each(f.content) AS l, json_each(l.value) AS m
 WHERE instr(f.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
     AND length(m.value) <= 150;
 
+-- === Erased customers ===
+
+-- digest: a keyed hash of the id of a customer who was erased, or of an object of theirs. What happened up to erased_at_ms is
+-- not stored as a fact again.
+CREATE TABLE erased (
+    app_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    erased_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (app_id, digest)
+) WITHOUT ROWID;
+-- The key of these hashes. The only row has id 1.
+CREATE TABLE erasure_keys (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
+INSERT INTO erasure_keys (id, content) VALUES (1, randomblob(32));
+
+-- === Facts of earlier messages ===
+
+-- Since this version facts have the normal form: they are rebuilt from what is stored. A process of version 14 does not know the
+-- row with id 2, since it would add nothing.
+INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 2, 0, max(seq), 0 FROM messages HAVING max(seq) > 0;
+
 -- === Repeated identifies ===
 
 -- Calls that set a person's attributes, to be repeated: others about the person were sent shortly before, and the
