@@ -53,14 +53,24 @@ SUBSCRIPTIONS = {
     "payment_method_updated",
 }
 FAILURES = {
+    "payment_succeeded",
     "payment_failed",
     "payment_recovered",
     "subscription_past_due",
     "subscription_on_hold",
     "dunning_started",
     "dunning_recovered",
+    "subscription_ended",
+    "trial_ended",
+    "payment_method_updated",
 }
-EMAILS = {"journeys": None, "subscription_life_cycle": SUBSCRIPTIONS, "payment_failure": FAILURES}
+EMAILS: Mapping[str, set[str] | None] = {
+    "journeys": None,
+    "subscription_life_cycle": SUBSCRIPTIONS,
+    "payment_failure": FAILURES,
+    "welcome": {"first_payment_succeeded"},
+    "customer_attributes": set(),
+}
 
 
 def lived(number: int) -> tuple[Life, Order]:
@@ -105,10 +115,12 @@ async def test_no_order_sends_a_wrong_email(tmp_path: Path) -> None:
     assert figures.faults == []
 
 
-@pytest.mark.parametrize("recipe", ["subscription_life_cycle", "payment_failure"])
+@pytest.mark.parametrize("recipe", ["subscription_life_cycle", "payment_failure", "welcome", "customer_attributes"])
 async def test_other_recipes_send_no_wrong_email_either(tmp_path: Path, recipe: str) -> None:
-    figures = await played(tmp_path, [lived(number) for number in range(22, 44)], recipe)
-    assert [fault for fault in figures.faults if not fault.startswith("attribute")] == []
+    figures = await played(tmp_path, [lived(number) for number in range(11, 33)], recipe)
+    assert figures.wrong == figures.missing == []
+    if recipe == "customer_attributes":
+        assert figures.attributes == []
 
 
 async def test_attributes_are_right_though_calls_take_effect_in_any_order(tmp_path: Path) -> None:
