@@ -128,6 +128,11 @@ class Payment(Record):
         return self.succeeded and (fields.amount is None or (fields.amount > 0 and fields.currency is None))
 
 
+def in_time(payment: Payment) -> tuple[int, str]:
+    """The order of payments."""
+    return payment.at, payment.id
+
+
 class Reversal(Record):
     """A refund that succeeded, or a dispute that was lost."""
 
