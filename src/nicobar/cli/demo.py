@@ -64,6 +64,8 @@ STORY = (
     "abandoned_checkout.detected",
     "subscription.cancelled",
 )
+# Each event of the story happened so long after the one before.
+STEP_MS = 60_000
 RECIPE = "journeys"
 # Those of the samples.
 PRODUCT_NAMES = {"pdt_0Ncs8rsdCdjTK4a8dqn4Z": "Pro", "pdt_0NIsZP4NqC5Z2rBbxYXqN": "Scale"}
@@ -267,10 +269,11 @@ async def _play(started: _Started, app: Emulator) -> bool:
                 await stack.enter_async_context(HttpTransport(allowed=AllowedAddresses.of_url(url)))
                 for url in started.urls
             ]
-            for name in STORY:
+            for step, name in enumerate(STORY):
+                ago_ms = (len(STORY) - step) * STEP_MS
                 for customer in CUSTOMERS:
                     turn = sent % len(transports)
-                    await _send(transports[turn], started.urls[turn], started.secret, name, customer)
+                    await _send(transports[turn], started.urls[turn], started.secret, name, customer, ago_ms)
                     sent += 1
                 for _ in CUSTOMERS:
                     item = await started.next_ended()
@@ -297,11 +300,11 @@ async def _play(started: _Started, app: Emulator) -> bool:
     )
 
 
-async def _send(transport: HttpTransport, url: str, secret: str, name: str, customer: Customer) -> None:
-    """Sends an event of a customer, signed as Dodo Payments signs."""
+async def _send(transport: HttpTransport, url: str, secret: str, name: str, customer: Customer, ago_ms: int) -> None:
+    """Sends an event of a customer that happened so long ago, signed as Dodo Payments signs."""
     now_ms = SystemClock().now_ms()
     event_id = f"demo_{name}_{customer.key}"
-    body = DODO.sample(TYPES[name], now_ms, customer, event_id=event_id)
+    body = DODO.sample(TYPES[name], now_ms - ago_ms, customer, event_id=event_id)
     headers = DODO.sign(event_id, body, secret, now_ms)
     answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
     if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted
