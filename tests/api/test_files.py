@@ -47,7 +47,8 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
     async with asking(tmp_path / "data") as api:
         secret = new_webhook_secret()
         source = {"name": "shop", "type": "svix", "config": {"secret": secret}, "metadata": {"a": "b"}, "uid": "shop"}
-        assert (await api.ask("POST", "/ingest/api/v1/source", source)).status == 201
+        stated = {"mode": "test", "historyCompleteSince": "2026-01-31T09:30:00Z"}
+        assert (await api.ask("POST", "/ingest/api/v1/source", source | stated)).status == 201
         endpoint = {
             "name": "hooks",
             "url": "https://shop.example/",
@@ -56,6 +57,9 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
             "headers": {"x-a": "1"},
             "throttleRate": 5,
             "retrySchedule": [{"secs": 90, "nanos": 0}],
+            "mode": "test",
+            "businessIds": ["bus_1"],
+            "brandIds": ["brnd_1", "brnd_2"],
         }
         typed = "/api/v1/event-type/payment.succeeded"
         await api.ask("PUT", f"{typed}/retry-schedule", {"retrySchedule": []})
@@ -76,7 +80,12 @@ async def test_what_the_api_made_is_exported_and_applied_again(tmp_path):
         }
         assert (await api.ask("GET", f"{api.app}/endpoint/{made['id']}/headers")).body["sensitive"] == ["x-a"]
         assert (await api.ask("GET", f"{typed}/retry-schedule")).body == {"retrySchedule": []}
-        assert (await api.ask("GET", "/ingest/api/v1/source/shop")).body["metadata"] == {"a": "b"}
+        shown = (await api.ask("PUT", "/ingest/api/v1/source/shop", source)).body  # what it omits is kept
+        assert shown["metadata"] == {"a": "b"}
+        assert {name: shown[name] for name in stated} == stated
+        cleared = {"mode": None, "historyCompleteSince": None}
+        shown = (await api.ask("PATCH", "/ingest/api/v1/source/shop", cleared)).body
+        assert {name: shown[name] for name in cleared} == cleared
         log = (await api.ask("GET", "/api/v1/audit-log?actor=apply")).body["data"]
         assert {item["action"] for item in log} == {"source.update", "endpoint.update"}
 

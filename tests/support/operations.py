@@ -62,7 +62,7 @@ OPERATIONS = [
 
 
 # What the query of some operations must have.
-_QUERY = {"since": "2026-03-01T09:30:00Z", "until": "2026-03-02T09:30:00Z", "key": "cus_1"}
+_QUERY = {"since": "2026-03-01T09:30:00Z", "until": "2026-03-02T09:30:00Z", "key": "cus_1", "text": "cus_1"}
 # For path parameters of objects that need not exist.
 UNKNOWN = {name: "nobody" for operation in OPERATIONS for name in re.findall(r"{(\w+)}", operation.path)} | {
     "version": "1",

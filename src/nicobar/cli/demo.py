@@ -64,7 +64,13 @@ STORY = (
     "abandoned_checkout.detected",
     "subscription.cancelled",
 )
+# Each event of the story happened so long after the one before.
+STEP_MS = 60_000
 RECIPE = "journeys"
+# Those of the samples.
+PRODUCT_NAMES = {"pdt_0Ncs8rsdCdjTK4a8dqn4Z": "Pro", "pdt_0NIsZP4NqC5Z2rBbxYXqN": "Scale"}
+# The customers are new: all of their events are known.
+SHOP_OPENED_BEFORE_MS = 366 * 86_400_000
 DODO = DodoPayments()
 TYPES = {event_type.name: event_type for event_type in DODO.event_types()}
 
@@ -217,7 +223,12 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
     secret = new_webhook_secret()
     now_ms = services.clock.now_ms()
     source = sources.created(
-        SourceSpec(kind="dodo-payments", name="dodo", secrets=(secret,)),
+        SourceSpec(
+            kind="dodo-payments",
+            name="dodo",
+            secrets=(secret,),
+            history_complete_since_ms=now_ms - SHOP_OPENED_BEFORE_MS,
+        ),
         vault=services.vault,
         source_id=services.ids.new("src"),
         app_id=app.id,
@@ -227,7 +238,7 @@ async def _set_up(services: Runtime | CommandServices, emulator_url: str, app: A
         EndpointSpec(
             connector="customerio",
             name="customerio",
-            settings={"base_url": emulator_url, "identify_by": "email"},
+            settings={"base_url": emulator_url, "identify_by": "email", "product_names": PRODUCT_NAMES},
             credentials={"site_id": "demo-site", "api_key": "demo-key"},
         ),
         vault=services.vault,
@@ -258,10 +269,11 @@ async def _play(started: _Started, app: Emulator) -> bool:
                 await stack.enter_async_context(HttpTransport(allowed=AllowedAddresses.of_url(url)))
                 for url in started.urls
             ]
-            for name in STORY:
+            for step, name in enumerate(STORY):
+                ago_ms = (len(STORY) - step) * STEP_MS
                 for customer in CUSTOMERS:
                     turn = sent % len(transports)
-                    await _send(transports[turn], started.urls[turn], started.secret, name, customer)
+                    await _send(transports[turn], started.urls[turn], started.secret, name, customer, ago_ms=ago_ms)
                     sent += 1
                 for _ in CUSTOMERS:
                     item = await started.next_ended()
@@ -288,11 +300,13 @@ async def _play(started: _Started, app: Emulator) -> bool:
     )
 
 
-async def _send(transport: HttpTransport, url: str, secret: str, name: str, customer: Customer) -> None:
-    """Sends an event of a customer, signed as Dodo Payments signs."""
+async def _send(
+    transport: HttpTransport, url: str, secret: str, name: str, customer: Customer, *, ago_ms: int
+) -> None:
+    """Sends an event of a customer that happened so long ago, signed as Dodo Payments signs."""
     now_ms = SystemClock().now_ms()
     event_id = f"demo_{name}_{customer.key}"
-    body = DODO.sample(TYPES[name], now_ms, customer, event_id=event_id)
+    body = DODO.sample(TYPES[name], now_ms - ago_ms, customer, event_id=event_id)
     headers = DODO.sign(event_id, body, secret, now_ms)
     answer = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
     if isinstance(answer, NoResponse) or answer.status != 202:  # noqa: PLR2004 - accepted

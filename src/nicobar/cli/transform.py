@@ -64,7 +64,7 @@ _VARIANTS = {
     "--ledger",
     type=click.Choice([state.value for state in LedgerState]),
     default=USUAL_STATE.value,
-    help="What the ledger knows of the customer before the event. --all tries the other states, too.",
+    help="State of the ledger before the event. --all runs the other states, too.",
 )
 @click.option(
     "--connector",

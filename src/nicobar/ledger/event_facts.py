@@ -8,20 +8,17 @@ import msgspec
 
 from nicobar.facts import ANNOUNCED, Stated, StatedFact
 from nicobar.ledger import EventFact, Paid
-from nicobar.ledger.failures import attempts, is_bought_since, is_made_good, recovered_after, streak_before
-from nicobar.ledger.objects import (
-    ENDED,
-    FAILED,
-    NEVER_BEGAN,
-    PLAN_CHANGE,
-    KnownSubscription,
-    Payment,
-    Said,
-    kind_and_id,
-    time_of,
-    values,
+from nicobar.ledger.charges import NO_CHARGES, Charges
+from nicobar.ledger.failures import (
+    attempts,
+    is_bought_since,
+    is_made_good,
+    is_paid_since,
+    recovered_after,
+    streak_before,
 )
-from nicobar.ledger.subscriptions import SLACK_MS, is_announced_again, paid_period, period_of, period_start
+from nicobar.ledger.objects import ENDED, FAILED, NEVER_BEGAN, KnownSubscription, Payment, kind_and_id, time_of
+from nicobar.ledger.subscriptions import is_announced_again, paid_period, period_of
 from nicobar.model import Event, Fact, FactKind, Json
 
 if TYPE_CHECKING:
@@ -44,10 +41,20 @@ def event_facts(ledger: Ledger, event: Event, stated: Stated) -> tuple[EventFact
 
 
 def _basic(ledger: Ledger, event: Event, fact: Fact, own: StatedFact) -> EventFact:
+    values = ledger.contents.values
     said = {name: of[0] for name, of in values(own.content).items() if not name.startswith(_OTHERS)}
-    known = values(ledger.facts.get(own.key, own).content)
-    outdated = {name for name, one in said.items() if _newer(one, known.get(name, []))}
-    previous = {name: _decode(before.value) for name, one in said.items() if (before := _older(one, known[name]))}
+    known = ledger.facts.get(own.key, own)
+    outdated: list[str] = []
+    previous: dict[str, Json] = {}
+    if known.content != own.content:
+        of = values(known.content)
+        for name, one in said.items():
+            differing = [other for other in of[name] if other.value != one.value]
+            if any(other.place > one.place for other in differing):
+                outdated.append(name)
+            older = next((other for other in differing if other.place < one.place), None)
+            if older is not None:
+                previous[name] = _decode(older.value)
     place = next((one.place for one in said.values()), None)
     return EventFact(
         kind=fact.kind,
@@ -59,14 +66,6 @@ def _basic(ledger: Ledger, event: Event, fact: Fact, own: StatedFact) -> EventFa
         is_current=_STATUS not in outdated if _STATUS in said else not outdated,
         previous=previous,
     )
-
-
-def _newer(one: Said, known: list[Said]) -> bool:
-    return any(other.place > one.place and other.value != one.value for other in known)
-
-
-def _older(one: Said, known: list[Said]) -> Said | None:
-    return next((other for other in known if other.place < one.place and other.value != one.value), None)
 
 
 def _key(event: Event, fact: Fact) -> str | None:
@@ -82,9 +81,7 @@ def _key(event: Event, fact: Fact) -> str | None:
 
 
 def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
-    payment = (
-        next((one for one in ledger.payments if one.id == fact.id), None) if fact.kind == FactKind.PAYMENT else None
-    )
+    payment = ledger.payments_by_id.get(fact.id) if fact.kind == FactKind.PAYMENT else None
     if payment is None:
         return fact
     is_failed = payment.failed and fact.fields.get(_STATUS) == payment.fields.status
@@ -94,9 +91,9 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     if fact.previous.get(_STATUS) == FAILED:
         before = [*before, payment]
     attempt = attempts([*before, payment]) if payment.failed and of else None
-    own = [one for key in of for one in ledger.payments_of[key]]
-    recovered = recovered_after(payment, before, own, subscription) if payment.counts and of else None
-    number = ledger.counted.index(payment) + 1 if ledger.is_counted and payment.counts else None
+    is_last = not any(is_paid_since(ledger.payments_of[one], payment) for one in of)
+    recovered = recovered_after(payment, before, subscription, is_last=is_last) if payment.counts and of else None
+    number = ledger.numbers[payment.id] if ledger.is_counted and payment.counts else None
     return msgspec.structs.replace(
         fact,
         is_current=fact.is_current and not (is_failed and _is_made_good(ledger, payment, fact.occurred_at)),
@@ -104,26 +101,23 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
         is_first_payment=None if number is None else number == 1,
         attempt=attempt,
         recovered_after=recovered,
-        period=paid_period(payment, subscription, own),
+        period=paid_period(payment, subscription, ledger.charges(of[0]) if of else NO_CHARGES),
     )
 
 
 def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     of = failed.subscription_ids
     if not of:
-        return is_bought_since(failed, ledger.payments)
+        return is_bought_since(failed, ledger.purchases)
     return all(is_made_good(failed, failed_at, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
 
 
-def _paid(ledger: Ledger, subscription: KnownSubscription, start: int) -> Paid | None:
+def _paid(charges: Charges, start: int) -> Paid | None:
     """What was paid for the period that begins then."""
-    for payment in ledger.payments_of.get(subscription.id, ()):
-        fields = payment.fields
-        begins = period_start(payment, subscription.id, payment.at)
-        is_for_it = fields.charge_type != PLAN_CHANGE and len(payment.subscription_ids) == 1
-        if payment.counts and is_for_it and abs(begins - start) <= SLACK_MS and fields.amount is not None:
-            return Paid(payment_id=payment.id, amount=fields.amount, currency=fields.currency)
-    return None
+    payment = charges.paid(start)
+    if payment is None or payment.fields.amount is None:
+        return None
+    return Paid(payment_id=payment.id, amount=payment.fields.amount, currency=payment.fields.currency)
 
 
 def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
@@ -131,8 +125,8 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
     if fact.kind != FactKind.SUBSCRIPTION or subscription is None:
         return fact
     start = fact.fields.get("period_start")
-    payments = ledger.payments_of.get(fact.id, ())
-    period = period_of(start, subscription, payments) if isinstance(start, int) else None
+    charges = ledger.charges(fact.id)
+    period = period_of(start, subscription, charges) if isinstance(start, int) else None
     status = fact.fields.get(_STATUS)
     is_first = None
     if ledger.is_complete and status not in NEVER_BEGAN and ledger.began:
@@ -141,7 +135,7 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
         fact,
         period=period,
         is_first_subscription=is_first,
-        paid=None if not isinstance(start, int) else _paid(ledger, subscription, start),
+        paid=None if not isinstance(start, int) else _paid(charges, start),
         cancellation=_cancellation(fact, subscription),
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 from nicobar.ledger import OpenFailure
-from nicobar.ledger.objects import ENDED, NEVER_BEGAN, PLAN_CHANGE, KnownSubscription, Payment
+from nicobar.ledger.objects import ENDED, NEVER_BEGAN, PLAN_CHANGE, KnownSubscription, Payment, in_time
 
 _IN_ARREARS = frozenset({"on_hold", "past_due"})
 # The event about a failed charge and the one about its subscription have nearly one time.
@@ -15,19 +16,30 @@ _DAY_MS = 86_400_000
 _SAME_MOMENT_MS = 60_000
 
 
-def streak_before(payments: Iterable[Payment], until: Payment | None = None) -> list[Payment]:
+def streak_before(payments: Sequence[Payment], until: Payment | None = None) -> list[Payment]:
     """The failures in a row, of a subscription's payments in their order, that `until` continues or ends; the last
     without one.
     """
+    end = len(payments) if until is None else bisect_left(payments, in_time(until), key=in_time)
     streak: list[Payment] = []
-    for payment in payments:
-        if until is not None and payment.id == until.id:
-            break
+    for place in range(end - 1, -1, -1):
+        payment = payments[place]
         if payment.succeeded:
-            streak = []
-        elif payment.failed:
+            break
+        if payment.failed:
             streak.append(payment)
-    return streak
+    return streak[::-1]
+
+
+def is_paid_since(payments: Sequence[Payment], payment: Payment) -> bool:
+    """Whether one of these, in their order, is later than `payment` and has succeeded."""
+    at = in_time(payment)
+    for one in reversed(payments):
+        if in_time(one) <= at:
+            return False
+        if one.succeeded:
+            return True
+    return False
 
 
 def attempts(streak: Sequence[Payment]) -> int:
@@ -36,7 +48,7 @@ def attempts(streak: Sequence[Payment]) -> int:
     return max(len(streak), counted)
 
 
-def open_failure(payments: Iterable[Payment], subscription: KnownSubscription | None, of: str) -> OpenFailure | None:
+def open_failure(payments: Sequence[Payment], subscription: KnownSubscription | None, of: str) -> OpenFailure | None:
     """That of a subscription. None for one that has ended, or never began: that money is not waited for."""
     if subscription is not None and subscription.fields.status in ENDED | NEVER_BEGAN:
         return None
@@ -62,7 +74,7 @@ def is_made_good(
     """Whether something newer says that a charge that failed then needs no more attention: its subscription was paid
     since, has ended, or is active, whatever the reason is. `payments` are all of the subscription, in order.
     """
-    if any(payment.succeeded and (payment.at, payment.id) > (failed.at, failed.id) for payment in payments):
+    if is_paid_since(payments, failed):
         return True
     if subscription is None or subscription.status_at is None:
         return False
@@ -76,12 +88,13 @@ def is_made_good(
 
 
 def recovered_after(
-    payment: Payment, before: Sequence[Payment], payments: Iterable[Payment], subscription: KnownSubscription | None
+    payment: Payment, before: Sequence[Payment], subscription: KnownSubscription | None, *, is_last: bool
 ) -> int:
-    """How many failures in a row a charge has ended: `before` are those that are known. None if a later charge has
-    succeeded, too. The charge for another plan ends only failures of such: what is overdue has a charge of its own.
+    """How many failures in a row a charge has ended: `before` are those that are known. None unless it `is_last`: no
+    later charge has succeeded, too. The charge for another plan ends only failures of such: what is overdue has a
+    charge of its own.
     """
-    if any(one.succeeded and (one.at, one.id) > (payment.at, payment.id) for one in payments):
+    if not is_last:
         return 0
     retries = payment.fields.retry_attempt or 0
     if payment.fields.charge_type == PLAN_CHANGE and not retries:
@@ -103,14 +116,24 @@ def _is_active_between(failed: Payment, payment: Payment, subscription: KnownSub
     return is_later_period or failed.at + _NEAR_MS < subscription.status_at < payment.at
 
 
-def is_bought_since(failed: Payment, payments: Iterable[Payment]) -> bool:
+def purchases(payments: Iterable[Payment]) -> dict[str | None, tuple[int, str]]:
+    """When each product was last bought without a subscription, and when anything unknown was, of payments in their
+    order.
+    """
+    last: dict[str | None, tuple[int, str]] = {}
+    for payment in payments:
+        if payment.succeeded and not payment.subscription_ids:
+            last |= dict.fromkeys(_products(payment) or (None,), in_time(payment))
+    return last
+
+
+def is_bought_since(failed: Payment, last: Mapping[str | None, tuple[int, str]]) -> bool:
     """Whether what a failed payment without a subscription was for may have been bought later. Without known products
     any later purchase may be it: an email that says that the payment failed would be wrong.
     """
-    wanted = None if failed.fields.products is None else {product.id for product in failed.fields.products}
-    for payment in payments:
-        if payment.succeeded and not payment.subscription_ids and (payment.at, payment.id) > (failed.at, failed.id):
-            bought = payment.fields.products
-            if not wanted or not bought or wanted & {product.id for product in bought}:
-                return True
-    return False
+    wanted = _products(failed)
+    return any(at > in_time(failed) for product_id, at in last.items() if not wanted or product_id in {None, *wanted})
+
+
+def _products(payment: Payment) -> set[str]:
+    return {product.id for product in payment.fields.products or ()}

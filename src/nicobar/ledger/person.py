@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 
-from nicobar.facts import Stated, StatedFact, merged_facts
+from nicobar.facts import Stated, StatedFact
 from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
 from nicobar.ledger import objects as known
+from nicobar.ledger.charges import Charges
+from nicobar.ledger.contents import Contents
 from nicobar.ledger.event_facts import event_facts
-from nicobar.ledger.failures import open_failure
+from nicobar.ledger.failures import open_failure, purchases
 from nicobar.ledger.objects import LOST, SUCCEEDED, KnownSubscription, Payment, Reversal
 from nicobar.ledger.product_names import named_facts, named_snapshot
 from nicobar.ledger.subscriptions import ACTIVE, NONE, RANKS, began, in_order, is_first_missing, shown, started_at
@@ -43,18 +46,20 @@ class Ledger:
         product_names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._product_names = product_names
-        self.facts = {fact.key: fact for fact in merged_facts(facts)}
+        self.contents = Contents()
+        self.facts = self.contents.merged_facts(facts)
         self.payments: list[Payment] = []
         self.reversals: list[Reversal] = []
         self.subscriptions: dict[str, KnownSubscription] = {}
         self._oldest_at: int | None = None
         self._newest_at = max((fact.occurred_at_ms for fact in self.facts.values()), default=0)
         self._read(limits)
-        self.payments.sort(key=lambda payment: (payment.at, payment.id))
+        self.payments.sort(key=known.in_time)
         self.payments_of: dict[str, list[Payment]] = {}
         for payment in self.payments:
             for of in payment.subscription_ids:
                 self.payments_of.setdefault(of, []).append(payment)
+        self._charges: dict[str, Charges] = {}
         self._history = history
         self._is_whole = is_whole
         self.is_complete = self._is_complete()
@@ -93,6 +98,26 @@ class Ledger:
     def event_facts(self, event: Event, stated: Stated) -> tuple[EventFact, ...]:
         """`webhook.facts`. `stated` is what is stored of the event: `facts.state`."""
         return named_facts(event_facts(self, event, stated), self._product_names)
+
+    def charges(self, subscription_id: str) -> Charges:
+        """The payments of a subscription."""
+        if subscription_id not in self._charges:
+            of = self.payments_of.get(subscription_id, ())
+            self._charges[subscription_id] = Charges(subscription_id, of)
+        return self._charges[subscription_id]
+
+    @cached_property
+    def payments_by_id(self) -> dict[str, Payment]:
+        return {payment.id: payment for payment in self.payments}
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The place of each counted payment among them, from 1."""
+        return {payment.id: number for number, payment in enumerate(self.counted, 1)}
+
+    @cached_property
+    def purchases(self) -> dict[str | None, tuple[int, str]]:
+        return purchases(self.payments)
 
     def _read(self, limits: Limits) -> None:
         by_kind: dict[str, list[tuple[str, StatedFact]]] = {}
@@ -147,7 +172,7 @@ class Ledger:
         return min(times, default=None)
 
     def _shown(self, subscription: KnownSubscription) -> Subscription:
-        return shown(subscription, self.payments_of.get(subscription.id, ()), self._newest_at)
+        return shown(subscription, self.charges(subscription.id), self._newest_at)
 
     def _open_failures(self) -> tuple[OpenFailure, ...]:
         found = (open_failure(payments, self.subscriptions.get(of), of) for of, payments in self.payments_of.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nicobar.ledger import Period, Subscription
+from nicobar.ledger.charges import NO_CHARGES, SLACK_MS, Charges, period_start
 from nicobar.ledger.objects import ENDED, NEVER_BEGAN, KnownSubscription, Payment
 
 # The best status of several wins; others than these do not count.
@@ -14,8 +15,6 @@ RANKS = {
 }
 ACTIVE = frozenset({"active", "trialing"})
 NONE = "none"
-# A sender charges a little before or after the moment at which a period begins.
-SLACK_MS = 3_600_000
 NEW, PLAN_CHANGE, ON_DEMAND = "new", "plan_change", "on_demand"
 
 _DAY_MS = 86_400_000
@@ -32,11 +31,11 @@ def started_at(subscription: KnownSubscription) -> int:
     return subscription.newest_at if at is None else at
 
 
-def shown(subscription: KnownSubscription, payments: Iterable[Payment], as_of_ms: int) -> Subscription:
-    """`payments` are those of the subscription; `as_of_ms` is the time of the newest fact of the person."""
+def shown(subscription: KnownSubscription, charges: Charges, as_of_ms: int) -> Subscription:
+    """`charges` are those of the subscription; `as_of_ms` is the time of the newest fact of the person."""
     fields = subscription.fields
     status = fields.status or NONE
-    if status == "active" and is_in_trial(subscription, payments, as_of_ms):
+    if status == "active" and is_in_trial(subscription, charges, as_of_ms):
         status = "trialing"
     return Subscription(
         id=subscription.id,
@@ -79,7 +78,7 @@ def _announced_at(subscription: KnownSubscription) -> int | None:
     return undone_at if is_announced_again(announced_at, undone_at) else announced_at
 
 
-def is_in_trial(subscription: KnownSubscription, payments: Iterable[Payment], as_of_ms: int) -> bool:
+def is_in_trial(subscription: KnownSubscription, charges: Charges, as_of_ms: int) -> bool:
     """By the facts alone, not by the clock: a trial is over once any fact of the person is newer than its end."""
     fields = subscription.fields
     ends_at = fields.trial_ends_at
@@ -87,23 +86,13 @@ def is_in_trial(subscription: KnownSubscription, payments: Iterable[Payment], as
         return False
     if fields.period_start is not None and fields.period_start >= ends_at - SLACK_MS:
         return False
-    return not any(
-        payment.counts and period_start(payment, subscription.id, payment.at) >= ends_at - SLACK_MS
-        for payment in payments
-    )
-
-
-def period_start(payment: Payment, subscription_id: str, otherwise: int) -> int:
-    for charged in payment.fields.periods or ():
-        if charged.subscription_id == subscription_id and charged.start is not None:
-            return charged.start
-    return otherwise
+    return not charges.starts or charges.starts[-1] < ends_at - SLACK_MS
 
 
 def period_of(
-    started: int | None, subscription: KnownSubscription | None, payments: Iterable[Payment] = ()
+    started: int | None, subscription: KnownSubscription | None, charges: Charges = NO_CHARGES
 ) -> Period | None:
-    """The period of a subscription that began then; `payments` are those of the subscription."""
+    """The period of a subscription that began then; `charges` are those of the subscription."""
     if started is None or subscription is None or subscription.fields.started_at is None:
         return None
     trial_ends_at = subscription.fields.trial_ends_at
@@ -112,17 +101,14 @@ def period_of(
     first = subscription.fields.started_at if trial_ends_at is None else trial_ends_at
     if started <= first + SLACK_MS:
         return Period.FIRST
-    return _period_after(first, started, subscription, payments)
+    return _period_after(first, started, subscription, charges)
 
 
-def _period_after(
-    first: int, started: int, subscription: KnownSubscription, payments: Iterable[Payment]
-) -> Period | None:
+def _period_after(first: int, started: int, subscription: KnownSubscription, charges: Charges) -> Period | None:
     """A period that is charged late may begin when it is paid, so the first ends only when the second can begin, or
     with an earlier charge: the interval may be that of another plan by now.
     """
-    starts = (period_start(payment, subscription.id, payment.at) for payment in payments if payment.counts)
-    if any(first - SLACK_MS <= start < started - SLACK_MS for start in starts):
+    if charges.has_start(first - SLACK_MS, started - SLACK_MS):
         return Period.LATER
     shortest_days = _SHORTEST_DAYS.get(subscription.fields.interval or "")
     if shortest_days is None or subscription.fields.interval_count is None:
@@ -132,15 +118,15 @@ def _period_after(
 
 
 def paid_period(
-    payment: Payment, subscription: KnownSubscription | None, payments: Iterable[Payment] = ()
+    payment: Payment, subscription: KnownSubscription | None, charges: Charges = NO_CHARGES
 ) -> Period | None:
-    """The period that a payment of one subscription is for. One at any time says nothing. `payments` are all of the
+    """The period that a payment of one subscription is for. One at any time says nothing. `charges` are all of the
     subscription.
     """
     fields = payment.fields
     if len(payment.subscription_ids) != 1 or fields.charge_type == ON_DEMAND:
         return None
-    found = period_of(period_start(payment, payment.subscription_ids[0], payment.at), subscription, payments)
+    found = period_of(period_start(payment, payment.subscription_ids[0], payment.at), subscription, charges)
     return Period.FIRST if found is None and fields.charge_type == NEW else found
 
 

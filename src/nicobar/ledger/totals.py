@@ -122,12 +122,11 @@ def mrr(
     return dict(sorted(by_currency.items()))
 
 
-def _monthly(subscription: KnownSubscription, payments: Iterable[Payment]) -> tuple[str, int] | None:
+def _monthly(subscription: KnownSubscription, payments: Sequence[Payment]) -> tuple[str, int] | None:
     """By the latest payment for a period: only one that is for exactly one period of one subscription says it."""
-    latest = None
-    for payment in payments:
-        if payment.succeeded and payment.fields.charge_type in {"new", "renewal"}:
-            latest = payment
+    latest = next(
+        (one for one in reversed(payments) if one.succeeded and one.fields.charge_type in {"new", "renewal"}), None
+    )
     if latest is None or paid_period(latest, subscription) is Period.TRIAL:
         return None
     fields = latest.fields

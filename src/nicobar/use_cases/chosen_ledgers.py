@@ -1,4 +1,4 @@
-"""The ledger that a dry run reads: what is stored, a typical state, or that of another customer."""
+"""The ledger that a dry run reads: the stored one, a typical state, or that of another customer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nicobar.use_cases.ledger_states import LedgerState, StateLedger
 
 class LedgerChoice(Record):
     """Which ledger handlers read in a dry run: by default the stored one of the event's customer; else as if that
-    customer were in a `state`, or the stored one of the customer with this id of the sender.
+    customer were in a `state`, or, first of all, the stored one of the customer with this id of the sender.
     """
 
     state: LedgerState | None = None
@@ -41,10 +41,10 @@ def chosen_ledger(services: LedgerServices, app_id: str, choice: LedgerChoice) -
             return source_kind(subject.about.source_kind)
         return services.configuration.kind_of(subject.message)
 
-    if choice.state is not None:
-        return StateLedger(choice.state, kind_of)
     if choice.customer_key:
         return _CustomerLedger(services, app_id, choice.customer_key)
+    if choice.state is not None:
+        return StateLedger(choice.state, kind_of)
     return Ledgers(services.store, services.configuration, app_id)
 
 

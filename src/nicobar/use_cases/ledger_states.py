@@ -1,5 +1,5 @@
-"""What a handler may find in the ledger when an event comes: typical states, for dry runs. Each is made of earlier
-facts about the event's own customer, and goes through the same computation as real ones.
+"""Typical states of the ledger before an event, for dry runs. Each consists of earlier facts about the event's own
+customer, from which the ledger is computed as from real ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SUBSCRIPTION, _OTHER_SUBSCRIPTION, _PRODUCT = "sub_sample", "sub_sample_other",
 
 
 class LedgerState(StrEnum):
-    """What is known of a customer before an event. All but `HISTORY_UNKNOWN` know everything."""
+    """The ledger of a customer before an event. All but `HISTORY_UNKNOWN` know everything."""
 
     FIRST_PURCHASE = "first_purchase"
     TRIAL = "trial"

@@ -1,4 +1,4 @@
-"""The events that handlers are tried on: samples of each event type and their variants, and events of users."""
+"""The events of dry runs: samples of each event type and their variants, and events of users."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from nicobar.use_cases.bounds import MAX_SOURCE_SECRETS, Metadata, SourceName, S
 from nicobar.use_cases.edit import Act, Edit, OperationServices
 
 # So many of the latest messages suggest a mode.
-MAX_SUGGESTING = 20
+MAX_SUGGESTING = 10
 Secrets = Annotated[tuple[str, ...], Meta(max_length=MAX_SOURCE_SECRETS)]
 
 

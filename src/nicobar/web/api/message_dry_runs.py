@@ -9,12 +9,12 @@ from msgspec import Meta
 
 from nicobar.model import DeliveryState, Endpoint, Json
 from nicobar.sandbox import Bounds
+from nicobar.use_cases.chosen_ledgers import LedgerChoice
 from nicobar.use_cases.dry_run_messages import MAX_MESSAGES, MessageDryRun, run_messages
 from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.services import Services
 from nicobar.web.api.attempt_bodies import snapshot_shown
-from nicobar.web.api.ledger_choices import LedgerCustomerId, ledger_choice
-from nicobar.web.api.shapes import EventTypeName, MessageId, Shape, text_of_reason
+from nicobar.web.api.shapes import EventTypeName, LedgerCustomerId, MessageId, Shape, text_of_reason
 from nicobar.web.api.verdicts import VerdictOut, verdict_shown
 from nicobar.web.operations import post
 
@@ -23,8 +23,9 @@ TAGS = ["Transformation"]
 
 class MessageDryRunIn(Shape):
     """The dry run. `code` defaults to the published code of the endpoint. `messages` is the number of latest
-    messages; defaults to 20. `eventTypes` defaults to those of the endpoint. `ledgerState` and `ledgerCustomerId` are
-    what the handler reads of the ledger instead of what is stored of each message's customer.
+    messages; defaults to 20. `eventTypes` defaults to those of the endpoint. `ledgerState` (a typical state) or
+    `ledgerCustomerId` (the sender's ID of another customer; it has priority) selects the ledger that the handler
+    reads instead of the stored one of each message's customer.
     """
 
     code: Annotated[str, Meta(min_length=1, max_length=Bounds().code_chars)] | None = None
@@ -107,7 +108,7 @@ async def test_transformation(*, endpoint: Endpoint, services: Services, data: M
     """Runs a transformation on stored messages and returns the calls, the contract's verdicts and the differences
     from what was sent. Nothing is sent.
     """
-    choice = ledger_choice(data.ledger_state, data.ledger_customer_id)
+    choice = LedgerChoice(state=data.ledger_state, customer_key=data.ledger_customer_id or "")
     found = await run_messages(
         services, endpoint, data.code, messages=data.messages, event_types=data.event_types, choice=choice
     )

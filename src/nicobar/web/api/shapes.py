@@ -68,6 +68,9 @@ AppId = Annotated[str, Meta(pattern=rf"^app_{_ID}", examples=["app_2yZwUhtgs5Ai8
 EndpointId = Annotated[str, Meta(pattern=rf"^ep_{_ID}", examples=["ep_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 SourceId = Annotated[str, Meta(pattern=rf"^src_{_ID}", examples=["src_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 MessageId = Annotated[str, Meta(pattern=rf"^msg_{_ID}", examples=["msg_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
+LedgerCustomerId = Annotated[
+    str, Meta(min_length=1, max_length=256, description="The sender's ID of a customer whose ledger is read.")
+]
 TaskId = Annotated[str, Meta(pattern=rf"^qtask_{_ID}", examples=["qtask_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 TokenId = Annotated[str, Meta(pattern=r"^tok_[A-Za-z0-9]{27}$", examples=["tok_2yZwUhtgs5Ai8T9yRQJXA0000aa"])]
 Tag = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9\-_./\\#]+$", min_length=1, max_length=128, examples=["project_1337"])]

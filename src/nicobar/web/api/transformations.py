@@ -31,11 +31,19 @@ from nicobar.web.api.auth import Caller, Needs
 from nicobar.web.api.endpoint_bodies import DEFAULT_KIND, MASKED, Kind
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
-from nicobar.web.api.ledger_choices import LedgerCustomerId, ledger_choice
 from nicobar.web.api.listing import page_of_found, span_of
 from nicobar.web.api.paging import DEFAULT_LIMIT, Iterator, Limit, read_iterator
 from nicobar.web.api.rejected_requests import numbered
-from nicobar.web.api.shapes import Channel, EventTypeName, Moment, Page, Shape, moment, text_of_reason
+from nicobar.web.api.shapes import (
+    Channel,
+    EventTypeName,
+    LedgerCustomerId,
+    Moment,
+    Page,
+    Shape,
+    moment,
+    text_of_reason,
+)
 from nicobar.web.api.verdicts import VerdictOut, verdict_shown
 from nicobar.web.operations import get, patch, post
 
@@ -99,9 +107,9 @@ class SimulateIn(Shape):
 
 
 class TransformationSimulateIn(SimulateIn):
-    """The code and the event to run it on. `payload` is the complete payload. `ledgerState` and `ledgerCustomerId`
-    (additions to the Svix API) are what the handler reads of the ledger instead of what is stored of the event's
-    customer: a typical state, or what is stored of another customer, by the sender's ID.
+    """The code and the event to run it on. `payload` is the complete payload. `ledgerState` (a typical
+    state) or `ledgerCustomerId` (the sender's ID of another customer; it has priority) selects the ledger that the
+    handler reads instead of the stored one of the event's customer (additions to the Svix API).
     """
 
     ledger_customer_id: LedgerCustomerId | None = None
@@ -216,7 +224,7 @@ async def simulate_transformation(
     changed = msgspec.structs.replace(
         endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
-    choice = ledger_choice(data.ledger_state, data.ledger_customer_id)
+    choice = LedgerChoice(state=data.ledger_state, customer_key=data.ledger_customer_id or "")
     return await _simulated(services, open_endpoint(services.vault, changed), data, choice)
 
 

@@ -69,7 +69,7 @@ class Chosen(Record):
 
     @property
     def ledger(self) -> LedgerChoice:
-        return LedgerChoice(customer_key=self.customer) if self.customer else LedgerChoice(state=self.state)
+        return LedgerChoice(state=self.state, customer_key=self.customer)
 
 
 @get("/webhooks/drafts/{draft_id}/test", needs=Needs.CHANGING)
