@@ -17,17 +17,7 @@ from nicobar.ledger.failures import (
     recovered_after,
     streak_before,
 )
-from nicobar.ledger.objects import (
-    ENDED,
-    FAILED,
-    NEVER_BEGAN,
-    KnownSubscription,
-    Payment,
-    Said,
-    kind_and_id,
-    time_of,
-    values,
-)
+from nicobar.ledger.objects import ENDED, FAILED, NEVER_BEGAN, KnownSubscription, Payment, kind_and_id, time_of
 from nicobar.ledger.subscriptions import is_announced_again, paid_period, period_of
 from nicobar.model import Event, Fact, FactKind, Json
 
@@ -51,10 +41,20 @@ def event_facts(ledger: Ledger, event: Event, stated: Stated) -> tuple[EventFact
 
 
 def _basic(ledger: Ledger, event: Event, fact: Fact, own: StatedFact) -> EventFact:
+    values = ledger.contents.values
     said = {name: of[0] for name, of in values(own.content).items() if not name.startswith(_OTHERS)}
-    known = values(ledger.facts.get(own.key, own).content)
-    outdated = {name for name, one in said.items() if _newer(one, known.get(name, []))}
-    previous = {name: _decode(before.value) for name, one in said.items() if (before := _older(one, known[name]))}
+    known = ledger.facts.get(own.key, own)
+    outdated: list[str] = []
+    previous: dict[str, Json] = {}
+    if known.content != own.content:
+        of = values(known.content)
+        for name, one in said.items():
+            differing = [other for other in of[name] if other.value != one.value]
+            if any(other.place > one.place for other in differing):
+                outdated.append(name)
+            older = next((other for other in differing if other.place < one.place), None)
+            if older is not None:
+                previous[name] = _decode(older.value)
     place = next((one.place for one in said.values()), None)
     return EventFact(
         kind=fact.kind,
@@ -66,14 +66,6 @@ def _basic(ledger: Ledger, event: Event, fact: Fact, own: StatedFact) -> EventFa
         is_current=_STATUS not in outdated if _STATUS in said else not outdated,
         previous=previous,
     )
-
-
-def _newer(one: Said, known: list[Said]) -> bool:
-    return any(other.place > one.place and other.value != one.value for other in known)
-
-
-def _older(one: Said, known: list[Said]) -> Said | None:
-    return next((other for other in known if other.place < one.place and other.value != one.value), None)
 
 
 def _key(event: Event, fact: Fact) -> str | None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from nicobar.facts import ANNOUNCED, StatedFact
+from nicobar.ledger.contents import Said, values
 from nicobar.model import FactKind, Json, Record
 
 SUCCEEDED, FAILED, LOST = "succeeded", "failed", "lost"
@@ -17,8 +18,6 @@ PLAN_CHANGE = "plan_change"
 # The hexadecimal digits at the end of the first word of a place: see `facts.py`.
 _TIME = slice(-28, -16)
 
-_Layers = dict[str, dict[str, msgspec.Raw]]
-_LAYERS = msgspec.json.Decoder(_Layers)
 _JSON = msgspec.json.Decoder(Json)
 
 
@@ -140,13 +139,6 @@ class Reversal(Record):
     fields: ReversalFields
 
 
-class Said(Record):
-    """What was said of one field, under a place in the order of all events, as JSON."""
-
-    place: str
-    value: bytes
-
-
 class KnownSubscription(Record):
     """`newest_at` is when the newest event about it happened. `before` is the status before the newest one; the times
     are when each was last said. `announced_at` is when its scheduled cancellation was first stated, `undone_at` when
@@ -216,16 +208,6 @@ def announced(said: Mapping[str, list[Said]], cancel_at: int | None) -> tuple[in
     ends = said.get("cancel_at", [])
     undone = next((one for one in ends[1:] if one.value == b"null"), None)
     return int(first[0].value), None if undone is None else time_of(undone.place)
-
-
-def values(content: str) -> dict[str, list[Said]]:
-    """What a fact's content says of each field, the newest first."""
-    found: dict[str, list[Said]] = {}
-    layers = _LAYERS.decode(content)
-    for place in sorted(layers, reverse=True):
-        for name, value in layers[place].items():
-            found.setdefault(name, []).append(Said(place=place, value=bytes(value)))
-    return found
 
 
 def time_of(place: str) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from nicobar.facts import Stated, StatedFact, merged_facts
+from nicobar.facts import Stated, StatedFact
 from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
 from nicobar.ledger import objects as known
 from nicobar.ledger.charges import Charges
+from nicobar.ledger.contents import Contents
 from nicobar.ledger.event_facts import event_facts
 from nicobar.ledger.failures import open_failure, purchases
 from nicobar.ledger.objects import LOST, SUCCEEDED, KnownSubscription, Payment, Reversal
@@ -45,7 +46,8 @@ class Ledger:
         product_names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._product_names = product_names
-        self.facts = {fact.key: fact for fact in merged_facts(facts)}
+        self.contents = Contents()
+        self.facts = self.contents.merged_facts(facts)
         self.payments: list[Payment] = []
         self.reversals: list[Reversal] = []
         self.subscriptions: dict[str, KnownSubscription] = {}

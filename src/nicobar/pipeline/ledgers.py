@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+import msgspec
 
 from nicobar import facts
-from nicobar.facts import Stated, StatedFact, values_of
+from nicobar.facts import Stated, StatedFact
 from nicobar.ledger import History, Identity, Limits, Snapshot, Whom, of_sources
+from nicobar.ledger.contents import Contents
 from nicobar.ledger.objects import kind_and_id
 from nicobar.ledger.person import Ledger
-from nicobar.model import Customer, Event, FactKind, Message, Record
+from nicobar.model import Customer, Event, FactKind, Json, Message, Record
 from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.handler_runs import LedgerView
 from nicobar.pipeline.transform import Subject
 from nicobar.store import Facts
-from nicobar.store.facts import FactsOfPerson, Whose
+from nicobar.store.facts import Whose
 
 # Code versions that have asked for the ledger; one that is forgotten asks again.
 MAX_CODES = 1_000
+
+_TEXTS = ("email", "name")
+_decode = msgspec.json.Decoder(Json).decode
 
 
 class Question(Record):
@@ -123,17 +129,22 @@ async def known_people(
     def known() -> list[Known]:
         ledgers = {
             one: Ledger(
-                (*found[one].facts, *stated),
+                (*found[one].facts, *of_events),
                 history=histories[one],
                 limits=limits,
                 is_whole=found[one].is_whole,
                 product_names=target.destination.product_names,
             )
-            for one, stated in own.items()
+            for one, of_events in own.items()
         }
-        persons = [_whom(rule, one, found[one], question) for one, question in zip(whose, questions, strict=True)]
-        people = {(one, whom): Known(ledgers[one], whom) for one, whom in zip(whose, persons, strict=True)}
-        return [people[key] for key in zip(whose, persons, strict=True)]
+        customers = {one: _Customers(found[one].facts) for one in own}
+        people: dict[tuple[Whose, Whom], Known] = {}
+        of_questions: list[Known] = []
+        for one, question in zip(whose, questions, strict=True):
+            texts = customers[one].texts(question.own)
+            whom = _whom(rule, one, found[one].customer_keys, question.customer, texts)
+            of_questions.append(people.setdefault((one, whom), Known(ledgers[one], whom)))
+        return of_questions
 
     return await asyncio.to_thread(known)
 
@@ -148,22 +159,46 @@ def _whose(rule: IdentityRule | None, question: Question) -> Whose:
     )
 
 
-def _whom(rule: IdentityRule | None, whose: Whose, found: FactsOfPerson, question: Question) -> Whom:
+class _Customers:
+    """What is known of the customers who are a person, all together."""
+
+    def __init__(self, stored: Iterable[StatedFact]) -> None:
+        self._contents = Contents()
+        self._stored = self._merged("", stored)
+
+    def texts(self, own: Iterable[StatedFact]) -> dict[str, list[str]]:
+        """The addresses and names, the newest first, also by what an event states."""
+        content = self._merged(self._stored, own)
+        said = self._contents.values(content) if content else {}
+        values = {name: [_decode(one.value) for one in said.get(name, ())] for name in _TEXTS}
+        return {name: [value for value in of if isinstance(value, str)] for name, of in values.items()}
+
+    def _merged(self, content: str, stated: Iterable[StatedFact]) -> str:
+        for fact in stated:
+            if kind_and_id(fact.key)[0] == FactKind.CUSTOMER:
+                content = self._contents.merged(content, fact.content) if content else fact.content
+        return content
+
+
+def _whom(
+    rule: IdentityRule | None,
+    whose: Whose,
+    customer_keys: tuple[str, ...],
+    own: Customer,
+    texts: Mapping[str, Sequence[str]],
+) -> Whom:
     """Without a rule, people are the sender's customers. The address and the name are the newest of all customers who
-    are the person, so that they are the same in any order of the events. An address that identifies is not replaced
-    by another one.
+    are the person, so that they are the same in any order of the events: `texts` are theirs. An address that
+    identifies is not replaced by another one.
     """
     person = whose.person
     if rule is None:
         person = Person(kind="id", value=whose.customer_key, origin=PersonOrigin.CUSTOMER_ID)
-    stated = [fact.content for fact in (*found.facts, *question.own) if kind_and_id(fact.key)[0] == FactKind.CUSTOMER]
-    values = values_of(reduce(facts.merged, stated)) if stated else {}
-    emails, names = ([text for text in values.get(field, ()) if isinstance(text, str)] for field in ("email", "name"))
+    emails, names = (texts[name] for name in _TEXTS)
     if person is not None and person.kind == "email":
         emails = [email for email in emails if email_identifier(email) == person.value]
-    own = question.customer
     return Whom(
-        ids=found.customer_keys,
+        ids=customer_keys,
         identity=Identity(kind=person.kind, value=person.value, origin=person.origin) if person else None,
         email=next(iter(emails), own.email),
         name=next(iter(names), own.name),
