@@ -135,7 +135,7 @@ def state(
     keys = [fact_key(source_kind, fact.kind, fact.id, mode) for fact in event.facts]
     facts: list[StatedFact] = []
     for key, fact in zip(keys, event.facts, strict=True):
-        fields = _fields(fact, accepted_at_ms)
+        fields = _fields(fact, accepted_at_ms) if fact.fields or fact.metadata else {}
         if not fields:
             continue
         payment_id = _text(fields.get("payment_id"))
@@ -192,20 +192,31 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
 
 
 def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
-    fields: dict[str, Json] = {
-        name: value
-        for name, value in fact.fields.items()
-        if name not in _OF_THE_EVENT and (type(value) in _PLAIN or _is_kept(value))
-    }
+    fields = _kept(fact.fields)
+    for name in _OF_THE_EVENT:
+        fields.pop(name, None)
     for name in _BEGINNINGS:
         if isinstance(began_at_ms := fields.get(name), int):
             fields[name], _ = _moment(began_at_ms, accepted_at_ms)
     left = MAX_METADATA_KEYS
-    for name, value in fact.metadata.items():
-        if left and isinstance(value, (str, int, float)) and _is_kept(value) and (field := _metadata_field(name)):
+    for name, value in _kept(fact.metadata).items() if fact.metadata else ():
+        if left and isinstance(value, (str, int, float)) and (field := _metadata_field(name)):
             fields[field] = value
             left -= 1
     return fields
+
+
+def _kept(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Those that are remembered. Called for every fact of every event: most values are told by their type."""
+    kept: dict[str, Json] = {}
+    for name, value in values.items():
+        kind = type(value)
+        if kind is str:
+            if len(value) <= MAX_TEXT_CHARS and "\0" not in value:  # type: ignore[arg-type, operator]
+                kept[name] = value
+        elif kind in _PLAIN or not value or _is_kept(value):
+            kept[name] = value
+    return kept
 
 
 def _is_kept(value: Json, depth_levels: int = MAX_DEPTH_LEVELS) -> bool:
@@ -215,8 +226,9 @@ def _is_kept(value: Json, depth_levels: int = MAX_DEPTH_LEVELS) -> bool:
     if isinstance(value, (list, dict)):
         if not depth_levels or len(value) > MAX_MEMBERS:
             return False
-        inner = value.values() if isinstance(value, dict) else value
-        return all(_is_kept(item, depth_levels - 1) for item in inner)
+        for item in value.values() if isinstance(value, dict) else value:
+            if type(item) not in _PLAIN and not _is_kept(item, depth_levels - 1):
+                return False
     return True
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contracts.test_stores import claim, done, endpoint, message
-from support.stated import body_of, rule, stated_message
 from support.counted_statements import counted_statements
+from support.stated import body_of, rule, stated_message
 from support.store import STORES, drop_store, open_store
 
 PAGE = 50
