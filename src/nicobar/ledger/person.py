@@ -86,8 +86,8 @@ class Ledger:
             first_payment_at=first,
             last_payment_at=self.counted[-1].at if self.counted else None,
             customer_since=self._customer_since(),
-            totals=totals(self.payments, self.reversals) if self.is_counted else None,
-            settled=settled(self.payments) if self.is_counted else None,
+            totals=totals(self.counted, self.payments_by_id, self.reversals) if self.is_counted else None,
+            settled=settled(self.counted) if self.is_counted else None,
             open_failures=self._open_failures(),
             subscriptions=tuple(subscriptions[:MAX_SUBSCRIPTIONS]),
             subscriptions_active=sum(one.status in ACTIVE for one in subscriptions),
@@ -120,25 +120,25 @@ class Ledger:
         return purchases(self.payments)
 
     def _read(self, limits: Limits) -> None:
-        by_kind: dict[str, list[tuple[str, StatedFact]]] = {}
-        for key, fact in self.facts.items():
-            kind, of = known.kind_and_id(key)
-            by_kind.setdefault(kind, []).append((of, fact))
-            self._saw(fact.occurred_at_ms)
         payments: dict[str, Payment] = {}
-        for of, fact in by_kind.get(FactKind.PAYMENT, ()):
-            payment = payments[fact.key] = known.payment(of, fact)
-            self._saw(payment.fields.created_at)
-            if _is_inside(limits, payment.fields.business_id, payment.fields.brand_id):
-                self.payments.append(payment)
-        for of, fact in by_kind.get(FactKind.SUBSCRIPTION, ()):
-            subscription = known.subscription(of, fact)
-            self._saw(subscription.fields.started_at)
-            if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
-                self.subscriptions[of] = subscription
-        for kind in _REVERSED:
-            for _, fact in by_kind.get(kind, ()):
-                self._read_reversal(kind, fact, payments, limits)
+        reversals: list[tuple[FactKind, StatedFact]] = []
+        for key, fact in self.facts.items():
+            self._saw(fact.occurred_at_ms)
+            kind, of = known.kind_and_id(key)
+            if kind == FactKind.PAYMENT:
+                payment = payments[key] = known.payment(of, fact)
+                self._saw(payment.fields.created_at)
+                if _is_inside(limits, payment.fields.business_id, payment.fields.brand_id):
+                    self.payments.append(payment)
+            elif kind == FactKind.SUBSCRIPTION:
+                subscription = known.subscription(of, fact)
+                self._saw(subscription.fields.started_at)
+                if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
+                    self.subscriptions[of] = subscription
+            elif kind in _REVERSED:
+                reversals.append((FactKind(kind), fact))
+        for of_kind, fact in reversals:
+            self._read_reversal(of_kind, fact, payments, limits)
 
     def _read_reversal(self, kind: FactKind, fact: StatedFact, payments: dict[str, Payment], limits: Limits) -> None:
         reversal = known.reversal(kind, fact)
