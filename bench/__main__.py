@@ -16,6 +16,7 @@ from bench.backlog import backlog
 from bench.dashboard import dashboard
 from bench.fairness import fairness
 from bench.isolation import isolation
+from bench.ledger import ledger
 from bench.parts import pipeline, sandbox, store
 from bench.plans import plans
 from bench.tables import VARIANTS, tables
@@ -45,6 +46,7 @@ async def main(given: argparse.Namespace) -> None:
         "pipeline": pipeline,
         "isolation": isolation,
         "backlog": lambda: backlog(given.waiting),
+        "ledger": ledger,
         "fairness": lambda: fairness(given.waiting),
         "dashboard": dashboard,
         "plans": lambda: plans(given.messages),
@@ -68,7 +70,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "parts",
         nargs="*",
-        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, fairness, "
+        help=f"what to measure (default: {' '.join(DEFAULT)}); also pipeline, isolation, backlog, fairness, ledger, "
         "dashboard, plans, tables",
     )
     parser.add_argument("--waiting", type=int, default=200_000, help="number of deliveries in the large backlog")

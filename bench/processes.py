@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from nicobar.model import Record
@@ -86,12 +86,14 @@ async def talking(module: str, *args: str) -> AsyncIterator[Talking]:
 
 
 @contextlib.asynccontextmanager
-async def serving(port: int, data_dir: Path, environment: Mapping[str, str], *args: str) -> AsyncIterator[int]:
+async def serving(
+    port: int, data_dir: Path, environment: Mapping[str, str], *args: str, nicobar: Sequence[str] = (NICOBAR,)
+) -> AsyncIterator[int]:
     """`nicobar serve` until the block ends, with default settings but the log level. Yields its process id."""
     command = ["serve", "--port", str(port), "--data-dir", str(data_dir), "--log-level", "warning"]
     with (data_dir / "serve.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            NICOBAR, *command, *args, stdin=DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment}
+            *nicobar, *command, *args, stdin=DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment}
         )
     try:
         yield process.pid

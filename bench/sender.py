@@ -28,9 +28,10 @@ MAX_WAIT_S = 120
 
 
 class Plan(Record):
-    """What to send. `rate_per_s` spaces the events evenly; without it each connection sends its next event when the
-    last one was answered. `times_file` receives two little 64-bit integers per event: when it was due and when it was
-    acknowledged (monotonic nanoseconds, 0 for never).
+    """What to send. `customers` have the events in turn; without it each event has one of its own. `rate_per_s`
+    spaces the events evenly; without it each connection sends its next event when the last one was answered. `times_file`
+    receives two little 64-bit integers per event: when it was due and when it was acknowledged (monotonic
+    nanoseconds, 0 for never).
     """
 
     host: str
@@ -42,6 +43,7 @@ class Plan(Record):
     connections: int
     rate_per_s: float | None
     times_file: str
+    customers: int | None = None
 
 
 class Sent(Record):
@@ -91,7 +93,15 @@ class Sender:
         self._plan = plan
         host = f"{plan.host}:{plan.port}"
         now_ms = time.time_ns() // 1_000_000
-        self.requests = requests(host, plan.path, plan.secret, series=plan.series, count=plan.count, now_ms=now_ms)
+        self.requests = requests(
+            host,
+            plan.path,
+            plan.secret,
+            series=plan.series,
+            count=plan.count,
+            now_ms=now_ms,
+            customers=plan.customers or plan.count,
+        )
         self._due_ns = array.array("q", bytes(8 * plan.count))
         self._acknowledged_ns = array.array("q", bytes(8 * plan.count))
         self._next = 0

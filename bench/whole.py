@@ -95,8 +95,8 @@ async def one_round(work: Path, server: Cluster | None) -> list[Figure]:
     most = max(EVENTS, *RATES_PER_S.values())
     async with talking("bench.sink", str(most)) as sink:
         sink_port = int(await sink.read())
-        figures += await _accept_then_drain(await _install(work / "apart", sink_port, server), sink)
-        figures += await _together(await _install(work / "together", sink_port, server), sink)
+        figures += await _accept_then_drain(await install(work / "apart", sink_port, server), sink)
+        figures += await _together(await install(work / "together", sink_port, server), sink)
     by_name = {figure.name: figure.value for figure in figures}
     return [
         *figures,
@@ -114,17 +114,17 @@ async def one_round(work: Path, server: Cluster | None) -> list[Figure]:
 
 async def _ceiling(work: Path) -> Figure:
     async with talking("bench.noop") as noop:
-        plan = _plan(work, int(await noop.read()), "/in/none", _new_secret(), count=EVENTS)
-        sent = await _send(plan)
+        plan = plan_of(work, int(await noop.read()), "/in/none", _new_secret(), count=EVENTS)
+        sent = await send(plan)
     return Figure(name="no-op", value=sent.accepted / sent.took_s, unit="/s", better="more")
 
 
 async def _accept_then_drain(at: Installation, sink: Talking) -> list[Figure]:
-    plan = _plan(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
+    plan = plan_of(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
     async with serving(at.port, at.data_dir, at.environment, "--role", "web") as pid:
-        await _ready(at.port)
+        await ready(at.port)
         before = at.cost(pid)
-        sent = await _send(plan)
+        sent = await send(plan)
         after = at.cost(pid)
     waits_ms = [(end - due) / 1e6 for due, end in _times(plan)]
     figures = [
@@ -147,11 +147,11 @@ async def _accept_then_drain(at: Installation, sink: Talking) -> list[Figure]:
 async def _together(at: Installation, sink: Talking) -> list[Figure]:
     figures: list[Figure] = []
     async with serving(at.port, at.data_dir, at.environment) as pid:
-        await _ready(at.port)
+        await ready(at.port)
         await sink.ask("forget")
         before = at.cost(pid)
-        plan = _plan(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
-        await _send(plan)
+        plan = plan_of(at.data_dir, at.port, at.path, at.secret, count=EVENTS)
+        await send(plan)
         _, first_ns = await _all_seen(at.data_dir, sink, EVENTS)
         after = at.cost(pid)
         began_ns = min(due for due, _ in _times(plan))
@@ -167,9 +167,9 @@ async def _together(at: Installation, sink: Talking) -> list[Figure]:
 
 async def _at_rate(at: Installation, sink: Talking, rate: int, count: int, pid: int) -> list[Figure]:
     await sink.ask("forget")
-    plan = _plan(at.data_dir, at.port, at.path, at.secret, count=count, rate_per_s=rate, series=f"r{rate}_")
+    plan = plan_of(at.data_dir, at.port, at.path, at.secret, count=count, rate_per_s=rate, series=f"r{rate}_")
     before = at.cost(pid)
-    await _send(plan)
+    await send(plan)
     _, first_ns = await _all_seen(at.data_dir, sink, count)
     spent_s = at.cost(pid).cpu_s - before.cpu_s
     latencies_ms = [(seen - due) / 1e6 for seen, (due, _) in zip(first_ns, _times(plan), strict=True)]
@@ -182,7 +182,7 @@ async def _at_rate(at: Installation, sink: Talking, rate: int, count: int, pid: 
     ]
 
 
-async def _install(directory: Path, sink_port: int, server: Cluster | None) -> Installation:
+async def install(directory: Path, sink_port: int, server: Cluster | None) -> Installation:
     data_dir = directory / "data"
     data_dir.mkdir(parents=True)
     secret = _new_secret()
@@ -214,7 +214,7 @@ async def _install(directory: Path, sink_port: int, server: Cluster | None) -> I
     )
 
 
-def _plan(
+def plan_of(
     work: Path,
     port: int,
     path: str,
@@ -223,6 +223,8 @@ def _plan(
     count: int,
     rate_per_s: float | None = None,
     series: str = "",
+    customers: int | None = None,
+    connections: int = CONNECTIONS,
 ) -> Plan:
     return Plan(
         host="127.0.0.1",
@@ -231,13 +233,14 @@ def _plan(
         secret=secret,
         series=series,
         count=count,
-        connections=CONNECTIONS,
+        connections=connections,
+        customers=customers,
         rate_per_s=rate_per_s,
         times_file=str(work / f"{series}sent.times"),
     )
 
 
-async def _send(plan: Plan) -> Sent:
+async def send(plan: Plan) -> Sent:
     async with talking("bench.sender") as sender:
         await sender.ask(msgspec.json.encode(plan).decode())
         sent = msgspec.json.decode(await sender.ask("go"), type=Sent)
@@ -255,7 +258,7 @@ async def _all_seen(work: Path, sink: Talking, count: int) -> tuple[Seen, list[i
     return seen, _integers(file)[:count].tolist()
 
 
-async def _ready(port: int) -> None:
+async def ready(port: int) -> None:
     async with asyncio.timeout(START_S), aiohttp.ClientSession() as http:
         while True:
             try:

@@ -1,5 +1,5 @@
-"""Builds the ready-made handlers of Customer.io: `make recipes`. Each is one file that a user can read and change: its
-handler, from `parts/handlers/`, and the functions that it uses of those that recipes share, from `parts/`.
+"""Builds the ready-made handlers of Customer.io: `make recipes`. Each is one file that a user can read and change:
+its handler, from `parts/handlers/`, and the functions that it uses of those that recipes share, from `parts/`.
 """
 
 from __future__ import annotations

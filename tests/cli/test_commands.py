@@ -449,8 +449,8 @@ def test_the_demo_picks_free_ports_if_its_own_are_used(tmp_path):
     assert result.returncode == 0, result
     assert f"Port {port} is in use" in result.stdout
     assert "36 events sent, 36 delivered" in result.stdout
-    assert "3 people and 36 activities; 0 rejected." in result.stdout
-    assert "24 emails sent." in result.stdout
+    assert "3 people and 42 activities; 0 rejected." in result.stdout
+    assert "30 emails sent." in result.stdout
 
 
 def test_the_demo_runs_until_it_is_stopped(tmp_path):

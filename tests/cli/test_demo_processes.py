@@ -18,7 +18,7 @@ def test_the_demo_runs_several_processes_over_postgresql(tmp_path):
     result = nicobar(tmp_path, "demo", "--postgresql", "--once", "--port", "0", "--emulator-port", "0")
     assert result.returncode == 0, result
     assert "36 events sent, 36 delivered" in result.stdout
-    assert "3 people and 36 activities; 0 rejected." in result.stdout
+    assert "3 people and 42 activities; 0 rejected." in result.stdout
     assert len(re.findall(r"^Nicobar   http", result.stdout, re.MULTILINE)) == 2
     assert set(re.findall(r"  (worker \d)$", result.stdout, re.MULTILINE)) <= {"worker 1", "worker 2"}
 

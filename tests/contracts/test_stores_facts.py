@@ -9,6 +9,7 @@ import pytest
 
 from contracts.test_stores import claim, done, endpoint
 from nicobar import facts
+from nicobar.clock import utc_time
 from nicobar.errors import LeaseLost
 from nicobar.model import DeliveryState
 from nicobar.reasons import reason
@@ -47,6 +48,25 @@ def payment(
 
 def dispute(event_id="evt_dispute", at_ms=9, **known):
     return stated_message(event_id, body_of("dispute.opened", at_ms, dispute_id="dp_1", payment_id="pay_1"), **known)
+
+
+def announced(at_ms, ends_ms):
+    """The end of a subscription is announced, or undone."""
+    ends = {
+        "next_billing_date": utc_time(ends_ms or 1).isoformat(),
+        "cancel_at_next_billing_date": ends_ms is not None,
+    }
+    change = {"id": f"chg_{at_ms}", "product_id": "pdt_2"} if at_ms % 2 else None
+    body = body_of(
+        "subscription.updated",
+        at_ms,
+        customer={"customer_id": "cus_1"},
+        subscription_id="sub_1",
+        status="active",
+        scheduled_change=change,
+        **ends,
+    )
+    return stated_message(f"evt_announced_{at_ms}", body)
 
 
 async def values(store, key):
@@ -89,6 +109,7 @@ async def test_any_order_of_arrival_leaves_the_same_rows(store):
         )
     ]
     said += [dispute(), stated_message("evt_thin", body_of("credit.added", 20, customer_id="cus_1"))]
+    said += [announced(at, ends) for at, ends in ((5, 9), (6, 10), (7, 11), (8, 9), (9, 100), (10, 12), (11, None))]
     expected = facts.merged_facts(fact for new in said for fact in new.facts)
     orders = (said, said[::-1], [*said[3:], *said[:3]], [said[1], said[3], said[0], *said[2:], said[1]])
     for number, order in enumerate(orders):

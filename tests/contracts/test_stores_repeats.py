@@ -170,7 +170,15 @@ async def test_a_deleted_message_ends_its_order_s_repeats(store):
     assert await due(store) == {"id:2": b"one", "id:3": b"one"}
     await store.expunge_customer(app.id, "a", now_ms=5, limit=10)
     assert await due(store) == {"id:3": b"one"}
-    await store.expunge_old(before_ms=50, now_ms=50, after_seq=0, limit=10)
+
+
+async def test_retention_deletes_repeats_of_old_messages_only(store):
+    await sent(store, 1, kept(), kept("id:2", order_key=None))
+    await sent(store, 60, kept())
+    await store.expunge_old(before_ms=50, now_ms=70, after_seq=0, limit=10)
+    assert await due(store) == {"id:1": b"one"}
+    await sent(store, 61, order="b")
+    await store.forget_old(before_ms=70, now_ms=70, after_seq=0, limit=10)
     assert await due(store) == {}
 
 

@@ -148,7 +148,7 @@ class Oracle:
             key=lambda payment: str(payment.now["created_at"]),
             default=None,
         )
-        self._first_is_due = False
+        self._first_is_due = self._is_first_known = False
 
     @property
     def told(self) -> int:
@@ -179,6 +179,8 @@ class Oracle:
             if all(is_current(truth, view, clock_ms, self._life) for view in self._views):
                 self._due.add(truth)
         self._candidates.clear()
+        self._first_is_due &= self._is_first_known or all(len(view.counted()) == 1 for view in self._views)
+        self._is_first_known = self._first_is_due
 
     def judge(self, said: Sequence[Said]) -> Verdict:
         wrong: list[str] = []
@@ -213,7 +215,8 @@ class Oracle:
             and not (truth.mail in GOODBYES and goodbyes[truth.about])
             and (self._mails is None or truth.mail in self._mails)
         ]
-        if self._history and not firsts and self._first_is_due and self._mails is None:
+        is_sent = self._mails is None or "first_payment_succeeded" in self._mails
+        if self._history and is_sent and not firsts and self._first_is_due:
             missing.append("first_payment_succeeded")
         return Verdict(right=len(said) - len(wrong), wrong=tuple(wrong), missing=tuple(missing))
 

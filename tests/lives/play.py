@@ -21,6 +21,7 @@ from lives.shop import HOUR_MS
 from nicobar.connectors import Request, Response
 from nicobar.crypto import new_webhook_secret
 from nicobar.emulator.app import Emulator
+from nicobar.emulator.campaign import Email
 from nicobar.emulator.state import State
 from nicobar.ids import IdFactory
 from nicobar.metrics import Metrics
@@ -200,6 +201,8 @@ class Figures:
     wrong: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
+    emails: Sequence[Email] = ()
+    unsent: Sequence[str] = ()
 
     def add(self, label: str, verdict: Verdict) -> None:
         self.lives += 1
@@ -217,5 +220,10 @@ class Figures:
     @property
     def faults(self) -> list[str]:
         """In words, a bounded number of each kind."""
-        of_kinds = (("wrong", self.wrong), ("missing", self.missing), ("attribute", self.attributes))
+        of_kinds = (
+            ("wrong", self.wrong),
+            ("missing", self.missing),
+            ("attribute", self.attributes),
+            ("not sent", self.unsent),
+        )
         return [f"{kind}: {text}" for kind, texts in of_kinds for text in texts[:SHOWN]]

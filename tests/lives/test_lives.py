@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,8 @@ from lives.play import Figures, in_waves, shop_and_workspace
 from lives.scripts import SCRIPTS
 from lives.shop import DAY_MS, PLANS, Life, Readings
 from nicobar.connectors.registry import CONNECTORS, find_recipe
+from nicobar.emulator.campaign import Outcome, Silence
+from nicobar.emulator.recipe_campaigns import read_campaigns
 from nicobar.emulator.workspace import Disorder, Workspace
 from nicobar.model import Setting
 
@@ -34,6 +38,21 @@ DUPLICATES = 0.1
 SETTLED_MS = 10 * 60_000
 NAMES: Mapping[str, Setting] = {"product_names": {plan.product_id: plan.name for plan in PLANS.values()}}
 HISTORY: Mapping[str, object] = {"history_complete_since_ms": START_MS - 30 * DAY_MS}
+# Why the emulator sends no email that the marketer wanted.
+FAULTS = {Silence.MISSING_FIELD, Silence.NAME_DIFFERS, Silence.NO_ADDRESS, Silence.DUPLICATE}
+# Campaigns with one email for each time that something happened.
+ONE_FOR_EACH = {
+    "subscription_started": "Onboarding",
+    "trial_started": "Trial",
+    "trial_ended": "Trial ended",
+    "payment_recovered": "Paid after all",
+    "subscription_past_due": "Past due",
+    "subscription_on_hold": "On hold",
+    "subscription_plan_change_scheduled": "New plan soon",
+    "subscription_plan_changed": "New plan",
+    "subscription_ended": "Goodbye",
+    "abandoned_checkout_detected": "Checkout",
+}
 # What a recipe sends of the catalog; all of it for the first.
 SUBSCRIPTIONS = {
     "trial_started",
@@ -53,14 +72,24 @@ SUBSCRIPTIONS = {
     "payment_method_updated",
 }
 FAILURES = {
+    "payment_succeeded",
     "payment_failed",
     "payment_recovered",
     "subscription_past_due",
     "subscription_on_hold",
     "dunning_started",
     "dunning_recovered",
+    "subscription_ended",
+    "trial_ended",
+    "payment_method_updated",
 }
-EMAILS = {"journeys": None, "subscription_life_cycle": SUBSCRIPTIONS, "payment_failure": FAILURES}
+EMAILS: Mapping[str, set[str] | None] = {
+    "journeys": None,
+    "subscription_life_cycle": SUBSCRIPTIONS,
+    "payment_failure": FAILURES,
+    "welcome": {"first_payment_succeeded"},
+    "customer_attributes": set(),
+}
 
 
 def lived(number: int) -> tuple[Life, Order]:
@@ -89,6 +118,7 @@ async def played(
     start_ms = START_MS - DAY_MS
     async with shop_and_workspace(directory, code, start_ms, source=HISTORY, endpoint=NAMES, database=DATABASE) as it:
         it.emulator.state.put_workspace(Workspace(out_of_order=out_of_order))
+        it.emulator.put_campaigns(read_campaigns(recipe))
         said = await it.play(in_waves(requests, of_each=at_once), oracles)
         await it.pass_time(SETTLED_MS)
         for life, order in lives:
@@ -96,19 +126,34 @@ async def played(
             figures.add(label, oracles[life.email].judge(said[life.email]))
             wanted = attributes.expected(life, history=True)
             figures.compare(label, wanted, it.attributes_of(life.email))
+        figures.unsent = [
+            f"{one.campaign}: {one.why}" for one in it.emulator.campaigns.unsent if one.reason in FAULTS
+        ]
+        figures.emails = [email for email in it.emulator.campaigns.emails if email.outcome is Outcome.SENT]
     assert not it.failures
     return figures
 
 
 async def test_no_order_sends_a_wrong_email(tmp_path: Path) -> None:
-    figures = await played(tmp_path, [lived(number) for number in range(ORDERS)])
+    lives = [lived(number) for number in range(ORDERS)]
+    figures = await played(tmp_path, lives)
     assert figures.faults == []
+    # In order, the campaigns of the recipe's page send as many emails as a customer expects.
+    sent = Counter((email.to, email.campaign) for email in figures.emails)
+    for life in [life for life, order in lives if order is Order.IN_ORDER]:
+        wanted = Counter(truth.mail for truth in life.truths if not truth.may)
+        campaigns = {name: sent[life.email, campaign] for name, campaign in ONE_FOR_EACH.items()}
+        assert (life.seed, campaigns) == (life.seed, {name: wanted[name] for name in ONE_FOR_EACH})
+    texts = [f"{email.subject} {email.body}" for email in figures.emails]
+    assert not [text for text in texts if re.search("pdt_|null|undefined", text)]
 
 
-@pytest.mark.parametrize("recipe", ["subscription_life_cycle", "payment_failure"])
+@pytest.mark.parametrize("recipe", ["subscription_life_cycle", "payment_failure", "welcome", "customer_attributes"])
 async def test_other_recipes_send_no_wrong_email_either(tmp_path: Path, recipe: str) -> None:
-    figures = await played(tmp_path, [lived(number) for number in range(22, 44)], recipe)
-    assert [fault for fault in figures.faults if not fault.startswith("attribute")] == []
+    figures = await played(tmp_path, [lived(number) for number in range(11, 33)], recipe)
+    assert figures.wrong == figures.missing == []
+    if recipe == "customer_attributes":
+        assert figures.attributes == []
 
 
 async def test_attributes_are_right_though_calls_take_effect_in_any_order(tmp_path: Path) -> None:

@@ -266,11 +266,11 @@ async def test_an_internal_error_sends_no_other_request_again(tmp_path):
         recorder, failed = it.worker._deliverer._recorder, []
         record = recorder.record
 
-        async def breaking(target, settled):
+        async def breaking(target, settled, *more):
             if not failed and len(settled) == 1 and settled[0][0].claimed.order_key == "cus_b":
                 failed.append(settled)
                 raise RuntimeError("broken on purpose")
-            await record(target, settled)
+            await record(target, settled, *more)
 
         recorder.record = breaking
         it.network.open.clear()

@@ -209,6 +209,35 @@ async def test_what_cannot_be_joined_is_repeated_alone(tmp_path):
         assert await later(it, REPEAT_AFTER_MS) == [[{"a": 3, "_update": True}]]
 
 
+async def test_v1_identify_calls_are_repeated_as_they_were(tmp_path):
+    code = """function handler(webhook) {
+      const data = webhook.payload.data;
+      const url = "https://track.customer.io/api/v1/customers/" + encodeURIComponent(data.customer.customer_id);
+      return {...webhook, method: "PUT", url, payload: {plan: data.name}};
+    }"""
+    async with world(tmp_path, handler=code) as it:
+        assert await send(it, "one") == [{"plan": "one"}]
+        await send(it, "two")
+        await it.move(REPEAT_AFTER_MS)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await it.network.sent.get() == [{"plan": "two"}]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [person(attributes={"a": 1}), person(attributes={"a": 2}, timestamp=1_700_000_000)],
+        [person(attributes={"a": 1}), person("delete")],
+        [person("delete"), person(attributes={"a": 1})],
+    ],
+)
+async def test_calls_that_change_a_person_and_cannot_be_merged_follow_each_other(tmp_path, calls):
+    async with here(tmp_path) as it:
+        await it.accept("one", note=note(*calls))
+        await it.next_recorded()
+        assert [it.network.sent.get_nowait() for _ in range(it.network.sent.qsize())] == [[call] for call in calls]
+
+
 async def test_the_attempt_says_that_values_are_repeated(tmp_path):
     async with here(tmp_path) as it:
         await send(it, "one")

@@ -204,7 +204,7 @@ async def test_trial_converts_with_its_first_payment():
     late = await changed("renewed", {"trial_ends_at": NOW_MS}, **known)
     assert late.events == {name: fields for name, fields in result.events.items() if name == "trial_converted"}
     assert not (await changed("renewed", {"trial_ends_at": NOW_MS})).events
-    # A trial whose first charge failed is still on hold when the next one succeeds; what came after the payment is over.
+    # A trial whose first charge failed is still on hold when the next one succeeds; what came after is over.
     ends_at = NOW_MS - DAY_MS
     failed_at = [{"subscription_id": "sub_1", "since": NOW_MS, "attempts": 1}]
     for status, period_start, open_failures, is_sent in (

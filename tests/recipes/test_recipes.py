@@ -71,7 +71,9 @@ def samples() -> Bodies:
     return [(name, body(name)) for name in TYPES]
 
 
-async def run(item, bodies: Bodies, *, whole: bool = False, knows: bool = True) -> list[Result]:
+async def run(
+    item, bodies: Bodies, *, whole: bool = False, knows: bool = True, variables: dict[str, str] | None = None
+) -> list[Result]:
     """`whole`: the history is complete. Without `knows`, there is no ledger."""
     jobs = [
         Job(
@@ -84,6 +86,7 @@ async def run(item, bodies: Bodies, *, whole: bool = False, knows: bool = True) 
             occurred_at_ms=NOW_MS,
             seed=name,
             customer_key=ADA.key,
+            variables=variables or {},
             ledger=msgspec.json.encode(
                 view_of(name, content, ADA, NOW_MS, is_history_complete=whole) if knows else LedgerView()
             ),
@@ -154,6 +157,20 @@ def bad_verdicts(found, content: bytes) -> list[Verdict]:
     # Nothing here says that the totals are those of the ledger. An event without an address: the profile has it.
     fine = {"from_one_event"} if customer is not None and customer.email else {"from_one_event", "no_address"}
     return [verdict for verdict in bad if verdict.rule not in fine]
+
+
+async def test_subscription_objects_reach_the_person_of_the_endpoint():
+    bodies = [(name, content) for name, content in samples() if name.startswith(("subscription.", "payment."))]
+    results = await run(RECIPES[0], bodies, variables={"SUBSCRIPTION_OBJECTS": "1"})
+    related = []
+    for (name, content), result in zip(bodies, results, strict=True):
+        if isinstance(result, Calls):
+            found = prepared(result, content, rule="email")
+            assert not bad_verdicts(found, content), name
+            sent = [msgspec.json.decode(call.body) for call in found.calls]
+            related += [item["cio_relationships"] for item in sent if item["type"] == "object"]
+    assert len(related) > 9
+    assert all(people == [{"identifiers": PERSON["email"]}] for people in related)
 
 
 # What each event type is to the journeys recipe, of a customer of whom only this is known.

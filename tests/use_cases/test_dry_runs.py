@@ -112,11 +112,13 @@ async def test_a_guest_is_not_completed_from_other_samples(sandbox):
 
 
 @pytest.mark.parametrize("recipe", [recipe.name for recipe in RECIPES])
-async def test_recipes_are_right_for_every_variant(sandbox, recipe):
+async def test_recipes_are_right_for_every_variant_and_state(sandbox, recipe):
     (code,) = (one.code for one in RECIPES if one.name == recipe)
-    findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0, variants=sample_events.VARIED)
+    every = {"variants": sample_events.VARIED, "states": tuple(LedgerState)}
+    findings = await dry_run.run_samples(sandbox, at(code), DODO, NOW_MS, lambda: 0, **every)
     assert not findings.failing
-    assert not [note for note in findings.notes if note.variants and note.level is not Level.CORRECTION]
+    new = [note for note in findings.notes if (note.variants or note.states) and note.level is not Level.CORRECTION]
+    assert not new
 
 
 async def test_one_mistake_on_many_events_is_one_note(sandbox):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-import msgspec
-
 from nicobar.model import DeliveryState
 from nicobar.use_cases.erase import expunge_customer
 from nicobar.web.api.overview import overview
@@ -98,8 +96,8 @@ async def test_a_deleted_customer_is_not_remembered_nor_named_by_disputes(tmp_pa
         for event_id, body in (("evt_1", dispute), ("evt_2", payment)):
             await nicobar.send(address, body, event_id)  # a repetition
         assert await store.facts_of_customer(app_id, ADA["customer_id"], limit=10) == []
-        later = msgspec.json.decode(payment)
-        later["data"]["payment_id"] = "pay_later"
-        await nicobar.send(address, msgspec.json.encode(later), "evt_3")
+        after_ms = nicobar.runtime.clock.now_ms() + 1
+        later = body_of("payment.succeeded", after_ms, payment_id="pay_later", customer=ADA)
+        await nicobar.send(address, later, "evt_3")
         known = await store.facts_of_customer(app_id, ADA["customer_id"], limit=10)
         assert [fact.key.rpartition("/")[2] for fact in known] == [ADA["customer_id"], "pay_later"]

@@ -273,7 +273,7 @@ async def _play(started: _Started, app: Emulator) -> bool:
                 ago_ms = (len(STORY) - step) * STEP_MS
                 for customer in CUSTOMERS:
                     turn = sent % len(transports)
-                    await _send(transports[turn], started.urls[turn], started.secret, name, customer, ago_ms)
+                    await _send(transports[turn], started.urls[turn], started.secret, name, customer, ago_ms=ago_ms)
                     sent += 1
                 for _ in CUSTOMERS:
                     item = await started.next_ended()
@@ -300,7 +300,9 @@ async def _play(started: _Started, app: Emulator) -> bool:
     )
 
 
-async def _send(transport: HttpTransport, url: str, secret: str, name: str, customer: Customer, ago_ms: int) -> None:
+async def _send(
+    transport: HttpTransport, url: str, secret: str, name: str, customer: Customer, *, ago_ms: int
+) -> None:
     """Sends an event of a customer that happened so long ago, signed as Dodo Payments signs."""
     now_ms = SystemClock().now_ms()
     event_id = f"demo_{name}_{customer.key}"

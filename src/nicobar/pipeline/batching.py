@@ -11,6 +11,8 @@ from nicobar.model import Record
 
 # The bytes around and between the items of a batch: `{"batch":[`, commas, `]}`.
 _FRAME_BYTES = 64
+# Stands for all people.
+_ANYONE = ""
 
 
 class Parcel(Record):
@@ -104,6 +106,21 @@ def merge(calls: Sequence[ReadyCall], people: PeopleCalls | None) -> list[Merged
             places.clear()
         merged.append(Merged(call=call, members=(index,)))
     return merged
+
+
+def conflict(merged: Sequence[Merged], people: PeopleCalls | None) -> int | None:
+    """The position of the first call that must not share a request with one before it, since both change a person and
+    have no order there; None if there is none.
+    """
+    changed: set[str] = set()
+    for call in merged:
+        effect = None if people is None else people.effect(call.call)
+        if effect is None or not effect.changes:
+            continue
+        if changed & {*effect.people, _ANYONE} or (effect.is_anyone and changed):
+            return call.members[0]
+        changed |= {*effect.people, *([_ANYONE] if effect.is_anyone else ())}
+    return None
 
 
 def _fits(calls: Sequence[ReadyCall], bounds: BatchBounds | None, items: int, size_bytes: int) -> bool:

@@ -116,6 +116,10 @@ class Sender:
             return []
         merged = batching.merge([item.call for item in items], target.destination.people_calls)
         calls = [call.call for call in merged]
+        cut = batching.conflict(merged, target.destination.people_calls) if len(merged) > 1 else None
+        if cut is not None:
+            first = await self._send(target, items[:cut], gate, deadline_ms)
+            return [*first, *await self._send(target, _sendable(items[cut:], items), gate, deadline_ms)]
         request = target.destination.pack(calls)
         late = await self._wait_for_turn(gate, deadline_ms)
         if late is not None:

@@ -42,7 +42,7 @@ class RetentionTables(Tables):
             session.run("remove_attempts_of_messages", {"seqs": seqs})
             session.run("remove_revisions", {"seqs": seqs})
             session.run("remove_unidentified_of_messages", {"seqs": seqs})
-            session.run("remove_repeats_of_messages", {"seqs": seqs})
+            session.run("remove_repeats_of_old_messages", {"seqs": seqs})
             return len(seqs)
 
         return await self._step(_Span(before_ms, now_ms, after_seq, limit, full), empty, emptied_too=False)
@@ -56,7 +56,7 @@ class RetentionTables(Tables):
             (newest,) = existing(session.row("last_message"))
             of = {"seqs": [seq for seq in seqs if seq != newest]}
             session.run("remove_attempts_of_messages", of)
-            session.run("remove_repeats_of_messages", of)
+            session.run("remove_repeats_of_old_messages", of)
             session.run("remove_deliveries_of_messages", of)
             session.run("remove_revisions", of)
             session.run("remove_unidentified_of_messages", of)

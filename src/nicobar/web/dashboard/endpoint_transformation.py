@@ -9,8 +9,10 @@ import asyncio
 from nicobar.connectors.registry import connector
 from nicobar.model import DeliveryState, Endpoint, Level, Record, Verdict
 from nicobar.store import Draft
+from nicobar.use_cases.chosen_ledgers import LedgerChoice
 from nicobar.use_cases.dry_run import Note, line_of
 from nicobar.use_cases.dry_run_messages import MessageDryRun, run_messages
+from nicobar.use_cases.ledger_states import LedgerState
 from nicobar.use_cases.transformations import MAX_VERSION, find_version, restore_version
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, find_endpoint, not_found
@@ -109,13 +111,17 @@ async def dry_run(
     visitor: Visitor,
     messages: int = CHOICES[1],
     message: str = "",
+    ledger: str = "",
 ) -> Response[bytes]:
-    """Runs the draft, or the published code, on the latest messages and compares the result with what was sent."""
+    """Runs the draft, or the published code, on the latest messages and compares the result with what was sent. With
+    the `ledger` in a typical state instead of the stored one.
+    """
     endpoint = find_endpoint(await context.snapshot(), endpoint_id)
     open_draft = await _changed_draft(context, endpoint)
     changed = with_draft(endpoint, open_draft) if open_draft else endpoint
     wanted = messages if messages in CHOICES else CHOICES[1]
-    found = await run_messages(context.services, changed, messages=wanted)
+    state = LedgerState(ledger) if ledger in set(LedgerState) else None
+    found = await run_messages(context.services, changed, messages=wanted, choice=LedgerChoice(state=state))
     row = next((result for result in found.results if result.message_id == message), None)
     code = changed.transformation.code if changed.transformation else ""
     return page(
@@ -132,6 +138,8 @@ async def dry_run(
         worth=_worth,
         wanted=wanted,
         choices=CHOICES,
+        state=state,
+        states=list(LedgerState),
         now_ms=context.now_ms(),
     )
 

@@ -62,6 +62,56 @@ CREATE TABLE erased (
 CREATE TABLE erasure_keys (id bigint PRIMARY KEY, content bytea NOT NULL);
 INSERT INTO erasure_keys (id, content) VALUES (1, sha256(convert_to(CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text), 'UTF8')));
 
+-- === What facts say ===
+
+-- What both contents of a fact say: of each field the two newest values that differ, the newest 100 keys of the metadata, and the
+-- last four announcements. The same as `merged` in `facts.py`. Values stay as they are written.
+CREATE OR REPLACE FUNCTION merge_facts(one text, other text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    -- Where the fields begin. The same was said, most often: the later place is that of all of it.
+    of_one integer := strpos(one, '":{');
+    of_other integer := strpos(other, '":{');
+BEGIN
+    IF of_one > 0 AND of_other > 0 AND substr(one, of_one) = substr(other, of_other) THEN
+        RETURN greatest(one COLLATE "C", other COLLATE "C");
+    END IF;
+    RETURN (
+        WITH said AS (
+            SELECT f.key AS field, CAST(f.value AS text) AS written, max(l.key COLLATE "C") AS place
+            FROM (
+                SELECT key, value FROM json_each(CAST(one AS json))
+                UNION ALL
+                SELECT key, value FROM json_each(CAST(other AS json))
+            ) AS l, json_each(l.value) AS f
+            GROUP BY f.key, CAST(f.value AS text)
+        ), numbered AS (
+            SELECT field, written, place,
+                row_number() OVER (PARTITION BY field ORDER BY place COLLATE "C" DESC, written COLLATE "C" DESC) AS number
+            FROM said
+        ), newest_metadata AS (
+            SELECT field, place FROM numbered WHERE number = 1 AND starts_with(field, 'metadata.')
+            ORDER BY place COLLATE "C" DESC, field COLLATE "C" DESC LIMIT 100
+        ), last_metadata AS (
+            SELECT CASE WHEN count(*) = 100 THEN min(place COLLATE "C") ELSE '' END AS place FROM newest_metadata
+        ), last_announced AS (
+            SELECT field FROM numbered WHERE number = 1 AND starts_with(field, 'announced.')
+            ORDER BY length(field) DESC, field COLLATE "C" DESC LIMIT 4
+        ), layers AS (
+            SELECT place, json_object_agg(field, CAST(written AS json)) AS fields
+            FROM numbered
+            WHERE number <= 2 AND CASE
+                WHEN starts_with(field, 'metadata.') THEN field IN (SELECT field FROM newest_metadata)
+                    AND (number = 1 OR place COLLATE "C" > (SELECT place FROM last_metadata))
+                WHEN starts_with(field, 'announced.') THEN number = 1 AND field IN (SELECT field FROM last_announced)
+                ELSE TRUE
+            END
+            GROUP BY place
+        )
+        SELECT CAST(json_object_agg(place, fields) AS text) FROM layers
+    );
+END
+$$;
+
 -- === Facts of earlier messages ===
 
 -- Since this version facts have the normal form: they are rebuilt from what is stored. A process of version 14 does not know the
