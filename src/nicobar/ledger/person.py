@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
+import msgspec
+
 from nicobar.facts import Stated, StatedFact
 from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
 from nicobar.ledger import objects as known
@@ -67,20 +69,36 @@ class Ledger:
         self.counted = [payment for payment in self.payments if payment.counts]
         self.began = sorted(began(self.subscriptions.values()), key=lambda one: (started_at(one), one.id))
 
+    def has(self, facts: Iterable[StatedFact]) -> bool:
+        """Whether the ledger would be the same with these facts, too."""
+        return all(
+            (known_fact := self.facts.get(fact.key)) is not None and self.contents.is_part(known_fact, fact)
+            for fact in facts
+        )
+
     def snapshot(self, whom: Whom) -> Snapshot:
         """`webhook.customer`."""
+        return msgspec.structs.replace(
+            self._snapshot,
+            ids=whom.ids,
+            identity=whom.identity,
+            email=whom.email,
+            name=whom.name,
+            first_name=first_name(whom.name),
+        )
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        """That of nobody in particular."""
         found = [(self._shown(one), one) for one in self.began]
         subscriptions = in_order([(one, started_at(of)) for one, of in found])
         first = self.counted[0].at if self.counted and self.is_counted else None
         snapshot = Snapshot(
-            ids=whom.ids,
-            identity=whom.identity,
+            ids=(),
+            identity=None,
             history_complete=self.is_complete,
             known_since=self._history.known_since_ms,
             status=subscriptions[0].status if subscriptions and subscriptions[0].status in RANKS else NONE,
-            email=whom.email,
-            name=whom.name,
-            first_name=first_name(whom.name),
             payments=len(self.counted) if self.is_counted else None,
             is_first_payment=len(self.counted) == 1 if self.is_counted else None,
             first_payment_at=first,
