@@ -32,6 +32,7 @@ class _RecordMeta(msgspec.StructMeta):
         tag: bool = False,
         rename: Literal["camel"] | None = None,
         forbid_unknown_fields: bool = False,
+        gc: bool = True,
     ) -> type:
         if rename is None:  # inherited from the base
             return super().__new__(
@@ -43,6 +44,7 @@ class _RecordMeta(msgspec.StructMeta):
                 kw_only=True,
                 tag=tag,
                 forbid_unknown_fields=forbid_unknown_fields,
+                gc=gc,
             )
         return super().__new__(cls, name, bases, namespace, frozen=True, kw_only=True, tag=tag, rename=rename)
 

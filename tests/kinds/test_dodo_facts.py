@@ -296,3 +296,9 @@ def test_an_unknown_status_of_a_subscription_is_kept_as_the_sender_spells_it():
 def test_links_suggest_the_mode(links, mode):
     body = '{"data":{"links":["' + '","'.join(links) + '"]}}'
     assert SOURCE.mode_in(body.encode()) is mode
+
+
+def test_facts_without_a_time_count_as_of_their_acceptance():
+    body = msgspec.json.encode({"type": "payment.failed", "data": {"payment_id": "pay_1", "status": "failed"}})
+    later = body_of("payment.processing", ACCEPTED_MS - 1, payment_id="pay_1", status="processing")
+    assert remembered(later, body)["payment"]["status"] == "failed"

@@ -119,6 +119,38 @@ def disputed(it: Life) -> None:
     it.refund(other, status="failed")
 
 
+def given_back_twice(it: Life) -> None:
+    """Refunded, and the bank takes it once more."""
+    book = it.buy(BOOK)
+    it.buy(BOOK)
+    it.wait(days=3)
+    it.refund(book)
+    it.wait(days=2)
+    it.dispute(book, "opened", "accepted", "lost")
+
+
+def another_card(it: Life) -> None:
+    """A new card pays for what is on hold; that charge is no retry."""
+    of = it.subscribe(BASIC)
+    it.renew(of)
+    it.fail_to_renew(of, "EXPIRED_CARD")
+    it.hold(of)
+    it.wait(days=2)
+    it.new_card(of)
+    it.retry(of, 0, succeeds=True)
+    it.renew(of)
+
+
+def bundle(it: Life) -> None:
+    """Two subscriptions with one payment; each is renewed and ends by itself."""
+    one, other = it.subscribe_to(BASIC, PRO)
+    it.renew(one)
+    it.renew(other)
+    it.wait(days=3)
+    it.announce(other)
+    it.end(other)
+
+
 def paused(it: Life) -> None:
     of = it.subscribe(BASIC)
     it.wait(days=4)
@@ -154,6 +186,9 @@ SCRIPTS = (
     yen_and_dinar,
     guest,
     disputed,
+    given_back_twice,
+    another_card,
+    bundle,
     paused,
     abandoned,
 )

@@ -370,6 +370,27 @@ class Life:
     # --- subscriptions ---
 
     def subscribe(self, plan: Plan, trial_days: int = 0) -> Tracked:
+        of = self._create(plan, trial_days)
+        if trial_days:
+            self._start_trial(of)
+        else:
+            self._start(of, plan)
+        self._updated(of)
+        return of
+
+    def subscribe_to(self, *plans: Plan) -> list[Tracked]:
+        """Several subscriptions at once, with one payment."""
+        several = [self._create(plan, 0) for plan in plans]
+        ids: list[Json] = [of.id for of in several]
+        payment = self.pay(sum(map(_total, plans)), plans[0].currency, charge_type="new")
+        self.change(payment, subscription_ids=ids, is_multi_subscription=True)
+        for of in several:
+            self.change(of, status="active")
+            self.tell("subscription_started", of.id, self.fire("subscription.active", of))
+        self.settle(payment, "succeeded")
+        return several
+
+    def _create(self, plan: Plan, trial_days: int) -> Tracked:
         self.now_ms += BETWEEN_MS
         of = Tracked(self._id("sub"))
         self.plan_of[of.id] = plan
@@ -388,11 +409,6 @@ class Life:
         }
         self.change(of, **data)
         self.subscriptions.append(of)
-        if trial_days:
-            self._start_trial(of)
-        else:
-            self._start(of, plan)
-        self._updated(of)
         return of
 
     def _start_trial(self, of: Tracked) -> None:

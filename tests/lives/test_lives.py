@@ -30,7 +30,7 @@ from nicobar.model import Setting
 
 pytestmark = pytest.mark.slow
 START_MS = 1_788_000_000_000
-ORDERS = int(os.environ.get("LIVES_ORDERS", "132"))
+ORDERS = int(os.environ.get("LIVES_ORDERS", "140"))
 DATABASE = os.environ.get("LIVES_DATABASE", "sqlite")
 CUSTOMERS = 1_000
 DUPLICATES = 0.1
@@ -150,7 +150,7 @@ async def test_no_order_sends_a_wrong_email(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", ["subscription_life_cycle", "payment_failure", "welcome", "customer_attributes"])
 async def test_other_recipes_send_no_wrong_email_either(tmp_path: Path, recipe: str) -> None:
-    figures = await played(tmp_path, [lived(number) for number in range(11, 33)], recipe)
+    figures = await played(tmp_path, [lived(number) for number in range(14, 42)], recipe)
     assert figures.wrong == figures.missing == []
     if recipe == "customer_attributes":
         assert figures.attributes == []
@@ -158,7 +158,7 @@ async def test_other_recipes_send_no_wrong_email_either(tmp_path: Path, recipe: 
 
 async def test_attributes_are_right_though_calls_take_effect_in_any_order(tmp_path: Path) -> None:
     """Customer.io promises no order, and several events of a person arrive at once."""
-    lives = [lived(number) for number in range(11, 33)]
+    lives = [lived(number) for number in range(14, 42)]
     figures = await played(tmp_path, lives, at_once=3, out_of_order=Disorder.IDENTIFIES)
     assert figures.attributes == []
 

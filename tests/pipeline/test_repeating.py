@@ -32,6 +32,7 @@ HANDLER = """function handler(webhook) {
   return webhook;
 }"""
 ADA = {"id": "cus_a"}
+DOWN = status(503)
 
 
 def person(action: str = "identify", identifiers: dict[str, str] | None = None, **more: object) -> dict[str, object]:
@@ -575,6 +576,49 @@ async def some_calls(it, chance: random.Random, customer: str) -> dict[str, str]
         await it.next_recorded()
         await it.move(chance.choice((0, 1_000, 20_000, 59_000, 100_000)))
     return expected
+
+
+def possible(calls: list[tuple[int, dict[str, object]]], name: str) -> set[object]:
+    """The values that an attribute may have, if each call may be processed after any within a minute."""
+    sets = [(at_ms, attributes[name]) for at_ms, attributes in calls if name in attributes]
+    last_ms = max(at_ms for at_ms, _ in sets)
+    return {value for at_ms, value in sets if last_ms - at_ms <= DISORDER_MS}
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_values_are_certain_after_failures_and_restarts(tmp_path, seed):
+    chance = random.Random(seed)
+    calls: list[tuple[int, dict[str, object]]] = []
+    expected: dict[str, object] = {}
+
+    def watch(it) -> None:
+        def answer(items):
+            got = chance.choice(answers)
+            # Without an answer, it may have been processed.
+            calls.extend((it.clock.steady_ms(), item["attributes"]) for item in items if got is not DOWN)
+            return got
+
+        it.network.answer = answer
+
+    async def some(it, numbers) -> None:
+        watch(it)
+        for number in numbers:
+            attributes = dict.fromkeys(chance.sample("abc", 2), number)
+            expected.update(attributes)
+            await it.accept(str(number), note=note(person(attributes=attributes)))
+            await it.move(0)
+            await it.move(chance.choice((0, 4_000, 30_000, 61_000, 130_000)))
+
+    answers = [OK, OK, OK, DOWN, NoResponse(reason=plain("timed out"), duration_ms=1)]
+    async with here(tmp_path) as it:
+        await some(it, range(4))
+        async with another_worker(it) as again:
+            await some(again, range(4, 7))
+            answers[:] = [OK]
+            for _ in range(6):
+                await again.move(600_000)
+            await again.move(0)
+    assert {name: possible(calls, name) for name in expected} == {name: {value} for name, value in expected.items()}
 
 
 # --- the clock ---

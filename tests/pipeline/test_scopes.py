@@ -107,6 +107,24 @@ async def test_stating_the_mode_restates_what_was_stored_before(tmp_path, databa
         assert await work.step() is None
 
 
+async def test_messages_of_a_process_with_the_mode_before_are_restated_too(tmp_path):
+    async with world(tmp_path) as it:
+        (source,) = it.snapshot.sources
+        work = Ledger(store=it.store, configuration=it.worker._configuration, clock=it.clock)
+        for number in (1, 2):
+            body = body_of("payment.succeeded", 1, payment_id=f"pay_{number}", customer=ADA)
+            new = stated_message(f"evt_{number}", body, endpoints=())
+            await it.store.append(msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id))
+            if number == 1:
+                await state_mode(it, Mode.LIVE)
+                assert await work.settles()
+        assert not await work.settles()
+        while await work.step() is not None:
+            assert not await work.settles()
+        keys = [f"dodo-payments/live/payment/pay_{number}" for number in (1, 2)]
+        assert (await it.store.facts(source.app_id, keys)).keys() >= set(keys)
+
+
 @pytest.mark.parametrize("database", STORES)
 async def test_what_waits_for_an_identity_waits_under_the_new_mode(tmp_path, database):
     async with world(tmp_path, database=database) as it:

@@ -29,6 +29,10 @@ def values(content: str) -> dict[str, list[Said]]:
     return found
 
 
+# So many contents are remembered: the events of a page have fewer.
+MAX_CONTENTS = 1_000
+
+
 class Contents:
     """Of the facts that events of a page state, and of what they are merged with. Events repeat what is stored of
     them, so that most merging adds nothing.
@@ -41,6 +45,8 @@ class Contents:
         """See `values`."""
         found = self._values.get(content)
         if found is None:
+            if len(self._values) >= MAX_CONTENTS:
+                self._values.clear()
             found = self._values[content] = values(content)
         return found
 
@@ -55,11 +61,12 @@ class Contents:
             known = by_key.get(fact.key)
             if known is None:
                 by_key[fact.key] = fact
-            elif not self._is_part(known, fact):
+            elif not self.is_part(known, fact):
                 by_key[fact.key] = merged_fact(known, fact)
         return by_key
 
-    def _is_part(self, known: StatedFact, fact: StatedFact) -> bool:
+    def is_part(self, known: StatedFact, fact: StatedFact) -> bool:
+        """Whether merging these would change nothing."""
         return (
             fact.occurred_at_ms <= known.occurred_at_ms
             and fact.customer_key in {None, known.customer_key}

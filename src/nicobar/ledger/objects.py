@@ -21,7 +21,7 @@ _TIME = slice(-28, -16)
 _JSON = msgspec.json.Decoder(Json)
 
 
-class Charged(Record):
+class Charged(Record, gc=False):
     """A period of a subscription that a payment is for. `proration`: the part that was charged, 1 for all."""
 
     subscription_id: str
@@ -30,12 +30,12 @@ class Charged(Record):
     proration: float | None = None
 
 
-class Product(Record):
+class Product(Record, gc=False):
     id: str
     quantity: int | None = None
 
 
-class _Fields(Record):
+class _Fields(Record, gc=False):
     """What is known of an object, as in the normal form: None if it is not known, or known to be nothing."""
 
     customer_id: str | None = None
@@ -44,7 +44,7 @@ class _Fields(Record):
     status: str | None = None
 
 
-class PaymentFields(_Fields):
+class PaymentFields(_Fields, gc=False):
     amount: int | None = None
     tax: int | None = None
     currency: str | None = None
@@ -94,7 +94,7 @@ class SubscriptionFields(_Fields):
     ended_at: int | None = None
 
 
-class Payment(Record):
+class Payment(Record, gc=False):
     """`at`: when it was made."""
 
     id: str

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
+import msgspec
+
 from nicobar.facts import Stated, StatedFact
 from nicobar.ledger import MAX_SUBSCRIPTIONS, EventFact, History, Limits, OpenFailure, Snapshot, Subscription, Whom
 from nicobar.ledger import objects as known
@@ -67,27 +69,43 @@ class Ledger:
         self.counted = [payment for payment in self.payments if payment.counts]
         self.began = sorted(began(self.subscriptions.values()), key=lambda one: (started_at(one), one.id))
 
+    def has(self, facts: Iterable[StatedFact]) -> bool:
+        """Whether the ledger would be the same with these facts, too."""
+        return all(
+            (known_fact := self.facts.get(fact.key)) is not None and self.contents.is_part(known_fact, fact)
+            for fact in facts
+        )
+
     def snapshot(self, whom: Whom) -> Snapshot:
         """`webhook.customer`."""
+        return msgspec.structs.replace(
+            self._snapshot,
+            ids=whom.ids,
+            identity=whom.identity,
+            email=whom.email,
+            name=whom.name,
+            first_name=first_name(whom.name),
+        )
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        """That of nobody in particular."""
         found = [(self._shown(one), one) for one in self.began]
         subscriptions = in_order([(one, started_at(of)) for one, of in found])
         first = self.counted[0].at if self.counted and self.is_counted else None
         snapshot = Snapshot(
-            ids=whom.ids,
-            identity=whom.identity,
+            ids=(),
+            identity=None,
             history_complete=self.is_complete,
             known_since=self._history.known_since_ms,
             status=subscriptions[0].status if subscriptions and subscriptions[0].status in RANKS else NONE,
-            email=whom.email,
-            name=whom.name,
-            first_name=first_name(whom.name),
             payments=len(self.counted) if self.is_counted else None,
             is_first_payment=len(self.counted) == 1 if self.is_counted else None,
             first_payment_at=first,
             last_payment_at=self.counted[-1].at if self.counted else None,
             customer_since=self._customer_since(),
-            totals=totals(self.payments, self.reversals) if self.is_counted else None,
-            settled=settled(self.payments) if self.is_counted else None,
+            totals=totals(self.counted, self.payments_by_id, self.reversals) if self.is_counted else None,
+            settled=settled(self.counted) if self.is_counted else None,
             open_failures=self._open_failures(),
             subscriptions=tuple(subscriptions[:MAX_SUBSCRIPTIONS]),
             subscriptions_active=sum(one.status in ACTIVE for one in subscriptions),
@@ -120,25 +138,25 @@ class Ledger:
         return purchases(self.payments)
 
     def _read(self, limits: Limits) -> None:
-        by_kind: dict[str, list[tuple[str, StatedFact]]] = {}
-        for key, fact in self.facts.items():
-            kind, of = known.kind_and_id(key)
-            by_kind.setdefault(kind, []).append((of, fact))
-            self._saw(fact.occurred_at_ms)
         payments: dict[str, Payment] = {}
-        for of, fact in by_kind.get(FactKind.PAYMENT, ()):
-            payment = payments[fact.key] = known.payment(of, fact)
-            self._saw(payment.fields.created_at)
-            if _is_inside(limits, payment.fields.business_id, payment.fields.brand_id):
-                self.payments.append(payment)
-        for of, fact in by_kind.get(FactKind.SUBSCRIPTION, ()):
-            subscription = known.subscription(of, fact)
-            self._saw(subscription.fields.started_at)
-            if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
-                self.subscriptions[of] = subscription
-        for kind in _REVERSED:
-            for _, fact in by_kind.get(kind, ()):
-                self._read_reversal(kind, fact, payments, limits)
+        reversals: list[tuple[FactKind, StatedFact]] = []
+        for key, fact in self.facts.items():
+            self._saw(fact.occurred_at_ms)
+            kind, of = known.kind_and_id(key)
+            if kind == FactKind.PAYMENT:
+                payment = payments[key] = known.payment(of, fact)
+                self._saw(payment.fields.created_at)
+                if _is_inside(limits, payment.fields.business_id, payment.fields.brand_id):
+                    self.payments.append(payment)
+            elif kind == FactKind.SUBSCRIPTION:
+                subscription = known.subscription(of, fact)
+                self._saw(subscription.fields.started_at)
+                if _is_inside(limits, subscription.fields.business_id, subscription.fields.brand_id):
+                    self.subscriptions[of] = subscription
+            elif kind in _REVERSED:
+                reversals.append((FactKind(kind), fact))
+        for of_kind, fact in reversals:
+            self._read_reversal(of_kind, fact, payments, limits)
 
     def _read_reversal(self, kind: FactKind, fact: StatedFact, payments: dict[str, Payment], limits: Limits) -> None:
         reversal = known.reversal(kind, fact)

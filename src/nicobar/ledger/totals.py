@@ -20,17 +20,17 @@ _PAYS = frozenset({"active", "past_due"})
 _PAYS_NOTHING = frozenset({"trialing", "paused", "on_hold", "cancelled", "expired"})
 
 
-def totals(payments: Sequence[Payment], reversals: Iterable[Reversal]) -> tuple[Total, ...]:
-    """By currency. What was given back of a payment that does not count, does not count. Without its payment it is
-    known to be given back, and is not taken from other payments.
+def totals(
+    counted: Iterable[Payment], payments: Mapping[str, Payment], reversals: Iterable[Reversal]
+) -> tuple[Total, ...]:
+    """By currency. `payments` are all, by id. What was given back of a payment that does not count, does not count.
+    Without its payment it is known to be given back, and is not taken from other payments.
     """
-    known = {payment.id: payment for payment in payments}
-    counted = [payment for payment in payments if payment.counts]
     by_currency: dict[str, _Sums] = {}
     for payment in counted:
         by_currency.setdefault(payment.fields.currency or "", _Sums()).paid.append(payment)
     for reversal in reversals:
-        of = known.get(reversal.fields.payment_id or "")
+        of = payments.get(reversal.fields.payment_id or "")
         currency = reversal.fields.currency if of is None else of.fields.currency
         if currency is not None and (of is None or of.counts):
             by_currency.setdefault(currency, _Sums()).given_back.append((reversal, of))
@@ -52,7 +52,10 @@ class _Sums:
             given_back[reversal.kind].append(amount)
             if payment is not None:
                 of_payment.setdefault(payment.id, []).append(amount)
-        left = [_left(payment, of_payment.get(payment.id, ())) for payment in self.paid]
+        left = [
+            _left(payment, of_payment[payment.id]) if payment.id in of_payment else payment.fields.amount
+            for payment in self.paid
+        ]
         return Total(
             currency=currency,
             paid=sum(payment.fields.amount or 0 for payment in self.paid),
@@ -88,12 +91,10 @@ def _left(payment: Payment, given_back: Iterable[int | None]) -> int | None:
     return None if taken is None else paid - taken
 
 
-def settled(payments: Iterable[Payment]) -> tuple[Settled, ...] | None:
+def settled(counted: Iterable[Payment]) -> tuple[Settled, ...] | None:
     """None unless all counted payments say it."""
     by_currency: dict[str, list[int]] = {}
-    for payment in payments:
-        if not payment.counts:
-            continue
+    for payment in counted:
         amount, currency = payment.fields.settled_amount, payment.fields.settled_currency
         if amount is None or currency is None:
             return None

@@ -19,6 +19,8 @@ STEP_BYTES = 4 * 1024 * 1024
 # Other writers get their turn between two steps; a user may have begun one since the last look.
 PAUSE_MS = 20
 LOOK_MS = 60_000
+# After a change of a source's mode, every process has the new configuration after this.
+SETTLE_MS = 3_000
 
 
 class Ledger:
@@ -30,6 +32,7 @@ class Ledger:
         self._store = store
         self._configuration = configuration
         self._clock = clock
+        self._is_settling = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Rebuilds what is to be rebuilt, until `stop` is set."""
@@ -37,6 +40,9 @@ class Ledger:
         while not await self._clock.wait(stop, wait_ms):
             wait_ms = LOOK_MS
             try:
+                if await self.settles():
+                    wait_ms = SETTLE_MS
+                    continue
                 at = await self.step()
                 if at is not None:
                     wait_ms = PAUSE_MS
@@ -46,6 +52,17 @@ class Ledger:
                 log.error("facts not rebuilt", code=error.code, detail=error.detail)
             except Exception:  # noqa: BLE001 - an unexpected error must not stop the loop
                 log.exception("facts not rebuilt")
+
+    async def settles(self) -> bool:
+        """Whether a rebuild has only just begun. What is accepted by the configuration before its beginning is
+        included by beginning it a second time. Raises StoreError.
+        """
+        at = await self._store.rebuild()
+        is_new = at is not None and at.ended_at_ms is None and not at.after_seq
+        if is_new and self._is_settling:
+            await self._store.begin_rebuild()
+        self._is_settling = is_new and not self._is_settling
+        return self._is_settling
 
     async def step(self) -> Rebuild | None:
         """Reads the next messages; returns how far it is, None where nothing is left. Raises StoreError."""

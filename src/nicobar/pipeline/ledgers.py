@@ -10,15 +10,15 @@ from functools import cached_property
 import msgspec
 
 from nicobar import facts
-from nicobar.facts import Stated, StatedFact
+from nicobar.facts import Stated, StatedFact, customer_fact_key
 from nicobar.ledger import History, Identity, Limits, Snapshot, Whom, of_sources
 from nicobar.ledger.contents import Contents
-from nicobar.ledger.objects import kind_and_id
 from nicobar.ledger.person import Ledger
-from nicobar.model import Customer, Event, FactKind, Json, Message, Record
+from nicobar.model import Customer, Event, Json, Message, Record
 from nicobar.people import IdentityRule, Person, PersonOrigin, email_identifier, resolve
 from nicobar.pipeline.configuration import Configuration, OpenEndpoint, mode_text
 from nicobar.pipeline.handler_runs import LedgerView
+from nicobar.pipeline.kept_ledgers import KeptLedgers, Terms
 from nicobar.pipeline.transform import Subject
 from nicobar.store import Facts
 from nicobar.store.facts import Whose
@@ -61,6 +61,7 @@ class Ledgers:
         self._configuration = configuration
         self._app_id = app_id
         self._codes: OrderedDict[str, None] = OrderedDict()
+        self._kept = KeptLedgers()
 
     def is_needed(self, code_id: str) -> bool:
         return code_id in self._codes
@@ -80,7 +81,7 @@ class Ledgers:
             if subject.customer is not None
         ]
         app_id = target.endpoint.app_id if self._app_id is None else self._app_id
-        found = iter(await known_people(self._store, self._configuration, target, app_id, questions))
+        found = iter(await known_people(self._store, self._configuration, target, app_id, questions, kept=self._kept))
         known = [None if subject.customer is None else next(found) for subject in subjects]
 
         def views() -> list[LedgerView]:
@@ -112,11 +113,18 @@ def _view(known: Known | None, event: Event, stated: Stated, product_names: Mapp
 
 
 async def known_people(
-    store: Facts, configuration: Configuration, target: OpenEndpoint, app_id: str, questions: Sequence[Question]
+    store: Facts,
+    configuration: Configuration,
+    target: OpenEndpoint,
+    app_id: str,
+    questions: Sequence[Question],
+    *,
+    kept: KeptLedgers | None = None,
 ) -> list[Known]:
     """What is known of people at an endpoint, in one query. Computed in a thread: a person may have thousands of
     facts. Raises StoreError.
     """
+    kept = KeptLedgers() if kept is None else kept
     rule = target.destination.identity_rule
     limits = Limits(business_ids=target.endpoint.business_ids, brand_ids=target.endpoint.brand_ids)
     whose = [_whose(rule, question) for question in questions]
@@ -124,20 +132,17 @@ async def known_people(
     own: dict[Whose, list[StatedFact]] = {}
     for one, question in zip(whose, questions, strict=True):
         own.setdefault(one, []).extend(question.own)
-    histories = {one: _history(configuration, app_id, one) for one in own}
+    names = target.destination.product_names
+    terms = {
+        one: Terms(history=_history(configuration, app_id, one), limits=limits, product_names=names) for one in own
+    }
 
     def known() -> list[Known]:
         ledgers = {
-            one: Ledger(
-                (*found[one].facts, *of_events),
-                history=histories[one],
-                limits=limits,
-                is_whole=found[one].is_whole,
-                product_names=target.destination.product_names,
-            )
+            one: kept.ledger((target.endpoint.id, one), found[one], of_events, terms[one])
             for one, of_events in own.items()
         }
-        customers = {one: _Customers(found[one].facts) for one in own}
+        customers = {one: _Customers(one, found[one].facts) for one in own}
         people: dict[tuple[Whose, Whom], Known] = {}
         of_questions: list[Known] = []
         for one, question in zip(whose, questions, strict=True):
@@ -162,7 +167,8 @@ def _whose(rule: IdentityRule | None, question: Question) -> Whose:
 class _Customers:
     """What is known of the customers who are a person, all together."""
 
-    def __init__(self, stored: Iterable[StatedFact]) -> None:
+    def __init__(self, whose: Whose, stored: Iterable[StatedFact]) -> None:
+        self._prefix = customer_fact_key(whose.source_kind, "", whose.mode)
         self._contents = Contents()
         self._stored = self._merged("", stored)
 
@@ -175,7 +181,7 @@ class _Customers:
 
     def _merged(self, content: str, stated: Iterable[StatedFact]) -> str:
         for fact in stated:
-            if kind_and_id(fact.key)[0] == FactKind.CUSTOMER:
+            if fact.key.startswith(self._prefix):
                 content = self._contents.merged(content, fact.content) if content else fact.content
         return content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nicobar.facts import StatedFact, customer_of, fact_key
+from nicobar.facts import StatedFact, customer_of
 from nicobar.ledger import MAX_FACTS
 from nicobar.model import FactKind
 from nicobar.people import IdentityRule, Person, resolve
@@ -12,8 +12,9 @@ from nicobar.store.facts import MAX_FACTS_OF_PAGE, FactsOfPerson, Whose
 from nicobar.store.session import Row, Session
 from nicobar.store.tables.rows import stored_fact
 
-# By source kind and mode, which are never mixed.
-_Scope = tuple[str, str]
+# The beginning of a fact's key: source kind and mode, which are never mixed.
+_Scope = str
+_CUSTOMER = f"{FactKind.CUSTOMER}/"
 
 
 def facts_of_persons(
@@ -62,7 +63,7 @@ def _by_person(
         if customer_key is None:
             continue
         of_customer.setdefault((scope, customer_key), []).append(fact)
-        if rule is not None and key == fact_key(scope[0], FactKind.CUSTOMER, customer_key, scope[1]):
+        if rule is not None and key[len(scope) :] == _CUSTOMER + customer_key:
             person = resolve(rule, customer_of(fact))
             if isinstance(person, Person):
                 customers.setdefault((scope, person.kind, person.value), set()).add(customer_key)
@@ -76,15 +77,14 @@ def _of_person(
     *,
     is_whole: bool,
 ) -> FactsOfPerson:
-    scope = one.source_kind, one.mode
+    scope = f"{one.source_kind}/{one.mode}/"
     same = set() if one.person is None else customers.get((scope, one.person.kind, one.person.value), set())
     keys = sorted({one.customer_key, *same})
-    facts = {fact.key: fact for key in keys for fact in of_customer.get((scope, key), ())}
-    return FactsOfPerson(
-        customer_keys=tuple(keys), facts=tuple(facts[key] for key in sorted(facts)), is_whole=is_whole
-    )
+    facts = [fact for key in keys for fact in of_customer.get((scope, key), ())]
+    if len(keys) > 1:
+        facts.sort(key=lambda fact: fact.key)
+    return FactsOfPerson(customer_keys=tuple(keys), facts=tuple(facts), is_whole=is_whole)
 
 
 def _scope(key: str) -> _Scope:
-    source_kind, mode, _ = key.split("/", 2)
-    return source_kind, mode
+    return key[: key.index("/", key.index("/") + 1) + 1]
