@@ -162,3 +162,20 @@ async def test_a_source_from_creation_to_deletion(nicobar):
     entries = (await store.audit(AuditFilter(app_id=app_id), limit=20)).items
     done = "source.create", "source.rotate-secret", "source.rotate-secret", "source.rotate-token", "source.delete"
     assert tuple(item.action for item in reversed(entries)) == done
+
+
+async def test_saving_the_mode_leaves_the_exact_start_of_history(nicobar):
+    store = nicobar.runtime.store
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        page, _ = await make_source(visitor, nicobar)
+        (source,) = (await store.snapshot()).sources
+        exact_ms = 1_769_945_400_000  # 2026-02-01 11:30
+        await store.change([PutSource(source=msgspec.structs.replace(source, history_complete_since_ms=exact_ms))])
+        await nicobar.runtime.configuration.refresh()
+        _, text, _ = await visitor.ask("GET", page)
+        assert 'value="2026-02-01"' in text
+        for day, since_ms in (("2026-02-01", exact_ms), ("2026-02-02", 1_769_990_400_000), ("", None)):
+            assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since=day))[0] == 303
+            (source,) = (await store.snapshot()).sources
+            assert (source.mode, source.history_complete_since_ms) == ("live", since_ms)

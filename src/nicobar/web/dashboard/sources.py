@@ -17,13 +17,14 @@ from nicobar.use_cases.sources import SourcePatch, SourceSpec, suggested_mode
 from nicobar.web.dashboard.authorization import Needs
 from nicobar.web.dashboard.context import Context, current_application, not_found
 from nicobar.web.dashboard.forms import read_mode
-from nicobar.web.dashboard.pages import page, redirect
+from nicobar.web.dashboard.pages import iso, page, redirect
 from nicobar.web.dashboard.paging import PAGE, Number, Shown, shown, text
 from nicobar.web.dashboard.visitor import Visitor
 from nicobar.web.operations import Response, get, post
 
 HOUR_MS = 3_600_000
 _MAX_SHOWN_CHARS = 50
+_DAY_CHARS = len("2026-01-31")
 # How long the previous secret is accepted, in hours.
 GRACE_HOURS = (24, 1, 168, 0)
 SAMPLE = EventType(name="sample.sent")
@@ -112,11 +113,14 @@ async def change_ledger(source_id: str, context: Context, visitor: Visitor) -> R
     """Saves the mode and the time since which the history is complete."""
 
     async def change(edit: Edit) -> None:
+        source = _source(context, edit, source_id)
         patch = SourcePatch(
             mode=read_mode(visitor.form.get("mode", "")),
-            history_complete_since_ms=_since(visitor.form.get("history_complete_since", "").strip()),
+            history_complete_since_ms=_since(
+                visitor.form.get("history_complete_since", "").strip(), source.history_complete_since_ms
+            ),
         )
-        await sources.update(edit, _source(context, edit, source_id), patch)
+        await sources.update(edit, source, patch)
 
     try:
         await edited(context.services, visitor, change)
@@ -125,8 +129,12 @@ async def change_ledger(source_id: str, context: Context, visitor: Visitor) -> R
     return redirect(f"/sources/{source_id}#ledger")
 
 
-def _since(text: str) -> int | None:
-    """A day in UTC, or a time; None for an empty text. Raises UserError."""
+def _since(text: str, stored_ms: int | None) -> int | None:
+    """A day in UTC, or a time; None for an empty text. The form shows the day of the `stored` time, which is more
+    exact. Raises UserError.
+    """
+    if stored_ms is not None and text == iso(stored_ms)[:_DAY_CHARS]:
+        return stored_ms
     since_ms = unix_ms(text)
     if text and since_ms is None:
         given = text[:_MAX_SHOWN_CHARS]
