@@ -201,3 +201,30 @@ def test_no_sample_of_a_source_shows_phones_cards_or_keys(kind):
 def test_every_written_form_has_the_core_of_its_value(value):
     core = Needle(value).core
     assert all(core in form.lower() for form in written_forms(value))
+
+
+@pytest.mark.parametrize("rule", ["email, name", "data.customer.email, data.customer.name"])
+def test_ledger_of_an_attempt_is_masked_like_the_customer_of_events(rule):
+    person = {"email": "ann@shop.example", "name": "Ann Lee", "first_name": "Ann", "payments": 2}
+    snapshot = msgspec.json.encode({"customer": {**person, "identity": {"value": "ann@shop.example"}}}).decode()
+    attempt = Attempt(
+        id="atmpt_1",
+        started_at_ms=1,
+        duration_ms=1,
+        state=DeliveryState.SUCCESS,
+        reason=None,
+        transformation_version=1,
+        console=("to ann@shop.example",),
+        snapshot=snapshot,
+    )
+    shown = redactor(rule, b'{"data":{"payment_id":"pay_1"}}').also(snapshot).attempt(attempt)
+    assert shown.console == ("to ***",)
+    assert msgspec.json.decode(shown.snapshot) == {
+        "customer": {
+            "email": "***",
+            "name": "***",
+            "first_name": "***",
+            "payments": 2,
+            "identity": {"value": "***"},
+        }
+    }

@@ -333,7 +333,7 @@ class Redactor:
 
     def also(self, snapshot: str) -> Redactor:
         """One that also masks what a handler has read of the ledger (JSON), wherever it is quoted."""
-        return Redactor(self.rules, self._body, snapshot.encode()) if snapshot else self
+        return Redactor(self.rules, self._body, _as_event(snapshot)) if snapshot else self
 
     @cached_property
     def _found(self) -> list[tuple[_Kind, str]]:
@@ -402,7 +402,9 @@ class Redactor:
         """
         verdicts = tuple(map(self.verdict, attempt.verdicts))
         if not self._may_have("\n".join(_texts(attempt, bodies=not bodies_masked))):
-            return msgspec.structs.replace(attempt, reason=self.why(attempt.reason), verdicts=verdicts)
+            return msgspec.structs.replace(
+                attempt, reason=self.why(attempt.reason), verdicts=verdicts, snapshot=self.snapshot(attempt.snapshot)
+            )
         return msgspec.structs.replace(
             attempt,
             reason=self.why(attempt.reason),
@@ -411,8 +413,19 @@ class Redactor:
             response_headers=self.headers(attempt.response_headers),
             console=tuple(map(self.text, attempt.console)),
             verdicts=verdicts,
-            snapshot=self.text(attempt.snapshot),
+            snapshot=self.snapshot(attempt.snapshot),
         )
+
+    def snapshot(self, snapshot: str) -> str:
+        """What a handler has read of the ledger (JSON). Its customer is masked like that of an event."""
+        known = _json(_as_event(snapshot)) if snapshot else None
+        if known is None:
+            return self.text(snapshot)
+        shown = self.rules.masked(known, self._string, [], is_event=True)
+        match shown:
+            case {"data": {"customer": {"name": str(name), "first_name": str()} as customer}} if name == MASK:
+                customer["first_name"] = MASK
+        return snapshot if shown == known or not isinstance(shown, dict) else _text_of(shown["data"])
 
     def request(self, request: RequestRecord) -> RequestRecord:
         return msgspec.structs.replace(
@@ -460,9 +473,18 @@ def _texts(attempt: Attempt, *, bodies: bool) -> Iterable[str]:
     """What an attempt has from outside, without its reasons."""
     for request in attempt.requests:
         yield from (request.url, *request.headers, *request.headers.values())
-    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console, attempt.snapshot)
+    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
     if bodies:
         yield from (attempt.response, *(request.body for request in attempt.requests))
+
+
+def _as_event(snapshot: str) -> bytes:
+    """A snapshot (JSON) with its customer where an event has one."""
+    return b'{"data":' + snapshot.encode("utf-8", "surrogatepass") + b"}"
+
+
+def _text_of(json: Json) -> str:
+    return msgspec.json.encode(json).decode()
 
 
 def _any_of(needles: Iterable[str]) -> re.Pattern[str]:
