@@ -85,6 +85,10 @@ def test_the_event_s_values_are_masked_wherever_they_are_quoted(text):
         ('saw {"phone": "555 01', 'saw {"phone": "***"'),
         ("phone=555&b=1", "phone=***&b=1"),
         (
+            "<o:a><o:customerPhone x='1'>\n555\n</o:customerPhone><zip><![CDATA[70 361]]></zip><mic>2</mic></o:a>",
+            "<o:a><o:customerPhone x='1'>***</o:customerPhone><zip>***</zip><mic>2</mic></o:a>",
+        ),
+        (
             '{"customerPhone":"1","mic":"2","next_billing":"3"}',
             '{"customerPhone":"***","mic":"2","next_billing":"3"}',
         ),
@@ -103,7 +107,19 @@ def test_texts_without_an_event_are_masked_by_name_and_form(text, shown):
 
 
 @pytest.mark.parametrize(
-    "part", ["http://a/", "/session/a", "token", "?token", 'phone:"', "4111 ", '{"phone":', "\\"]
+    "part",
+    [
+        "http://a/",
+        "/session/a",
+        "token",
+        "?token",
+        'phone:"',
+        "4111 ",
+        '{"phone":',
+        "\\",
+        "<phone>",
+        "</a><phone><![CDATA[",
+    ],
 )
 def test_a_long_text_takes_no_longer_than_its_length(part):
     text = f"https://x.example/?{part * 20_000}"
