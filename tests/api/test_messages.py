@@ -505,3 +505,6 @@ async def test_a_test_attempt_that_waits_says_where_its_message_is(api, endpoint
     assert stored["id"] in answer.body["detail"]
     later = {**message, "deliverAt": "2026-11-27T00:00:00Z"}
     assert (await api.ask("POST", path, later)).body["detail"][0]["loc"] == ["body", "deliverAt"]
+    named = {**message, "eventId": "evt_1"}
+    for query, code in (("?dryRun=true", None), ("", "attempt_pending"), ("?dryRun=true", "event_id_exists")):
+        assert (await api.ask("POST", path + query, named)).body.get("code") == code
