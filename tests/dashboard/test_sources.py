@@ -80,6 +80,24 @@ async def test_source_names_are_unique_and_senders_known(nicobar):
             assert (await visitor.ask("GET", f"/sources/{source.id}?{wrong}"))[0] == 422
 
 
+async def test_the_history_keeps_its_time_and_a_form_what_was_typed(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        page, _ = await make_source(visitor, nicobar)
+        (source,) = nicobar.runtime.configuration.snapshot.sources
+        noon_ms = 1_769_860_800_000
+        changed = msgspec.structs.replace(source, history_complete_since_ms=noon_ms)
+        await nicobar.runtime.store.change([PutSource(source=changed)])
+        assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since="2026-01-31"))[0] == 303
+        (source,) = (await nicobar.runtime.store.snapshot()).sources
+        assert (source.mode, source.history_complete_since_ms) == ("live", noon_ms)
+        status, text, _ = await visitor.send(f"{page}/ledger", mode="test", history_complete_since="2999-01-31")
+        assert (status, 'value="test" selected' in text, 'value="2999-01-31"' in text) == (422, True, True)
+        assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since=""))[0] == 303
+        (source,) = (await nicobar.runtime.store.snapshot()).sources
+        assert source.history_complete_since_ms is None
+
+
 async def refuse_many(nicobar):
     (source,) = (await nicobar.runtime.store.snapshot()).sources
     why = Reason(code="body_malformed", template=EVIL)
