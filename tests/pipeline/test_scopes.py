@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from nicobar.errors import UserError
-from nicobar.model import DeliveryState, Endpoint, Mode
+from nicobar.model import Customer, DeliveryState, Endpoint, Mode
 from nicobar.pipeline.ledger import Ledger
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, takes
+from nicobar.pipeline.transform import Subject
 from nicobar.store import PutSource
 from nicobar.use_cases.endpoint_records import unchanged
 from nicobar.use_cases.endpoints import idle_mode
@@ -105,6 +107,30 @@ async def test_stating_the_mode_restates_what_was_stored_before(tmp_path, databa
         assert found.keys() & set(keys.values()) == {keys[""], keys["live"]}
         await state_mode(it, Mode.LIVE)
         assert await work.step() is None
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_totals_are_unknown_until_stored_messages_are_restated(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        (source,) = it.snapshot.sources
+        work = Ledger(store=it.store, configuration=it.worker._configuration, clock=it.clock)
+        data = {"customer": ADA, "status": "succeeded", "total_amount": 5, "currency": "EUR", "created_at": BEGAN}
+        for number in (1, 2):
+            body = body_of("payment.succeeded", 2 + number, payment_id=f"pay_{number}", **data)
+            new = stated_message(f"evt_{number}", body, endpoints=())
+            new = msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id)
+            await it.store.append(new)
+        await state_mode(it, Mode.LIVE, history_complete_since_ms=1)
+        ledgers = Ledgers(it.store, it.worker._configuration)
+        (target,) = it.worker._configuration.endpoints.values()
+        stored = await it.store.messages_to_state(await it.store.rebuild(), limit=9, max_bytes=9_999)
+        subject = Subject(message=stored[-1], customer=Customer(key="cus_1"))
+        (during,) = await ledgers.views(target, [subject])
+        assert (during.customer.payments, during.facts[0].is_first_payment) == (None, None)
+        while await work.step() is not None:
+            pass
+        (after,) = await ledgers.views(target, [subject])
+        assert (after.customer.payments, after.customer.is_first_payment) == (2, False)
 
 
 async def test_messages_of_a_process_with_the_mode_before_are_restated_too(tmp_path):
