@@ -31,6 +31,7 @@ _FIRST_MS = -62_135_596_800_000
 _LAST_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_DAY_MS = 86_400_000
 
 
 def utc_time(at_ms: int) -> datetime:
@@ -40,7 +41,8 @@ def utc_time(at_ms: int) -> datetime:
 
 def unix_ms(at: datetime) -> int:
     """Unix milliseconds. A time without a zone is UTC. Exact, unlike the floating point of `timestamp()`."""
-    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MS
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
+    return since.days * _DAY_MS + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 # Continues while the machine sleeps, so that waking up does not look like a clock change.

@@ -41,7 +41,7 @@ _FIELDS = '":{'
 # What an event states about itself: a handler gets it from the event, and no total needs it later. Links are secrets.
 _OF_THE_EVENT = frozenset({"raw_status", "failure_kind", "failure_reason", "discount_codes", "invoice_url"})
 # When an object began: in the past.
-_BEGINNINGS = ("created_at", "started_at")
+_BEGINNINGS = frozenset({"created_at", "started_at"})
 # Types of values that are within the bounds.
 _PLAIN = frozenset({int, float, bool, type(None)})
 # Begins the place of what no later event takes back: behind that of all others, which begin with a hexadecimal digit.
@@ -111,8 +111,9 @@ def customer_fact_key(source_kind: str, customer_key: str, mode: str = "") -> st
 
 def of_customer(customer: Customer) -> Fact:
     """What an event states about its customer."""
-    said: dict[str, Json] = {"email": customer.email, "name": customer.name}
-    fields: dict[str, Json] = {name: value for name, value in said.items() if value}
+    fields: dict[str, Json] = {"email": customer.email} if customer.email else {}
+    if customer.name:
+        fields["name"] = customer.name
     return Fact(kind=FactKind.CUSTOMER, id=customer.key, fields=fields, metadata=customer.metadata)
 
 
@@ -130,34 +131,35 @@ def state(
 ) -> Stated:
     """What is stored of an event's facts."""
     at_ms, is_ahead = _moment(event.occurred_at_ms, accepted_at_ms)
-    updated_at_ms, _ = _moment(at_ms if event.updated_at_ms is None else event.updated_at_ms, accepted_at_ms)
-    place = _place(at_ms, updated_at_ms, event.ranks, event_id, body) if event.facts else ""
     keys = [fact_key(source_kind, fact.kind, fact.id, mode) for fact in event.facts]
     facts: list[StatedFact] = []
+    place = ""
     for key, fact in zip(keys, event.facts, strict=True):
-        fields = _fields(fact, accepted_at_ms) if fact.fields or fact.metadata else {}
-        if not fields:
+        if not (fields := _fields(fact, accepted_at_ms)):
             continue
+        if not place:
+            updated_at_ms = at_ms if event.updated_at_ms is None else _moment(event.updated_at_ms, accepted_at_ms)[0]
+            place = _place(at_ms, updated_at_ms, event.ranks, event_id, body)
+        is_customer = fact.kind is FactKind.CUSTOMER
         payment_id = _text(fields.get("payment_id"))
-        own = fact.id if fact.kind is FactKind.CUSTOMER else _text(fields.get("customer_id"))
+        layers = {_FINAL + place if fact.is_final else place: fields}
+        if fields.get("cancel_at") is not None:
+            layers |= _first(fields["cancel_at"], at_ms)
         facts.append(
             StatedFact(
                 key=key,
                 occurred_at_ms=min(at_ms, accepted_at_ms),
-                content=_encode(
-                    {_FINAL + place if fact.is_final else place: fields} | _first(fields, at_ms)
-                ).decode(),
-                customer_key=own,
+                content=_encode(layers).decode(),
+                customer_key=fact.id if is_customer else _text(fields.get("customer_id")),
                 parent_key=fact_key(source_kind, FactKind.PAYMENT, payment_id, mode) if payment_id else None,
-                email=_address(fields.get("email")) if fact.kind is FactKind.CUSTOMER else None,
+                email=_address(fields.get("email")) if is_customer else None,
             )
         )
     return Stated(about=_about(source_kind, event, keys, mode), facts=tuple(facts), is_ahead=is_ahead)
 
 
-def _first(fields: Mapping[str, Json], at_ms: int) -> dict[str, dict[str, Json]]:
+def _first(cancel_at: Json, at_ms: int) -> dict[str, dict[str, Json]]:
     """When the end of a subscription is announced: what was stated between two announcements has undone the first."""
-    cancel_at = fields.get("cancel_at")
     if not isinstance(cancel_at, int):
         return {}
     return {f"{_FIRST}{_LATEST_MS - at_ms:012x}": {f"{ANNOUNCED}{cancel_at}": at_ms}}
@@ -192,30 +194,32 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
 
 
 def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
-    fields = _kept(fact.fields)
-    for name in _OF_THE_EVENT:
-        fields.pop(name, None)
-    for name in _BEGINNINGS:
-        if isinstance(began_at_ms := fields.get(name), int):
-            fields[name], _ = _moment(began_at_ms, accepted_at_ms)
-    left = MAX_METADATA_KEYS
-    for name, value in _kept(fact.metadata).items() if fact.metadata else ():
-        if left and isinstance(value, (str, int, float)) and (field := _metadata_field(name)):
-            fields[field] = value
-            left -= 1
-    return fields
-
-
-def _kept(values: Mapping[str, Json]) -> dict[str, Json]:
     """Those that are remembered. Called for every fact of every event: most values are told by their type."""
     kept: dict[str, Json] = {}
-    for name, value in values.items():
+    for name, value in fact.fields.items():
+        if name in _OF_THE_EVENT:
+            continue
         kind = type(value)
         if kind is str:
             if len(value) <= MAX_TEXT_CHARS and "\0" not in value:  # type: ignore[arg-type, operator]
                 kept[name] = value
-        elif kind in _PLAIN or not value or _is_kept(value):
+        elif kind in _PLAIN:
             kept[name] = value
+            if name in _BEGINNINGS and kind is int:
+                kept[name], _ = _moment(value, accepted_at_ms)  # type: ignore[arg-type]
+        elif not value or _is_kept(value):
+            kept[name] = value
+    left = MAX_METADATA_KEYS
+    for name, value in fact.metadata.items():
+        kind = type(value)
+        if kind is str:
+            if len(value) > MAX_TEXT_CHARS or "\0" in value:  # type: ignore[arg-type, operator]
+                continue
+        elif value is None or kind not in _PLAIN:
+            continue
+        if left and (field := _metadata_field(name)):
+            kept[field] = value
+            left -= 1
     return kept
 
 

@@ -24,6 +24,7 @@ from nicobar.people import IdentityRule
 from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, account_of, is_limited, takes
 from nicobar.pipeline.unreadable import reread
+from nicobar.raw_payloads import raw_payload
 from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, Redactor
 from nicobar.sources import SourceKind
@@ -460,7 +461,9 @@ class Configuration:
 
     def redactor(self, message: Message | NewMessage) -> Redactor:
         """What masks the personal data of a message wherever it is stored or shown."""
-        return self._redaction.of(self.kind_of(message).personal_fields).redactor(message.body)
+        redactor = self._redaction.of(self.kind_of(message).personal_fields).redactor(message.body)
+        raw = raw_payload(message.params)
+        return redactor if raw is None else redactor.with_raw(raw.text)
 
     def retry_after_ms(self, endpoint: Endpoint | None, event_type: str) -> tuple[int, ...] | None:
         """The delay before each retry of a delivery: the event type's, else the endpoint's, else that of the

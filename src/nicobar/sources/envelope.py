@@ -115,7 +115,8 @@ def unix_ms(value: Json) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return clock.unix_ms(moment if moment.tzinfo in {None, UTC} else moment.astimezone(UTC))
+        zone = moment.tzinfo
+        return clock.unix_ms(moment if zone is UTC or zone is None else moment.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
 

@@ -15,6 +15,7 @@ _IDS = {
     FactKind.DISPUTE: "dispute_id",
 }
 _OF_A_PAYMENT = {FactKind.REFUND, FactKind.DISPUTE}
+_FIELDS = tuple(_IDS.items())
 # How far a status is from the beginning. Those that are not listed are in between.
 _STATUS_RANKS = {
     "pending": 1,
@@ -40,8 +41,9 @@ def stated(read: envelope.Envelope, customer: Customer | None) -> tuple[Fact, ..
     data = read.data
     own_kind = read.event_type.partition(".")[0]
     found = [] if customer is None else [of_customer(customer)]
-    for kind, field in _IDS.items():
-        if not (of := object_id(data.get(field))):
+    for kind, field in _FIELDS:
+        given = data.get(field)
+        if given is None or not (of := object_id(given)):
             continue
         if kind != own_kind:
             found.append(Fact(kind=kind, id=of))
@@ -50,7 +52,9 @@ def stated(read: envelope.Envelope, customer: Customer | None) -> tuple[Fact, ..
         if kind in _OF_A_PAYMENT and (payment_id := object_id(data.get("payment_id"))):
             fields["payment_id"] = payment_id
         fields |= objects.stated(kind, data, read.occurred_at_ms)
-        fields |= {name: value for name, value in of_business(read).items() if value}
+        for name, value in of_business(read).items():
+            if value:
+                fields[name] = value
         found.append(
             Fact(
                 kind=kind,

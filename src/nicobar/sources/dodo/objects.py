@@ -133,6 +133,7 @@ _PAYMENT: tuple[Reading, ...] = (
     ("invoice_url", "invoice_url", text),
     ("created_at", "created_at", moment),
 )
+_OF_THE_CHARGE: tuple[Reading, ...] = (("charge_type", "charge_type", _charge_type),)
 _SUBSCRIPTION: tuple[Reading, ...] = (
     ("product_id", "product_id", text),
     ("quantity", "quantity", integer),
@@ -175,16 +176,20 @@ def _payment(data: Mapping[str, Json]) -> dict[str, Json]:
             fields["raw_status"] = raw
         if "error_code" in data or status == "failed":
             fields |= failure(status, data.get("error_code"))
-    return fields | read(data, _PAYMENT) | _subscriptions(data)
+    fields |= read(data, _PAYMENT)
+    fields |= _subscriptions(data)
+    return fields
 
 
 def _subscriptions(data: Mapping[str, Json]) -> dict[str, Json]:
     """The subscriptions of a payment, and its charge type, which is null for one without a subscription. One that
     starts several names them in the list alone, and earlier payloads had no list.
     """
-    fields = read(data, (("charge_type", "charge_type", _charge_type),))
+    fields = read(data, _OF_THE_CHARGE)
     several, one = texts(data.get("subscription_ids")), text(data.get("subscription_id"))
-    ids = [item for item in several or () if object_id(item)] or ([one] if one else [])
+    ids = [item for item in several if object_id(item)] if several else []
+    if one and not ids:
+        ids = [one]
     if ids or several is not None:
         fields["subscription_ids"] = ids
     if not ids and several is not None and not fields.get("charge_type"):
