@@ -109,3 +109,5 @@ ALTER TABLE sources ADD COLUMN history_complete_since_ms INTEGER;
 ALTER TABLE endpoints ADD COLUMN mode TEXT;
 ALTER TABLE endpoints ADD COLUMN business_ids TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN brand_ids TEXT NOT NULL DEFAULT '[]';
+-- The modes of deleted sources: their messages keep them.
+CREATE TABLE removed_sources (id TEXT PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID;
