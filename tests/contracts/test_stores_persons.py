@@ -84,6 +84,16 @@ async def test_customers_with_one_id_in_their_metadata_have_one_ledger(store):
     assert (await store.ledger("app", by_metadata, [five]))[five].customer_keys == ("cus_5",)
 
 
+async def test_an_id_as_number_and_as_text_is_one_id(store):
+    told = [("cus_1", 42), ("cus_1", "42"), ("cus_1", 42.0), ("cus_2", "42")]
+    for number, (customer, user_id) in enumerate(told):
+        about = {"customer_id": customer, "metadata": {"user_id": user_id}}
+        await put(store, stated_message(f"evt_{number}", body_of("payment.succeeded", number, customer=about)))
+    one = Whose(source_kind=KIND, mode="", customer_key="cus_2", person=USER_42)
+    found = await store.ledger("app", rule("metadata.user_id"), [one])
+    assert found[one].customer_keys == ("cus_1", "cus_2")
+
+
 async def test_a_customer_has_the_ledger_of_its_newest_id(store, tmp_path):
     await put(store, *bought(1, "cus_1", metadata={"user": "42"}), *bought(2, "cus_2", metadata={"user": "42"}))
     await put(store, *bought(3, "cus_2", metadata={"user": "43"}), *bought(4, "cus_2", metadata={"user": "44"}))

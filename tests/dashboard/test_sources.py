@@ -7,12 +7,14 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.crypto import new_webhook_secret
+from nicobar.model import Mode
 from nicobar.reasons import Reason
 from nicobar.store import PutSource
 from nicobar.store.history import AuditFilter, MessageFilter, RejectedRequest
+from nicobar.use_cases.endpoint_records import unchanged
 from nicobar.web.dashboard.paging import PAGE
 from support.browser import browser
-from support.installation import EVIL, SECRET, examine, installation, open_page, set_password
+from support.installation import EVIL, SECRET, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
 
 
@@ -197,3 +199,16 @@ async def test_saving_the_mode_leaves_the_exact_start_of_history(nicobar):
             assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since=day))[0] == 303
             (source,) = (await store.snapshot()).sources
             assert (source.mode, source.history_complete_since_ms) == ("live", since_ms)
+
+
+async def test_a_message_outside_of_every_limit_says_so(nicobar):
+    runtime = nicobar.runtime
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, address = await furnish(nicobar, "function handler(webhook) { return webhook; }")
+        await runtime.store.change([msgspec.structs.replace(unchanged(endpoint), mode=Mode.LIVE)])
+        await runtime.configuration.refresh()
+        assert await nicobar.send(address, event_id="evt_1") == 202
+        (found,) = (await runtime.store.messages(endpoint.app_id, MessageFilter(), limit=2)).items
+        _, text, _ = await visitor.ask("GET", f"/logs/{found.id}")
+        assert "its mode, business or brand was outside of their limits" in text

@@ -400,12 +400,16 @@ class Configuration:
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
 
     def mode_of(self, message: Message | NewMessage) -> str:
-        """The mode of the source of a message, under which its facts are kept. Without that source, the mode of all
-        sources of its kind in its application, empty if they differ.
+        """The mode of the source of a message, under which its facts are kept, also after the source was deleted. Of
+        one that had none, and of the API, the mode of all sources of its kind in its application, empty if they
+        differ.
         """
         source = self._sources_by_id.get(message.source_id)
         if source is not None:
             return mode_text(source)
+        removed = self._snapshot.removed_modes.get(message.source_id)
+        if removed is not None:
+            return removed.value
         return self.application_mode(message.app_id, self.kind_of(message).kind)
 
     def application_mode(self, app_id: str, kind: str) -> str:

@@ -171,3 +171,5 @@ ALTER TABLE sources ADD COLUMN history_complete_since_ms bigint;
 ALTER TABLE endpoints ADD COLUMN mode text COLLATE "C";
 ALTER TABLE endpoints ADD COLUMN business_ids text NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN brand_ids text NOT NULL DEFAULT '[]';
+-- The modes of deleted sources: their messages keep them.
+CREATE TABLE removed_sources (id text COLLATE "C" PRIMARY KEY, mode text COLLATE "C" NOT NULL);

@@ -4,7 +4,8 @@
 -- === Customers with one id in their metadata ===
 
 -- Texts and numbers in the metadata of customers, by which all customers with one id are found. The triggers of `facts` keep
--- them, whichever version writes facts. They are not triggers of their own: each one costs time with every fact.
+-- them, whichever version writes facts. They are not triggers of their own: each one costs time with every fact, and so does
+-- DISTINCT, for which SQLite opens a table. The values of a fact may be alike: 1 and "1".
 CREATE TABLE metadata_ids (
     app_id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -17,11 +18,12 @@ DROP TRIGGER facts_added;
 CREATE TRIGGER facts_added AFTER INSERT ON facts BEGIN
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
     INSERT INTO metadata_ids (app_id, name, value, key)
-    SELECT DISTINCT new.app_id, substr(m.key, 10),
+    SELECT new.app_id, substr(m.key, 10),
         CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT), new.key
     FROM json_each(new.content) AS l, json_each(l.value) AS m
     WHERE instr(new.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
-        AND length(m.value) <= 150;
+        AND length(m.value) <= 150
+    ON CONFLICT DO NOTHING;
 END;
 DROP TRIGGER facts_changed;
 CREATE TRIGGER facts_changed AFTER UPDATE ON facts
@@ -29,11 +31,12 @@ WHEN substr(new.content, instr(new.content, '":{')) <> substr(old.content, instr
     UPDATE unidentified SET news = news + 1 WHERE app_id = new.app_id AND key = new.key;
     DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
     INSERT INTO metadata_ids (app_id, name, value, key)
-    SELECT DISTINCT new.app_id, substr(m.key, 10),
+    SELECT new.app_id, substr(m.key, 10),
         CAST(CASE m.type WHEN 'real' THEN printf('%.15g', m.value) ELSE m.value END AS TEXT), new.key
     FROM json_each(new.content) AS l, json_each(l.value) AS m
     WHERE instr(new.key, '/customer/') AND m.key LIKE 'metadata.%' AND m.type IN ('text', 'integer', 'real')
-        AND length(m.value) <= 150;
+        AND length(m.value) <= 150
+    ON CONFLICT DO NOTHING;
 END;
 CREATE TRIGGER facts_removed AFTER DELETE ON facts BEGIN
     DELETE FROM metadata_ids WHERE app_id = old.app_id AND key = old.key;
@@ -109,3 +112,5 @@ ALTER TABLE sources ADD COLUMN history_complete_since_ms INTEGER;
 ALTER TABLE endpoints ADD COLUMN mode TEXT;
 ALTER TABLE endpoints ADD COLUMN business_ids TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN brand_ids TEXT NOT NULL DEFAULT '[]';
+-- The modes of deleted sources: their messages keep them.
+CREATE TABLE removed_sources (id TEXT PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID;
