@@ -85,6 +85,10 @@ def test_the_event_s_values_are_masked_wherever_they_are_quoted(text):
         ('saw {"phone": "555 01', 'saw {"phone": "***"'),
         ("phone=555&b=1", "phone=***&b=1"),
         (
+            "<o:a><o:customerPhone x='1'>\n555\n</o:customerPhone><zip><![CDATA[70 361]]></zip><mic>2</mic></o:a>",
+            "<o:a><o:customerPhone x='1'>***</o:customerPhone><zip>***</zip><mic>2</mic></o:a>",
+        ),
+        (
             '{"customerPhone":"1","mic":"2","next_billing":"3"}',
             '{"customerPhone":"***","mic":"2","next_billing":"3"}',
         ),
@@ -103,7 +107,19 @@ def test_texts_without_an_event_are_masked_by_name_and_form(text, shown):
 
 
 @pytest.mark.parametrize(
-    "part", ["http://a/", "/session/a", "token", "?token", 'phone:"', "4111 ", '{"phone":', "\\"]
+    "part",
+    [
+        "http://a/",
+        "/session/a",
+        "token",
+        "?token",
+        'phone:"',
+        "4111 ",
+        '{"phone":',
+        "\\",
+        "<phone>",
+        "</a><phone><![CDATA[",
+    ],
 )
 def test_a_long_text_takes_no_longer_than_its_length(part):
     text = f"https://x.example/?{part * 20_000}"
@@ -201,3 +217,30 @@ def test_no_sample_of_a_source_shows_phones_cards_or_keys(kind):
 def test_every_written_form_has_the_core_of_its_value(value):
     core = Needle(value).core
     assert all(core in form.lower() for form in written_forms(value))
+
+
+@pytest.mark.parametrize("rule", ["email, name", "data.customer.email, data.customer.name"])
+def test_ledger_of_an_attempt_is_masked_like_the_customer_of_events(rule):
+    person = {"email": "ann@shop.example", "name": "Ann Lee", "first_name": "Ann", "payments": 2}
+    snapshot = msgspec.json.encode({"customer": {**person, "identity": {"value": "ann@shop.example"}}}).decode()
+    attempt = Attempt(
+        id="atmpt_1",
+        started_at_ms=1,
+        duration_ms=1,
+        state=DeliveryState.SUCCESS,
+        reason=None,
+        transformation_version=1,
+        console=("to ann@shop.example",),
+        snapshot=snapshot,
+    )
+    shown = redactor(rule, b'{"data":{"payment_id":"pay_1"}}').also(snapshot).attempt(attempt)
+    assert shown.console == ("to ***",)
+    assert msgspec.json.decode(shown.snapshot) == {
+        "customer": {
+            "email": "***",
+            "name": "***",
+            "first_name": "***",
+            "payments": 2,
+            "identity": {"value": "***"},
+        }
+    }

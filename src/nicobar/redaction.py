@@ -93,6 +93,9 @@ _SIGN_IN_PATH = re.compile(
     re.IGNORECASE,
 )
 
+# An element of XML with text in it.
+_ELEMENT = re.compile(r"(<(?:[\w.-]{1,80}:)?([\w.-]{1,200})(?:\s[^<>]*)?>)(<!\[CDATA\[[^\]<]*\]\]>|[^<]+)")
+
 _Kind: TypeAlias = PersonalData | None  # None: a rule of the setting
 _Tree: TypeAlias = "dict[str, _Tree | tuple[_Kind]]"
 
@@ -269,6 +272,15 @@ class Rules:
             text = _LINK.sub(lambda found: _without_secret(found[0]), text)
         return text
 
+    def elements(self, text: str) -> str:
+        """The text without what XML has in elements with a name of the rules."""
+
+        def shown(found: re.Match[str]) -> str:
+            is_hidden = found[3].strip() and self.rule_of(found[2]) is not None
+            return found[1] + MASK if is_hidden else found[0]
+
+        return _ELEMENT.sub(shown, text)
+
     def named(self, text: str) -> str:
         """The text without what follows a field name of the rules."""
         return self._named.sub(lambda found: found[1] + _same_quotes(found[2]), text)
@@ -326,18 +338,22 @@ class Needle:
 class Redactor:
     """Masks the personal data of one event wherever it is quoted. Applied twice, it changes nothing more."""
 
-    def __init__(self, rules: Rules, body: bytes, others: bytes = b"") -> None:
+    def __init__(self, rules: Rules, body: bytes, others: tuple[bytes, ...] = ()) -> None:
         self.rules = rules
         self._body = body
         self._others = others
 
+    def with_raw(self, text: str) -> Redactor:
+        """One that also masks what a raw payload has in its fields, if it is JSON, wherever it is quoted."""
+        return Redactor(self.rules, self._body, (*self._others, text.encode("utf-8", "surrogatepass")))
+
     def also(self, snapshot: str) -> Redactor:
         """One that also masks what a handler has read of the ledger (JSON), wherever it is quoted."""
-        return Redactor(self.rules, self._body, snapshot.encode()) if snapshot else self
+        return Redactor(self.rules, self._body, (*self._others, _as_event(snapshot))) if snapshot else self
 
     @cached_property
     def _found(self) -> list[tuple[_Kind, str]]:
-        jsons = [json for json in (self._body, self._others) if self.rules.may_find_in(json)]
+        jsons = [json for json in (self._body, *self._others) if self.rules.may_find_in(json)]
         return [value for json in jsons for value in self.rules.values(_json(json))]
 
     @property
@@ -379,6 +395,8 @@ class Redactor:
             if json is not None:
                 shown = self.rules.masked(json, self._string, [], is_event=False)
                 return text if shown == json else msgspec.json.encode(shown).decode()
+        if "</" in text:
+            text = self.rules.elements(text)
         if "\n" in text:
             return "\n".join(self.text(line) for line in text.split("\n"))
         return self.rules.named(self._string(text))
@@ -402,7 +420,9 @@ class Redactor:
         """
         verdicts = tuple(map(self.verdict, attempt.verdicts))
         if not self._may_have("\n".join(_texts(attempt, bodies=not bodies_masked))):
-            return msgspec.structs.replace(attempt, reason=self.why(attempt.reason), verdicts=verdicts)
+            return msgspec.structs.replace(
+                attempt, reason=self.why(attempt.reason), verdicts=verdicts, snapshot=self.snapshot(attempt.snapshot)
+            )
         return msgspec.structs.replace(
             attempt,
             reason=self.why(attempt.reason),
@@ -411,8 +431,20 @@ class Redactor:
             response_headers=self.headers(attempt.response_headers),
             console=tuple(map(self.text, attempt.console)),
             verdicts=verdicts,
-            snapshot=self.text(attempt.snapshot),
+            snapshot=self.snapshot(attempt.snapshot),
         )
+
+    def snapshot(self, snapshot: str) -> str:
+        """What a handler has read of the ledger (JSON). Its customer is masked like that of an event."""
+        known = _json(_as_event(snapshot)) if snapshot else None
+        if known is None:
+            return self.text(snapshot)
+        shown = self.rules.masked(known, self._string, [], is_event=True)
+        match shown:
+            case {"data": {"customer": dict() as customer}} if customer.get("name") == MASK:
+                if isinstance(customer.get("first_name"), str):
+                    customer["first_name"] = MASK
+        return snapshot if shown == known or not isinstance(shown, dict) else _text_of(shown["data"])
 
     def request(self, request: RequestRecord) -> RequestRecord:
         return msgspec.structs.replace(
@@ -460,9 +492,18 @@ def _texts(attempt: Attempt, *, bodies: bool) -> Iterable[str]:
     """What an attempt has from outside, without its reasons."""
     for request in attempt.requests:
         yield from (request.url, *request.headers, *request.headers.values())
-    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console, attempt.snapshot)
+    yield from (*attempt.response_headers, *attempt.response_headers.values(), *attempt.console)
     if bodies:
         yield from (attempt.response, *(request.body for request in attempt.requests))
+
+
+def _as_event(snapshot: str) -> bytes:
+    """A snapshot (JSON) with its customer where an event has one."""
+    return b'{"data":' + snapshot.encode("utf-8", "surrogatepass") + b"}"
+
+
+def _text_of(json: Json) -> str:
+    return msgspec.json.encode(json).decode()
 
 
 def _any_of(needles: Iterable[str]) -> re.Pattern[str]:

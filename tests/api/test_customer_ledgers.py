@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nicobar.model import Customer
+from nicobar.model import Customer, Scope
 from support.api import asking
 from support.pages import set_up, visiting
 from support.server import ADA
@@ -64,3 +64,11 @@ async def test_personal_data_is_masked_in_what_is_known(tmp_path):
         (found,) = (await api.ask("GET", path)).body["data"]
         assert found["customer"]["email"] == "a@b.example", "a backend sees payloads"
         assert found["customer"]["payments"] is None
+        reader = await api.make_token(scope=Scope.READ_ONLY)
+        (masked,) = (await api.ask("GET", path, token=reader)).body["data"]
+        assert (masked["customer"]["email"], masked["customer"]["name"]) == ("***", "***")
+        lookup = f"{api.app}/customer/lookup?text="
+        for token, found in ((None, ("a@b.example", "Ada")), (reader, (None, None))):
+            (item,) = (await api.ask("GET", lookup + "cus_1", token=token)).body["data"]
+            assert (item["email"], item["name"]) == found
+        assert (await api.ask("GET", lookup + "a@b.example", token=reader)).body == {"data": []}

@@ -468,6 +468,17 @@ async def test_a_raw_message_arrives_as_it_is(api, svix):
     assert shown.body == {"payload": "<paid>é 1.10</paid>"}
 
 
+async def test_personal_data_of_raw_messages_is_masked_for_readers(api):
+    reader = await api.make_token(scope=Scope.READ_ONLY)
+    xml, json = "<order><phone>+47 22 55 01 99</phone></order>", '{"data":{"billing":{"street":"Alder Court 418"}}}'
+    for raw, shown in ((xml, xml.replace("+47 22 55 01 99", "***")), (json, json.replace("Alder Court 418", "***"))):
+        body = {"eventType": "invoice.paid", "payload": {}, "transformationsParams": {"rawPayload": raw}}
+        made = await api.ask("POST", f"{api.app}/msg", body)
+        path = f"{api.app}/msg/{made.body['id']}/raw"
+        assert (await api.ask("GET", path)).body == {"payload": raw}
+        assert (await api.ask("GET", path, token=reader)).body == {"payload": shown}
+
+
 async def test_a_test_attempt_returns_what_the_receiver_answered(api, svix):
     inbox = Inbox()
     async with serving(inbox) as server:
@@ -494,3 +505,6 @@ async def test_a_test_attempt_that_waits_says_where_its_message_is(api, endpoint
     assert stored["id"] in answer.body["detail"]
     later = {**message, "deliverAt": "2026-11-27T00:00:00Z"}
     assert (await api.ask("POST", path, later)).body["detail"][0]["loc"] == ["body", "deliverAt"]
+    named = {**message, "eventId": "evt_1"}
+    for query, code in (("?dryRun=true", None), ("", "attempt_pending"), ("?dryRun=true", "event_id_exists")):
+        assert (await api.ask("POST", path + query, named)).body.get("code") == code

@@ -131,6 +131,12 @@ async def fill(store, count: int = 40) -> None:
     # Without a customer: an event that cannot be read, and one whose id names the customer.
     unread = message(901, None, event_id=f"evt of {EMAIL}", body=b'{"broken": "' + KEY.encode())
     await store.append(msgspec.structs.replace(unread, app_id=app.id))
+    # Sent as they are, beside an empty payload.
+    raw = message(902, None, body=b"{}")
+    params = {"rawPayload": f"<email>{EMAIL}</email>"}
+    await store.append(msgspec.structs.replace(raw, app_id=app.id, params=params))
+    tagged = message(903, None, body=b"{}")
+    await store.append(msgspec.structs.replace(tagged, app_id=app.id, tags=(KEY,)))
 
 
 def make_source_of(app):
@@ -173,7 +179,7 @@ async def test_an_erased_customer_is_in_no_table_and_no_byte_of_the_file(store, 
     await fill(store)
     assert set(named(stored_text(store, tmp_path))) == set(VALUES) - {EMAIL.lower(), "4722550199"}
     done = await erased(store)
-    assert (done.messages, done.report.without_customer) == (20, 1)
+    assert (done.messages, done.report.without_customer) == (20, 3)
     assert done.report.is_clean, done.report
     assert (done.report.files is None) is not hasattr(store._database, "files")
     assert named(stored_text(store, tmp_path)) == []

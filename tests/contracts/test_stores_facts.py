@@ -467,3 +467,20 @@ async def test_a_purge_of_all_payloads_leaves_no_older_fact(store):
     assert steps >= 5
     keys = [f"dodo-payments//customer/cus_{number}" for number in range(5)]
     assert list(await store.facts(app.id, keys)) == [CUSTOMER]
+
+
+async def test_what_an_older_version_accepted_is_read_after_it_left(store, tmp_path):
+    """A worker of version 14 states facts without the normal form."""
+    await store.append(stated_message("evt_1", body_of("payment.succeeded", 1, payment_id="pay_1")))
+    at = await store.begin_rebuild()
+    await store.move_rebuild(at, after_seq=at.until_seq, messages=1, now_ms=5)
+    await store.add_worker("new", alone=False)
+    run_sql(tmp_path, "INSERT INTO workers (id, beat) VALUES ('old', 1)")
+    await store.append(stated_message("evt_2", body_of("payment.succeeded", 2, payment_id="pay_2")))
+    await store.remove_worker("new")
+    assert (await store.rebuild()).ended_at_ms == 5
+    await store.remove_worker("old")
+    again = await store.rebuild()
+    assert (again.ended_at_ms, again.until_seq) == (None, at.until_seq + 1)
+    left = await store.messages_to_state(again, limit=9, max_bytes=9_999)
+    assert left[-1].event_id == "evt_2"

@@ -11,6 +11,7 @@ from contracts.test_stores import claim, done, endpoint
 from contracts.test_stores_replays import post
 from nicobar.store import RemoveEndpoint, RepeatChange, RepeatEnd
 from nicobar.store.repeats import MAX_LATE_MS, REPEAT_AFTER_MS
+from support.store import run_sql
 
 DUE = 1_000
 PLACE = "workspace"
@@ -105,6 +106,21 @@ async def test_a_page_s_deliveries_see_what_earlier_ones_keep(store):
     await store.record(finished)
     assert [own.seen for own in steps] == [{}, {"id:1": b"a"}]
     assert await due(store) == {"id:1": b"b"}
+
+
+async def test_nothing_is_repeated_beside_or_after_an_older_version(store, tmp_path):
+    """A worker of version 14 may have sent newer values, and stores nothing here."""
+    await store.add_worker("new", alone=False)
+    await sent(store, 1, kept())
+    assert await due(store) == {"id:1": b"one"}
+    run_sql(tmp_path, "INSERT INTO workers (id, beat) VALUES ('old', 1)")
+    await sent(store, 2, kept("id:2"), order="b")
+    assert await due(store) == {}
+    await store.remove_worker("new")
+    await store.remove_silent_worker("old", beat=1)
+    assert await store.next_repeat_at_ms(1) is None
+    await sent(store, 3, kept())
+    assert await due(store) == {"id:1": b"one"}
 
 
 async def test_an_unfinished_delivery_in_the_order_comes_first(store):

@@ -151,4 +151,4 @@ async def test_many_deliveries_take_as_many_statements_as_few(made, work):
         await made.finish(DeliveryState.SUCCESS)
         await made.store.forget_old(before_ms=10_000, now_ms=10_000, after_seq=0, limit=1_000)
     assert asked[0] == asked[1], asked
-    assert len(asked[0]) <= 19  # an erasure, which has most tables to clear
+    assert len(asked[0]) <= 22  # an erasure, which has most tables to clear

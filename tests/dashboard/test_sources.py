@@ -7,12 +7,14 @@ import pytest
 from playwright.async_api import expect
 
 from nicobar.crypto import new_webhook_secret
+from nicobar.model import Mode
 from nicobar.reasons import Reason
 from nicobar.store import PutSource
 from nicobar.store.history import AuditFilter, MessageFilter, RejectedRequest
+from nicobar.use_cases.endpoint_records import unchanged
 from nicobar.web.dashboard.paging import PAGE
 from support.browser import browser
-from support.installation import EVIL, SECRET, examine, installation, open_page, set_password
+from support.installation import EVIL, SECRET, examine, furnish, installation, open_page, set_password
 from support.pages import set_up, visiting
 
 
@@ -76,6 +78,24 @@ async def test_source_names_are_unique_and_senders_known(nicobar):
         for wrong in ("before=x", "after=-1", f"before={10**30}"):
             (source,) = nicobar.runtime.configuration.snapshot.sources
             assert (await visitor.ask("GET", f"/sources/{source.id}?{wrong}"))[0] == 422
+
+
+async def test_the_history_keeps_its_time_and_a_form_what_was_typed(nicobar):
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        page, _ = await make_source(visitor, nicobar)
+        (source,) = nicobar.runtime.configuration.snapshot.sources
+        noon_ms = 1_769_860_800_000
+        changed = msgspec.structs.replace(source, history_complete_since_ms=noon_ms)
+        await nicobar.runtime.store.change([PutSource(source=changed)])
+        assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since="2026-01-31"))[0] == 303
+        (source,) = (await nicobar.runtime.store.snapshot()).sources
+        assert (source.mode, source.history_complete_since_ms) == ("live", noon_ms)
+        status, text, _ = await visitor.send(f"{page}/ledger", mode="test", history_complete_since="2999-01-31")
+        assert (status, 'value="test" selected' in text, 'value="2999-01-31"' in text) == (422, True, True)
+        assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since=""))[0] == 303
+        (source,) = (await nicobar.runtime.store.snapshot()).sources
+        assert source.history_complete_since_ms is None
 
 
 async def refuse_many(nicobar):
@@ -162,3 +182,33 @@ async def test_a_source_from_creation_to_deletion(nicobar):
     entries = (await store.audit(AuditFilter(app_id=app_id), limit=20)).items
     done = "source.create", "source.rotate-secret", "source.rotate-secret", "source.rotate-token", "source.delete"
     assert tuple(item.action for item in reversed(entries)) == done
+
+
+async def test_saving_the_mode_leaves_the_exact_start_of_history(nicobar):
+    store = nicobar.runtime.store
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        page, _ = await make_source(visitor, nicobar)
+        (source,) = (await store.snapshot()).sources
+        exact_ms = 1_769_945_400_000  # 2026-02-01 11:30
+        await store.change([PutSource(source=msgspec.structs.replace(source, history_complete_since_ms=exact_ms))])
+        await nicobar.runtime.configuration.refresh()
+        _, text, _ = await visitor.ask("GET", page)
+        assert 'value="2026-02-01"' in text
+        for day, since_ms in (("2026-02-01", exact_ms), ("2026-02-02", 1_769_990_400_000), ("", None)):
+            assert (await visitor.send(f"{page}/ledger", mode="live", history_complete_since=day))[0] == 303
+            (source,) = (await store.snapshot()).sources
+            assert (source.mode, source.history_complete_since_ms) == ("live", since_ms)
+
+
+async def test_a_message_outside_of_every_limit_says_so(nicobar):
+    runtime = nicobar.runtime
+    async with visiting(nicobar) as visitor:
+        await set_up(nicobar, visitor)
+        endpoint, address = await furnish(nicobar, "function handler(webhook) { return webhook; }")
+        await runtime.store.change([msgspec.structs.replace(unchanged(endpoint), mode=Mode.LIVE)])
+        await runtime.configuration.refresh()
+        assert await nicobar.send(address, event_id="evt_1") == 202
+        (found,) = (await runtime.store.messages(endpoint.app_id, MessageFilter(), limit=2)).items
+        _, text, _ = await visitor.ask("GET", f"/logs/{found.id}")
+        assert "its mode, business or brand was outside of their limits" in text

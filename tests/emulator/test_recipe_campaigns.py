@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +13,7 @@ from nicobar.cli.emulator import emulator
 from nicobar.connectors.registry import CONNECTORS, find_recipe, recipes
 from nicobar.emulator.campaign import Trigger
 from nicobar.emulator.recipe_campaigns import NAMES, read_campaigns
+from support.world import World
 
 # A line of an email in a guide, in a table or in a paragraph of its own.
 LINE = re.compile(r"`([^`]*\{\{[^`]*|[A-Z][^`]*\.)`(?= \||\n|$)")
@@ -58,6 +60,19 @@ def test_campaigns_use_fields_that_the_recipe_sends(name):
         for what, field in used:
             assert field in (fields[campaign.name] if what == "event" else person), (campaign.title, field)
         assert campaign.trigger is Trigger.EVENT or campaign.name in person
+
+
+@pytest.mark.parametrize("name", ["journeys", "payment_failure"])
+def test_a_reminder_ends_with_a_later_purchase(name):
+    reminders = [campaign for campaign in read_campaigns(name) if campaign.name == "payment_failed"]
+    it = World(*(msgspec.structs.replace(campaign, delay_s=3_600) for campaign in reminders))
+    it.send("identify", attributes={"email": "ada@northpine.example"})
+    for kind in ("soft", "hard"):
+        failed = {"amount_text": "15.00", "currency": "EUR", "failure_kind": kind, "subscription_id": None}
+        it.send("event", name="payment_failed", attributes=failed)
+    assert it.campaigns.waiting_count == len(reminders) == 2
+    it.send("event", name="payment_succeeded", attributes={"charge_type": "one_time"})
+    assert it.campaigns.waiting_count == 0
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_charge_is_for_the_trial_the_first_period_or_a_later_one(of, told, per
     fields = {name: value for name, value in told.items() if name not in {"at", "start"}}
     if "start" in told:
         fields["periods"] = [{"subscription_id": "sub_1", "start": OPENED + told["start"]}]
-    charge = payment("pay_1", told["at"], **fields)
+    charge = payment("pay_1", told["at"], **({"charge_type": "renewal"} | fields))
     assert event_fact(charge, subscription("sub_1", 0, **of)).period == period
 
 
@@ -174,6 +174,15 @@ def test_what_was_paid_for_the_period_of_an_event_is_known():
         payment("pay_1", 40 * DAY),
     ):
         assert event_fact(renewed, other).paid is None
+
+
+def test_the_charge_after_a_trial_may_be_late():
+    trial_ends = OPENED + 14 * DAY
+    active = subscription("sub_1", 16 * DAY, trial_ends_at=trial_ends, period_start=trial_ends)
+    late = payment("pay_1", 16 * DAY, charge_type="renewal", retry_attempt=1)
+    found = event_fact(active, late, payment("pay_0", 0, amount=100, charge_type="new"))
+    assert (found.period, found.paid) == (Period.FIRST, Paid(payment_id="pay_1", amount=2_900, currency="USD"))
+    assert event_fact(active, payment("pay_0", 0, amount=100, charge_type="new")).paid is None
 
 
 def test_a_longer_interval_makes_no_earlier_period_the_first():

@@ -136,6 +136,13 @@ def test_a_charge_recovers_after_the_failures_before_it(paid, others, recovered_
     assert event_fact(paid, *others).recovered_after == recovered_after
 
 
+def test_a_charge_for_several_recovers_the_one_that_failed():
+    paid = payment("pay_3", 32 * DAY, subscription_ids=["sub_2", "sub_1"])
+    renewed = subscription("sub_2", 31 * DAY, started_at=OPENED + DAY)
+    assert event_fact(paid, FAILED, subscription("sub_1", 30 * DAY, "on_hold"), renewed).recovered_after == 1
+    assert event_fact(paid, renewed).recovered_after == 0
+
+
 def test_a_failure_that_arrives_late_counts_for_its_own_time():
     late = payment("pay_0", 1 * HOUR, "failed")
     assert event_fact(PAID, payment("pay_2", 5 * DAY), late).recovered_after == 2

@@ -80,6 +80,15 @@ def test_a_later_charge_without_the_first_makes_the_history_incomplete(charge_ty
     assert is_known(of, later, payment("pay_1", 0, amount=0, charge_type="new"))
 
 
+@pytest.mark.parametrize("charge_type", ["renewal", "plan_change", "on_demand"])
+def test_a_charge_of_an_unknown_subscription_proves_nothing(charge_type):
+    charge = payment("pay_2", 31 * DAY, charge_type=charge_type)
+    assert not is_known(charge)
+    assert event_fact(charge).is_first_payment is None
+    assert is_known(charge, payment("pay_1", 0, amount=0, charge_type="new"))
+    assert is_known(charge, subscription("sub_1", 0, trial_ends_at=OPENED + 31 * DAY))
+
+
 def test_the_first_charge_after_a_trial_is_not_a_later_one():
     of = subscription("sub_1", 0, trial_ends_at=OPENED + 14 * DAY)
     assert is_known(of, payment("pay_1", 14 * DAY))

@@ -81,6 +81,11 @@ class View:
     def counted(self) -> list[Data]:
         return [data for _, data in self.told.values() if data.get("payload_type") == "Payment" and is_counted(data)]
 
+    def may_be_first(self, payment: Data) -> bool:
+        """False for a renewal if nothing else is known of its subscription, which may be years old."""
+        is_new = payment["charge_type"] in {None, "new"}
+        return is_new or all(str(of) in self.told for of in payment["subscription_ids"])
+
     def bought_since(self, at_ms: int) -> bool:
         return any(unix_ms(data["created_at"]) > at_ms for data in self.counted())
 
@@ -168,7 +173,8 @@ class Oracle:
             first = truth.webhook is it.webhook and it.webhook not in self._seen
             if first and not truth.may and all(verdict is True for verdict in verdicts):
                 self._candidates.append(truth)
-        if it.webhook.of is self._first and all(view.counted() == [it.data] for view in self._views):
+        is_alone = all(view.counted() == [it.data] and view.may_be_first(it.data) for view in self._views)
+        if it.webhook.of is self._first and is_alone:
             self._first_is_due |= it.webhook.type == "payment.succeeded"
         self._stale.append(stale)
         self._seen.add(it.webhook)

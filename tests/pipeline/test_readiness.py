@@ -291,7 +291,6 @@ async def test_requests_that_come_at_once_share_one_look(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("how", ["hangs", "fails"])
 async def test_metrics_without_the_backlog_while_the_database_cannot_be_read(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(backlog_gauges, "BACKLOG_TIMEOUT_MS", 10)
     released, readings = asyncio.Event(), []
 
     async def read() -> list[Backlog]:
@@ -303,6 +302,7 @@ async def test_metrics_without_the_backlog_while_the_database_cannot_be_read(tmp
 
     async with running(tmp_path, ORDER_PAID) as nicobar:
         assert await metric(nicobar, "nicobar_backlog_deliveries{")
+        monkeypatch.setattr(backlog_gauges, "BACKLOG_TIMEOUT_MS", 10)
         monkeypatch.setattr(nicobar.runtime.backlog_gauges._reading, "_work", read)
         for _ in range(3):
             assert await metric(nicobar, "nicobar_backlog_") == []

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from nicobar.errors import UserError
-from nicobar.model import DeliveryState, Endpoint, Mode
+from nicobar.model import Customer, DeliveryState, Endpoint, Mode, Source
 from nicobar.pipeline.ledger import Ledger
+from nicobar.pipeline.ledgers import Ledgers
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, takes
-from nicobar.store import PutSource
+from nicobar.pipeline.transform import Subject
+from nicobar.store import PutSource, RemoveSource
 from nicobar.use_cases.endpoint_records import unchanged
 from nicobar.use_cases.endpoints import idle_mode
 from nicobar.web.dashboard.forms import read_ids, read_mode
@@ -66,6 +68,10 @@ def test_what_is_not_known_is_outside_of_every_limit(scope, account, taken):
 
 async def state_mode(it, mode: Mode | None, **more) -> None:
     (source,) = (await it.store.snapshot()).sources
+    await state_mode_of(it, source, mode, **more)
+
+
+async def state_mode_of(it, source: Source, mode: Mode | None, **more) -> None:
     await it.store.change([PutSource(source=msgspec.structs.replace(source, mode=mode, **more))])
     await it.worker._configuration.refresh()
 
@@ -105,6 +111,44 @@ async def test_stating_the_mode_restates_what_was_stored_before(tmp_path, databa
         assert found.keys() & set(keys.values()) == {keys[""], keys["live"]}
         await state_mode(it, Mode.LIVE)
         assert await work.step() is None
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_messages_of_a_deleted_source_keep_its_mode(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        (source,) = it.snapshot.sources
+        live = msgspec.structs.replace(source, id="src_live", name="live", token="live", mode=Mode.LIVE)
+        await it.store.change([PutSource(source=live)])
+        await state_mode_of(it, source, Mode.TEST)
+        new = stated_message("evt_1", body_of("payment.succeeded", 1, payment_id="pay_1"), endpoints=())
+        new = msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id)
+        await it.store.change([RemoveSource(source_id=source.id)])
+        await it.worker._configuration.refresh()
+        assert it.worker._configuration.mode_of(new) == "test"
+
+
+@pytest.mark.parametrize("database", STORES)
+async def test_totals_are_unknown_until_stored_messages_are_restated(tmp_path, database):
+    async with world(tmp_path, database=database) as it:
+        (source,) = it.snapshot.sources
+        work = Ledger(store=it.store, configuration=it.worker._configuration, clock=it.clock)
+        data = {"customer": ADA, "status": "succeeded", "total_amount": 5, "currency": "EUR", "created_at": BEGAN}
+        for number in (1, 2):
+            body = body_of("payment.succeeded", 2 + number, payment_id=f"pay_{number}", **data)
+            new = stated_message(f"evt_{number}", body, endpoints=())
+            new = msgspec.structs.replace(new, app_id=source.app_id, source_id=source.id)
+            await it.store.append(new)
+        await state_mode(it, Mode.LIVE, history_complete_since_ms=1)
+        ledgers = Ledgers(it.store, it.worker._configuration)
+        (target,) = it.worker._configuration.endpoints.values()
+        stored = await it.store.messages_to_state(await it.store.rebuild(), limit=9, max_bytes=9_999)
+        subject = Subject(message=stored[-1], customer=Customer(key="cus_1"))
+        (during,) = await ledgers.views(target, [subject])
+        assert (during.customer.payments, during.facts[0].is_first_payment) == (None, None)
+        while await work.step() is not None:
+            pass
+        (after,) = await ledgers.views(target, [subject])
+        assert (after.customer.payments, after.customer.is_first_payment) == (2, False)
 
 
 async def test_messages_of_a_process_with_the_mode_before_are_restated_too(tmp_path):

@@ -142,6 +142,8 @@ async def test_success_after_failures_is_a_recovery():
     assert (await paid(PAID | {"retry_attempt": 1})).events["payment_recovered"]["recovered_after_attempts"] == 1
     assert "payment_recovered" not in (await paid(recovered_after=0)).events
     assert "payment_recovered" not in (await paid(PAID | {"subscription_ids": [], "retry_attempt": 1})).events
+    of_several = await paid(PAID | {"subscription_ids": ["sub_1", "sub_2"]}, recovered_after=1)
+    assert of_several.events["payment_recovered"]["subscription_id"] is None
 
 
 TRIAL: Fields = {"trial_ends_at": NOW_MS + 14 * DAY_MS}

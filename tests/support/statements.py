@@ -49,7 +49,7 @@ def payment(of: str, at: int, status: str = "succeeded", *, sub: str | None = "s
         "tax": 0,
         "currency": "USD",
         "subscription_ids": [sub] if sub else [],
-        "charge_type": "renewal" if sub else "one_time",
+        "charge_type": "new" if sub else "one_time",
         "is_card_update": False,
         "includes_usage": False,
         "created_at": OPENED + at,

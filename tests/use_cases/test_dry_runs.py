@@ -136,6 +136,14 @@ async def test_one_mistake_on_many_events_is_one_note(sandbox):
     assert len(found[0].event_types) > 20
 
 
+async def test_customers_of_many_samples_are_one_note(sandbox):
+    rules = {"identify_by": "email"}
+    target = dry_run.target(kind="customerio", code=RECIPES[0].code, settings=rules, credentials=CREDENTIALS)
+    findings = await dry_run.run_samples(sandbox, target, DODO, NOW_MS, lambda: 0, variants=sample_events.VARIED)
+    (note,) = findings.notes
+    assert (note.code, len(note.event_types), note.variants) == ("identifier_replaced", 43, ())
+
+
 async def test_code_that_fails_says_the_line(sandbox):
     for code, failure, line in (
         ("function handler(webhook) {\n  throw new Error('no');\n}", "threw", 2),

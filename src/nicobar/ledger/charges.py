@@ -34,6 +34,11 @@ class Charges:
         near = self._paid[first:end]
         return self.payments[min(place for _, place in near)] if near else None
 
+    def paid_since(self, start: int) -> Payment | None:
+        """The payment for the first period that begins then or later."""
+        place = bisect_left(self._paid, (start - SLACK_MS, 0))
+        return self.payments[self._paid[place][1]] if place < len(self._paid) else None
+
     @cached_property
     def _paid(self) -> list[tuple[int, int]]:
         """When the periods begin that are paid alone, sorted, and the places of these payments."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicobar.facts import ANNOUNCED, Stated, StatedFact
-from nicobar.ledger import EventFact, Paid
+from nicobar.ledger import EventFact, Paid, Period
 from nicobar.ledger.charges import NO_CHARGES, Charges
 from nicobar.ledger.failures import (
     attempts,
@@ -87,12 +87,18 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     is_failed = payment.failed and fact.fields.get(_STATUS) == payment.fields.status
     of = payment.subscription_ids
     subscription = ledger.subscriptions.get(of[0]) if of else None
-    before = max((streak_before(ledger.payments_of[one], payment) for one in of), key=attempts, default=[])
-    if fact.previous.get(_STATUS) == FAILED:
-        before = [*before, payment]
+    streaks = [(one, _streak_of(ledger, fact, payment, one)) for one in of]
+    before = max((streak for _, streak in streaks), key=attempts, default=[])
     attempt = attempts([*before, payment]) if payment.failed and of else None
     is_last = not any(is_paid_since(ledger.payments_of[one], payment) for one in of)
-    recovered = recovered_after(payment, before, subscription, is_last=is_last) if payment.counts and of else None
+    recovered = max(
+        (
+            recovered_after(payment, streak, ledger.subscriptions.get(one), is_last=is_last)
+            for one, streak in streaks
+            if payment.counts
+        ),
+        default=None,
+    )
     number = ledger.numbers[payment.id] if ledger.is_counted and payment.counts else None
     return msgspec.structs.replace(
         fact,
@@ -105,6 +111,12 @@ def _of_payment(ledger: Ledger, fact: EventFact) -> EventFact:
     )
 
 
+def _streak_of(ledger: Ledger, fact: EventFact, payment: Payment, subscription_id: str) -> list[Payment]:
+    """The failures of a subscription before the payment, which may have failed itself before it succeeded."""
+    streak = streak_before(ledger.payments_of[subscription_id], payment)
+    return [*streak, payment] if fact.previous.get(_STATUS) == FAILED else streak
+
+
 def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     of = failed.subscription_ids
     if not of:
@@ -112,9 +124,15 @@ def _is_made_good(ledger: Ledger, failed: Payment, failed_at: int) -> bool:
     return all(is_made_good(failed, failed_at, ledger.payments_of[one], ledger.subscriptions.get(one)) for one in of)
 
 
-def _paid(charges: Charges, start: int) -> Paid | None:
-    """What was paid for the period that begins then."""
+def _paid(charges: Charges, subscription: KnownSubscription, start: int, period: Period | None) -> Paid | None:
+    """What was paid for the period that begins then. The charge after a trial may succeed days later, and its period
+    may begin then; the subscription may still state the end of the trial.
+    """
     payment = charges.paid(start)
+    trial_ends_at = subscription.fields.trial_ends_at
+    if payment is None and period is Period.FIRST and trial_ends_at is not None:
+        late = charges.paid_since(trial_ends_at)
+        payment = late if late and paid_period(late, subscription, charges) is Period.FIRST else None
     if payment is None or payment.fields.amount is None:
         return None
     return Paid(payment_id=payment.id, amount=payment.fields.amount, currency=payment.fields.currency)
@@ -135,7 +153,7 @@ def _of_subscription(ledger: Ledger, fact: EventFact) -> EventFact:
         fact,
         period=period,
         is_first_subscription=is_first,
-        paid=None if not isinstance(start, int) else _paid(charges, start),
+        paid=None if not isinstance(start, int) else _paid(charges, subscription, start, period),
         cancellation=_cancellation(fact, subscription),
     )
 

@@ -16,6 +16,7 @@ RANKS = {
 ACTIVE = frozenset({"active", "trialing"})
 NONE = "none"
 NEW, PLAN_CHANGE, ON_DEMAND = "new", "plan_change", "on_demand"
+_MAY_BE_LATER = frozenset({"renewal", PLAN_CHANGE, ON_DEMAND})
 
 _DAY_MS = 86_400_000
 _SHORTEST_DAYS = {"day": 1, "week": 7, "month": 28, "year": 365}
@@ -131,14 +132,18 @@ def paid_period(
 
 
 def is_first_missing(payments: Iterable[Payment], subscription: KnownSubscription | None) -> bool:
-    """Whether the first charge of a subscription is not known, by the charges that are."""
+    """Whether the first charge of a subscription is not known, or may not be, by the charges that are. While nothing
+    tells when the subscription started, only a new one is surely the first: the subscription may be older than
+    anything known.
+    """
     first = next((payment for payment in payments if payment.succeeded), None)
     if first is None:
         return False
+    if subscription is None or subscription.fields.started_at is None:
+        return first.fields.charge_type in _MAY_BE_LATER
     if paid_period(first, subscription) is Period.LATER:
         return True
-    has_trial = subscription is None or subscription.fields.trial_ends_at is not None
-    return first.fields.charge_type == PLAN_CHANGE and not has_trial
+    return first.fields.charge_type == PLAN_CHANGE and subscription.fields.trial_ends_at is None
 
 
 def in_order(subscriptions: Sequence[tuple[Subscription, int]]) -> list[Subscription]:

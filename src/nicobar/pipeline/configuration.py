@@ -24,6 +24,7 @@ from nicobar.people import IdentityRule
 from nicobar.pipeline.carried_settings import read_snapshot
 from nicobar.pipeline.subscriptions import SenderAccount, Subscriptions, account_of, is_limited, takes
 from nicobar.pipeline.unreadable import reread
+from nicobar.raw_payloads import raw_payload
 from nicobar.reasons import Reason
 from nicobar.redaction import Redaction, Redactor
 from nicobar.sources import SourceKind
@@ -399,12 +400,16 @@ class Configuration:
         return self._kinds.get(message.source_id) or self.application_kind(message.app_id)
 
     def mode_of(self, message: Message | NewMessage) -> str:
-        """The mode of the source of a message, under which its facts are kept. Without that source, the mode of all
-        sources of its kind in its application, empty if they differ.
+        """The mode of the source of a message, under which its facts are kept, also after the source was deleted. Of
+        one that had none, and of the API, the mode of all sources of its kind in its application, empty if they
+        differ.
         """
         source = self._sources_by_id.get(message.source_id)
         if source is not None:
             return mode_text(source)
+        removed = self._snapshot.removed_modes.get(message.source_id)
+        if removed is not None:
+            return removed.value
         return self.application_mode(message.app_id, self.kind_of(message).kind)
 
     def application_mode(self, app_id: str, kind: str) -> str:
@@ -456,7 +461,9 @@ class Configuration:
 
     def redactor(self, message: Message | NewMessage) -> Redactor:
         """What masks the personal data of a message wherever it is stored or shown."""
-        return self._redaction.of(self.kind_of(message).personal_fields).redactor(message.body)
+        redactor = self._redaction.of(self.kind_of(message).personal_fields).redactor(message.body)
+        raw = raw_payload(message.params)
+        return redactor if raw is None else redactor.with_raw(raw.text)
 
     def retry_after_ms(self, endpoint: Endpoint | None, event_type: str) -> tuple[int, ...] | None:
         """The delay before each retry of a delivery: the event type's, else the endpoint's, else that of the

@@ -233,7 +233,7 @@ def masked(result: Transformed, redactor: Redactor) -> Transformed:
     """The result as it is shown, without personal data: it is not to be sent."""
     redactor = redactor.also(result.snapshot)
     verdicts, console = tuple(map(redactor.verdict, result.verdicts)), tuple(map(redactor.text, result.console))
-    snapshot = redactor.text(result.snapshot)
+    snapshot = redactor.snapshot(result.snapshot)
     if isinstance(result, Stopped):
         why = redactor.reason(result.reason)
         return msgspec.structs.replace(result, reason=why, verdicts=verdicts, console=console, snapshot=snapshot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nicobar.model import (
@@ -278,7 +278,7 @@ class SealingKey(Record):
 
 class Snapshot(Record):
     """The configuration at one moment. `version` grows with every change. `key` is the key of its secrets; None for a
-    database that was never opened with one.
+    database that was never opened with one. `removed_modes` are those of deleted sources.
     """
 
     version: int
@@ -288,6 +288,7 @@ class Snapshot(Record):
     event_types: tuple[EventType, ...]
     alert_targets: tuple[AlertTarget, ...] = ()
     key: SealingKey | None = None
+    removed_modes: Mapping[str, Mode] = {}
 
 
 class Catalogue(Protocol):

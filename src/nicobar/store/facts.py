@@ -57,8 +57,8 @@ class Whose(Record):
 
 class FactsOfPerson(Record):
     """`customer_keys` are the sender's ids that are the person, sorted; that of the question is always one. `facts`
-    are theirs, by key. `is_whole`: these are all; otherwise there are more than MAX_FACTS, and
-    subscriptions come first.
+    are theirs, by key. `is_whole`: these are all; otherwise facts are being rebuilt, or there are more than
+    MAX_FACTS, and subscriptions come first.
     """
 
     customer_keys: tuple[str, ...]

@@ -332,8 +332,12 @@ def _with_case(note: Note, dry_run: DryRun) -> Note:
 
 
 def _key(note: Note) -> bytes:
-    """The same for a slip in the handler whatever the events: without numbers and the value `given` by an event."""
-    values = {name: value for name, value in note.reason.values.items() if isinstance(value, str) and name != "given"}
+    """The same for a slip in the handler whatever the events: without numbers and the values that an event gives."""
+    values = {
+        name: value
+        for name, value in note.reason.values.items()
+        if isinstance(value, str) and name not in {"given", "customer"}
+    }
     return msgspec.json.encode(
         msgspec.structs.replace(note, reason=msgspec.structs.replace(note.reason, values=values))
     )

@@ -94,6 +94,7 @@ def _snapshot(session: Session) -> Snapshot:
         event_types=tuple(_EVENT_TYPE.decode(row[0]) for row in session.rows("event_types")),
         alert_targets=tuple(_alert_target(row) for row in session.rows("alert_targets")),
         key=sealing_key(session),
+        removed_modes={source_id: Mode(mode) for source_id, mode in session.rows("removed_sources")},
     )
 
 
@@ -157,7 +158,7 @@ def _change(session: Session, change: Change, known_version: int) -> None:  # no
         case PutSource(source=source):
             _put_source(session, source)
         case RemoveSource(source_id=source_id):
-            run("remove_source", id=source_id)
+            _remove_source(session, source_id)
         case PutEndpoint():
             run("put_endpoint", **_endpoint_columns(session, change))
         case RemoveEndpoint(endpoint_id=endpoint_id):
@@ -214,6 +215,11 @@ def _put_source(session: Session, source: Source) -> None:
     session.run("begin_rebuild")
     was, now = (f"{kind}/{mode or ''}/" for kind, mode in (known, (source.kind, source.mode)))
     session.run("rekey_unidentified", {"source_id": source.id, "app_id": source.app_id, "was": was, "now": now})
+
+
+def _remove_source(session: Session, source_id: str) -> None:
+    session.run("keep_mode_of_source", {"id": source_id})
+    session.run("remove_source", {"id": source_id})
 
 
 def _change_alert_target(session: Session, change: PutAlertTarget | RemoveAlertTarget) -> None:

@@ -20,13 +20,15 @@ _CUSTOMER = f"{FactKind.CUSTOMER}/"
 def facts_of_persons(
     session: Session, app_id: str, rule: IdentityRule | None, whose: Sequence[Whose]
 ) -> dict[Whose, FactsOfPerson]:
+    # Asked first: what ends meanwhile is then read.
+    is_rebuilt = session.row("is_rebuilding") is None
     rows = _rows(session, app_id, rule, whose, MAX_FACTS_OF_PAGE)
     if len(rows) <= MAX_FACTS_OF_PAGE:
-        return _by_person(rule, whose, rows, is_whole=True)
+        return _by_person(rule, whose, rows, is_whole=is_rebuilt)
     found: dict[Whose, FactsOfPerson] = {}
     for one in dict.fromkeys(whose):
         rows = _rows(session, app_id, rule, [one], MAX_FACTS)
-        found |= _by_person(rule, [one], rows[:MAX_FACTS], is_whole=len(rows) <= MAX_FACTS)
+        found |= _by_person(rule, [one], rows[:MAX_FACTS], is_whole=is_rebuilt and len(rows) <= MAX_FACTS)
     return found
 
 

@@ -16,7 +16,7 @@ from nicobar.web.api.deletion_preview import WOULD, DryRun, DryRunOut, effect
 from nicobar.web.api.endpoints import ONE
 from nicobar.web.api.errors import Invalid
 from nicobar.web.api.listing import Expanded
-from nicobar.web.api.messages import TAGS, MessageIn, posted_of
+from nicobar.web.api.messages import TAGS, MessageIn, check_new, posted_of
 from nicobar.web.operations import Response, ResponseSpec, post
 
 # Clients give up after 30 s or later.
@@ -51,6 +51,7 @@ async def attempt_message(
     check_enabled(endpoint)
     posted = posted_of(services, application, data, body, idempotency_key)
     if dry_run:
+        await check_new(services, posted)
         return Response(effect(messages=1, deliveries=1), status=200)
     message = await services.receiver.take(msgspec.structs.replace(posted, only=endpoint.seq))
     found = await _first_attempt(services, message.id, endpoint.id)

@@ -206,7 +206,8 @@ async def lookup_customers(
     ],
 ) -> FoundCustomersOut:
     """Finds up to 20 customers by an email address or an ID, or the beginning of one. `kind` and `id` are those of
-    the object by which a customer was found. `email` is null if none is known, or if the token may not see it.
+    the object by which a customer was found. `email` and `name` are null if they are not known, or if the
+    token may not see them.
     """
     await services.snapshot()
     found = await find_customers(

@@ -79,7 +79,9 @@ async def get_raw_payload(
     found = await message_of(services, application, msg_id)
     if (raw := raw_payload(found.params)) is not None:
         redactor = redactor_for(services, caller, found)
-        return MessageRawPayloadOut(payload=raw.text if redactor is None else redactor.text(raw.text))
+        return MessageRawPayloadOut(
+            payload=raw.text if redactor is None else redactor.event(raw.text.encode()).decode()
+        )
     payload = _masked(services, caller, found) if found.expunged_at_ms is None else payload_of(found)
     return MessageRawPayloadOut(payload=payload.decode("utf-8", "replace"))
 

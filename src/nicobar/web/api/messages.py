@@ -194,13 +194,18 @@ async def create_message(
     await services.snapshot()
     posted = posted_of(services, application, data, body, idempotency_key)
     if dry_run:
-        event_id = event_id_of(posted)
-        earlier = None if event_id is None else await services.store.find_message(application.id, event_id)
-        if earlier is not None:
-            raise event_id_exists(posted, earlier.id)
+        await check_new(services, posted)
         return Response(effect(messages=1, deliveries=len(services.receiver.subscribed(posted))), status=200)
     accepted = await services.receiver.take(posted)
     return Response(shown(accepted, with_content=with_content), status=202)
+
+
+async def check_new(services: Services, posted: Posted) -> None:
+    """Raises Conflict if another message has the event id."""
+    event_id = event_id_of(posted)
+    earlier = None if event_id is None else await services.store.find_message(posted.app_id, event_id)
+    if earlier is not None:
+        raise event_id_exists(posted, earlier.id)
 
 
 def posted_of(

@@ -278,7 +278,7 @@ def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
         redactor = context.services.settings.redaction.of().redactor()
         return DryRun(subject=dry_run.subject, result=masked(dry_run.result, redactor))
     if not chosen.message_id:
-        snapshot = context.services.settings.redaction.of().redactor().text(dry_run.result.snapshot)
+        snapshot = context.services.settings.redaction.of().redactor().snapshot(dry_run.result.snapshot)
         return DryRun(subject=dry_run.subject, result=msgspec.structs.replace(dry_run.result, snapshot=snapshot))
     message = dry_run.subject.message
     redactor = context.services.configuration.redactor(message)

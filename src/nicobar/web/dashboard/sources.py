@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+from msgspec import UNSET
+
+from nicobar.clock import utc_time
 from nicobar.errors import NicobarError, StoreUnusable, UserError
 from nicobar.model import EventType, Mode, Record, Source
 from nicobar.pipeline.configuration import Unusable, source_secrets
@@ -36,6 +39,13 @@ class SourceRow(Record):
     kind_name: str
     secrets: int
     refused: RejectedRequest | None
+
+
+class LedgerForm(Record):
+    """The mode, and the day since which the history is complete, as texts."""
+
+    mode: str
+    since: str
 
 
 @get("/sources")
@@ -112,17 +122,24 @@ async def change_ledger(source_id: str, context: Context, visitor: Visitor) -> R
     """Saves the mode and the time since which the history is complete."""
 
     async def change(edit: Edit) -> None:
-        patch = SourcePatch(
-            mode=read_mode(visitor.form.get("mode", "")),
-            history_complete_since_ms=_since(visitor.form.get("history_complete_since", "").strip()),
-        )
-        await sources.update(edit, _source(context, edit, source_id), patch)
+        source, since = _source(context, edit, source_id), form.since.strip()
+        # The form has days only: a time of the same day stays as it is.
+        is_kept = since == _stored_form(source).since
+        patch = SourcePatch(mode=read_mode(form.mode), history_complete_since_ms=UNSET if is_kept else _since(since))
+        await sources.update(edit, source, patch)
 
+    form = LedgerForm(mode=visitor.form.get("mode", ""), since=visitor.form.get("history_complete_since", ""))
     try:
         await edited(context.services, visitor, change)
     except UserError as problem:
-        return await _page(context, visitor, source_id, problem=problem)
+        return await _page(context, visitor, source_id, problem=problem, form=form)
     return redirect(f"/sources/{source_id}#ledger")
+
+
+def _stored_form(source: Source) -> LedgerForm:
+    since_ms = source.history_complete_since_ms
+    since = "" if since_ms is None else utc_time(since_ms).date().isoformat()
+    return LedgerForm(mode=source.mode or "", since=since)
 
 
 def _since(text: str) -> int | None:
@@ -274,6 +291,7 @@ async def _page(
     sent: str = "",
     made: str = "",
     problem: NicobarError | None = None,
+    form: LedgerForm | None = None,
 ) -> Response[bytes]:
     snapshot = await context.snapshot()
     incoming = source(snapshot, source_id)
@@ -291,6 +309,7 @@ async def _page(
         hours=GRACE_HOURS,
         samples=samples_of(snapshot, incoming),
         modes=[mode.value for mode in Mode],
+        form=form or _stored_form(incoming),
         suggested=await suggested_mode(context.services.store, incoming),
         sent=sent,
         refused=refused,

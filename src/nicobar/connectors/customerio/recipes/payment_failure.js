@@ -71,11 +71,11 @@ function paymentFailed(webhook) {
   }, key("payment", payment.id, "failed")];
 }
 
-// A payment after a failure of the same subscription.
+// A payment after a failure of the same subscription, or of one of its subscriptions.
 function paymentRecovered(webhook) {
   const payment = paidOf(webhook);
   const attempts = payment && (payment.recovered_after ?? payment.retry_attempt ?? 0);
-  if (!attempts || subscriptionIdOf(payment) === null) return null;
+  if (!attempts || !payment.subscription_ids?.length) return null;
   return ["payment_recovered", {
     payment_id: payment.id,
     subscription_id: subscriptionIdOf(payment),

@@ -1,2 +1,2 @@
--- Adds a worker, which holds nothing yet.
-INSERT INTO workers (id, beat) VALUES (:id, 1)
+-- Adds a worker, which holds nothing yet. It knows the migrations up to this one.
+INSERT INTO workers (id, beat, version) VALUES (:id, 1, 15)

@@ -91,6 +91,18 @@ CREATE INDEX repeats_due ON repeats (endpoint_seq, due_at_ms);
 CREATE INDEX repeats_in_order ON repeats (order_key) WHERE order_key IS NOT NULL;
 CREATE INDEX repeats_of_message ON repeats (message_seq);
 
+-- === Processes of version 14 ===
+
+-- version: number of the newest migration that a worker knows; NULL before 15. What an older one accepts has no facts in the normal
+-- form, and what it sends is missing among the repeated calls: when it has left, its messages are read, and nothing is repeated.
+ALTER TABLE workers ADD COLUMN version INTEGER;
+CREATE TRIGGER older_worker_left AFTER DELETE ON workers WHEN old.version IS NULL BEGIN
+    DELETE FROM repeats;
+    INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 2, 0, max(seq), 0 FROM messages HAVING max(seq) > 0
+    ON CONFLICT (id) DO UPDATE SET until_seq = excluded.until_seq, ended_at_ms = NULL
+    WHERE fact_rebuilds.until_seq < excluded.until_seq;
+END;
+
 -- === Modes and scopes ===
 
 -- mode: live or test. history_complete_since_ms: the source has received all events of the shop, which opened then.
@@ -100,3 +112,5 @@ ALTER TABLE sources ADD COLUMN history_complete_since_ms INTEGER;
 ALTER TABLE endpoints ADD COLUMN mode TEXT;
 ALTER TABLE endpoints ADD COLUMN business_ids TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE endpoints ADD COLUMN brand_ids TEXT NOT NULL DEFAULT '[]';
+-- The modes of deleted sources: their messages keep them.
+CREATE TABLE removed_sources (id TEXT PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID;

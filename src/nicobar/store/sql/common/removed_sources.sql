@@ -1,0 +1,2 @@
+-- The modes of deleted sources.
+SELECT id, mode FROM removed_sources ORDER BY id
