@@ -218,7 +218,7 @@ async def simulate_transformation(
     *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services, caller: Caller
 ) -> TransformationSimulateOut:
     """Runs code on an event for this endpoint, and checks the calls against the destination's contract. Nothing is
-    sent. What is known of customers is masked like payloads.
+    sent. Personal data of customers is masked as in payloads.
     """
     variables = endpoint.variables if data.variables is None else data.variables
     changed = msgspec.structs.replace(
