@@ -193,7 +193,7 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
     return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
 
 
-def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:  # noqa: C901 - one pass over the fields of every event
+def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
     """Those that are remembered. Called for every fact of every event: most values are told by their type."""
     kept: dict[str, Json] = {}
     for name, value in fact.fields.items():
