@@ -41,7 +41,7 @@ _FIELDS = '":{'
 # What an event states about itself: a handler gets it from the event, and no total needs it later. Links are secrets.
 _OF_THE_EVENT = frozenset({"raw_status", "failure_kind", "failure_reason", "discount_codes", "invoice_url"})
 # When an object began: in the past.
-_BEGINNINGS = frozenset({"created_at", "started_at"})
+_BEGINNINGS = ("created_at", "started_at")
 # Types of values that are within the bounds.
 _PLAIN = frozenset({int, float, bool, type(None)})
 # Begins the place of what no later event takes back: behind that of all others, which begin with a hexadecimal digit.
@@ -193,7 +193,7 @@ def _place(at_ms: int, updated_at_ms: int, ranks: tuple[int, int], event_id: str
     return f"{at_ms:012x}{updated_at_ms:012x}{status:02x}{kind:02x} {event_id} {crc32(body):08x}"
 
 
-def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:  # noqa: C901 - one pass over the fields of every event
+def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:
     """Those that are remembered. Called for every fact of every event: most values are told by their type."""
     kept: dict[str, Json] = {}
     for name, value in fact.fields.items():
@@ -203,14 +203,19 @@ def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:  # noqa: C901 -
         if kind is str:
             if len(value) <= MAX_TEXT_CHARS and "\0" not in value:  # type: ignore[arg-type, operator]
                 kept[name] = value
-        elif kind in _PLAIN:
+        elif kind in _PLAIN or not value or _is_kept(value):
             kept[name] = value
-            if name in _BEGINNINGS and kind is int:
-                kept[name], _ = _moment(value, accepted_at_ms)  # type: ignore[arg-type]
-        elif not value or _is_kept(value):
-            kept[name] = value
+    for name in _BEGINNINGS:
+        if isinstance(began_at_ms := kept.get(name), int):
+            kept[name], _ = _moment(began_at_ms, accepted_at_ms)
+    if fact.metadata:
+        _add_metadata(kept, fact.metadata)
+    return kept
+
+
+def _add_metadata(kept: dict[str, Json], metadata: Mapping[str, Json]) -> None:
     left = MAX_METADATA_KEYS
-    for name, value in fact.metadata.items():
+    for name, value in metadata.items():
         kind = type(value)
         if kind is str:
             if len(value) > MAX_TEXT_CHARS or "\0" in value:  # type: ignore[arg-type, operator]
@@ -220,7 +225,6 @@ def _fields(fact: Fact, accepted_at_ms: int) -> dict[str, Json]:  # noqa: C901 -
         if left and (field := _metadata_field(name)):
             kept[field] = value
             left -= 1
-    return kept
 
 
 def _is_kept(value: Json, depth_levels: int = MAX_DEPTH_LEVELS) -> bool:
