@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from nicobar.model import Customer, Scope
@@ -72,3 +74,25 @@ async def test_personal_data_is_masked_in_what_is_known(tmp_path):
             (item,) = (await api.ask("GET", lookup + "cus_1", token=token)).body["data"]
             assert (item["email"], item["name"]) == found
         assert (await api.ask("GET", lookup + "a@b.example", token=reader)).body == {"data": []}
+
+
+async def test_ledger_of_an_entered_event_is_masked(tmp_path):
+    code = "function handler(w) { w.payload = nicobar.event('paid', {to: w.customer.email}); return w; }"
+    async with asking(tmp_path, code, redact="email") as api, visiting(api) as visitor:
+        (endpoint,) = api.nicobar.runtime.configuration.snapshot.endpoints
+        await api.nicobar.send_sample("payment.succeeded", "evt_1", Customer(key="cus_1", email="a@b.example"))
+        await api.nicobar.next_recorded()
+        await set_up(api.nicobar, visitor)
+        await visitor.ask("GET", f"/webhooks/{endpoint.id}/testing")
+        data = {"payment_id": "pay_9", "customer": {"customer_id": "cus_1"}, "phone": "555 01 99"}
+        pasted = json.dumps({"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": data})
+        status, text, _ = await visitor.send(f"/webhooks/{endpoint.id}/testing", body=pasted)
+        assert (status, "a@b.example" in text, "&#34;paid&#34;" in text) == (200, False, True)
+        wanted = {"code": code, "eventType": "payment.succeeded", "payload": {"data": data}}
+        path = f"{api.app}/endpoint/{endpoint.id}/transformation/simulate"
+        portal = await api.make_token(scope=Scope.APPLICATION, app_id=api.app_id, portal=True)
+        reader = await api.make_token(scope=Scope.READ_ONLY)
+        for token, more in ((reader, {}), (portal, {}), (portal, {"ledgerCustomerId": "cus_1"})):
+            answer = await api.ask("POST", path, {**wanted, **more}, token=token)
+            assert "a@b.example" not in json.dumps(answer.body), (token == reader, more)
+        assert "a@b.example" in json.dumps((await api.ask("POST", path, wanted)).body), "a backend sees payloads"

@@ -101,6 +101,11 @@ async def test_without_history_no_payment_is_the_first():
     assert "history_complete_since" in (await paid(recipe="welcome")).console[0]
 
 
+async def test_welcome_sets_nothing_that_changes_later():
+    first = await paid(recipe="welcome", payment_number=1, is_first_payment=True)
+    assert first.attributes.keys() <= {"email", "name", "dodo_customer_id"}
+
+
 async def test_two_senders_customers_have_one_first_payment():
     several = customer(ids=["cus_1", "cus_2"], payments=2)
     for last, is_sent in ((NOW_MS - 1, False), (NOW_MS + 1, True)):

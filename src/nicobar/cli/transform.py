@@ -83,7 +83,7 @@ _VARIANTS = {
     "--customer",
     metavar="ID",
     default="",
-    help="With --endpoint: read the ledger of this customer, by the sender's ID. Personal data are masked.",
+    help="With --endpoint: read the ledger of this customer, by the sender's ID. Masked as in the dashboard.",
 )
 @setting_options("data_dir", "database_url")
 def transform(

@@ -15,7 +15,7 @@ from nicobar.ids import stable_ulid
 from nicobar.model import DeliveryState, Endpoint, Json, Message
 from nicobar.pipeline.configuration import API_SOURCE_ID, OpenEndpoint, endpoint_variables, open_endpoint
 from nicobar.pipeline.customers import completed
-from nicobar.pipeline.transform import Ready, Subject, Transformed, shown, transform
+from nicobar.pipeline.transform import Ready, Subject, Transformed, masked, shown, transform
 from nicobar.sandbox import Bounds
 from nicobar.sources import SourceKind
 from nicobar.store.history import Version
@@ -215,17 +215,17 @@ async def patch_transformation(
     needs=Needs.RUNNING,
 )
 async def simulate_transformation(
-    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services
+    *, endpoint: Endpoint, data: TransformationSimulateIn, services: Services, caller: Caller
 ) -> TransformationSimulateOut:
     """Runs code on an event for this endpoint, and checks the calls against the destination's contract. Nothing is
-    sent.
+    sent. Personal data of customers is masked as in payloads.
     """
     variables = endpoint.variables if data.variables is None else data.variables
     changed = msgspec.structs.replace(
         endpoint, transformation=unpublished(data.code), transformation_enabled=True, variables=variables
     )
     choice = LedgerChoice(state=data.ledger_state, customer_key=data.ledger_customer_id or "")
-    return await _simulated(services, open_endpoint(services.vault, changed), data, choice)
+    return await _simulated(services, caller, open_endpoint(services.vault, changed), data, choice)
 
 
 @post(
@@ -236,7 +236,9 @@ async def simulate_transformation(
     status=200,
     needs=Needs.RUNNING,
 )
-async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -> TransformationSimulateOut:
+async def simulate_connector(
+    *, data: ConnectorSimulateIn, services: Services, caller: Caller
+) -> TransformationSimulateOut:
     """Runs code on an event without an endpoint, and checks the calls against the connector's contract. Nothing is
     sent.
     """
@@ -244,11 +246,11 @@ async def simulate_connector(*, data: ConnectorSimulateIn, services: Services) -
         target = dry_target(data.connector, data.code, data.variables)
     except UserError as error:
         raise Invalid("body.connector", error.detail, error.fix, code=error.code) from error
-    return await _simulated(services, target, data, LedgerChoice(state=data.ledger_state))
+    return await _simulated(services, caller, target, data, LedgerChoice(state=data.ledger_state))
 
 
 async def _simulated(
-    services: Services, target: OpenEndpoint, data: SimulateIn, choice: LedgerChoice
+    services: Services, caller: Caller, target: OpenEndpoint, data: SimulateIn, choice: LedgerChoice
 ) -> TransformationSimulateOut:
     kind = services.configuration.application_kind(target.endpoint.app_id)
     subject = _subject(kind, target.endpoint, data, services.clock.now_ms())
@@ -256,6 +258,8 @@ async def _simulated(
     (subject,) = await completed(services.store, services.configuration, target, app_id, [subject])
     ledger = chosen_ledger(services, app_id, choice)
     (result,) = await transform(services.sandbox, target, [subject], services.clock.now_ms(), ledger)
+    if not caller.sees_payloads:
+        result = masked(result, services.configuration.redactor(subject.message))
     return _outcome(target.destination.url, shown(target, result))
 
 

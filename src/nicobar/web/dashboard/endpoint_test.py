@@ -271,10 +271,10 @@ async def _run(context: Context, bench: Bench, at: OpenEndpoint, subject: Subjec
 
 
 def _shown(context: Context, chosen: Chosen, dry_run: DryRun) -> DryRun:
-    """The dry run of a received message is shown without personal data, like its attempts; that of another event only
+    """The dry run of a received message is shown without personal data, like its attempts; that of another event
     without what is known from messages.
     """
-    if chosen.customer and not chosen.message_id:
+    if not chosen.message_id and (chosen.customer or chosen.state is None):
         redactor = context.services.settings.redaction.of().redactor()
         return DryRun(subject=dry_run.subject, result=masked(dry_run.result, redactor))
     if not chosen.message_id:

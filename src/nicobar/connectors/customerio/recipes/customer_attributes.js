@@ -1,7 +1,7 @@
 // Customer attributes: payments and subscriptions as attributes, for segments. Sends no events.
 function handler(webhook) {
   const [family] = webhook.eventType.split(".");
-  if (!["payment", "subscription", "refund", "dispute"].includes(family)) return webhook;
+  if (!LEDGER_FAMILIES.includes(family)) return webhook;
   return send(webhook, personAttributes(webhook), [], subscriptionObjects(webhook));
 }
 
@@ -37,11 +37,18 @@ function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
   return {
-    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...personOf(customer),
     ...subscriptionAttributes(customer),
     ...paymentAttributes(customer),
   };
 }
+
+function personOf(customer) {
+  return known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]});
+}
+
+// What the ledger is about. All of these events change attributes, also where a recipe makes no event of them.
+const LEDGER_FAMILIES = ["payment", "subscription", "refund", "dispute"];
 
 // One status over all subscriptions; the rest is about the newest one of that status, which is the first.
 function subscriptionAttributes(customer) {

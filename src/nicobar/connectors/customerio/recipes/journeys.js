@@ -520,10 +520,14 @@ function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
   return {
-    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...personOf(customer),
     ...subscriptionAttributes(customer),
     ...paymentAttributes(customer),
   };
+}
+
+function personOf(customer) {
+  return known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]});
 }
 
 // One status over all subscriptions; the rest is about the newest one of that status, which is the first.

@@ -1,8 +1,9 @@
 // Subscription life cycle: what happens to subscriptions as events, and their state as attributes of the person.
 function handler(webhook) {
   const {eventType} = webhook;
-  if (!eventType.startsWith("subscription.") && eventType !== "payment.succeeded") return webhook;
-  const general = eventType === "payment.succeeded" ? [] : [cancelScheduled, cancelUndone, planChangeScheduled];
+  const [family] = eventType.split(".");
+  if (!LEDGER_FAMILIES.includes(family)) return webhook;
+  const general = family === "subscription" ? [cancelScheduled, cancelUndone, planChangeScheduled] : [];
   const events = eventsOf(webhook, [...EVENTS[eventType] ?? [], ...general]);
   return send(webhook, personAttributes(webhook), events, subscriptionObjects(webhook));
 }
@@ -302,11 +303,18 @@ function personAttributes(webhook) {
   const {customer} = webhook;
   if (!customer) return {};
   return {
-    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
+    ...personOf(customer),
     ...subscriptionAttributes(customer),
     ...paymentAttributes(customer),
   };
 }
+
+function personOf(customer) {
+  return known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]});
+}
+
+// What the ledger is about. All of these events change attributes, also where a recipe makes no event of them.
+const LEDGER_FAMILIES = ["payment", "subscription", "refund", "dispute"];
 
 // One status over all subscriptions; the rest is about the newest one of that status, which is the first.
 function subscriptionAttributes(customer) {

@@ -4,7 +4,8 @@ function handler(webhook) {
   if (webhook.eventType !== "payment.succeeded") return webhook;
   const [first] = eventsOf(webhook, [firstPaymentSucceeded]);
   if (!first) return leaveOut(webhook, whyNot(webhook));
-  return send(webhook, personAttributes(webhook), [first]);
+  // Attributes that change are for a recipe that also sends their changes.
+  return send(webhook, personOf(webhook.customer), [first]);
 }
 
 function whyNot(webhook) {
@@ -53,56 +54,8 @@ function firstPaymentSucceeded(webhook) {
   return ["first_payment_succeeded", paymentFields(webhook, payment), "first_payment"];
 }
 
-// The person's attributes are the current state of the ledger: the order in which events arrive does not matter. Null
-// removes an attribute that no longer applies; unknown ones are omitted.
-function personAttributes(webhook) {
-  const {customer} = webhook;
-  if (!customer) return {};
-  return {
-    ...known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]}),
-    ...subscriptionAttributes(customer),
-    ...paymentAttributes(customer),
-  };
-}
-
-// One status over all subscriptions; the rest is about the newest one of that status, which is the first.
-function subscriptionAttributes(customer) {
-  const [shown] = customer.subscriptions;
-  if (!shown) return customer.history_complete ? {subscription_status: customer.status} : {};
-  const renews = !hasEnded(shown) && !shown.cancel_at;
-  return {
-    subscription_status: shown.status,
-    subscription_plan: shown.product_name ?? null,
-    subscription_price: amount(shown.price, shown.currency),
-    subscription_currency: shown.currency ?? null,
-    subscription_interval: intervalText(shown),
-    subscription_renews_at: renews ? seconds(shown.period_end) : null,
-    subscription_cancel_at: hasEnded(shown) ? null : seconds(shown.cancel_at),
-    subscription_trial_ends_at: shown.status === "trialing" ? seconds(shown.trial_ends_at) : null,
-    subscriptions_active: customer.subscriptions_active,
-  };
-}
-
-// Totals are sent only where the whole history is known.
-function paymentAttributes(customer) {
-  const failures = customer.open_failures.map((one) => one.since);
-  const attributes = {
-    ...known({
-      payments: customer.payments,
-      first_payment_at: seconds(customer.first_payment_at),
-      last_payment_at: seconds(customer.last_payment_at),
-      customer_since: seconds(customer.customer_since),
-    }),
-    payment_failed_at: failures.length ? seconds(Math.min(...failures)) : null,
-  };
-  if (!customer.totals) return attributes;
-  for (const {currency, net} of customer.totals) {
-    attributes["total_spent_" + currency.toLowerCase()] = amount(net, currency);
-  }
-  // Amounts in several currencies have no sum.
-  const [only] = customer.totals.length === 1 ? customer.totals : [];
-  attributes.total_spent = only ? amount(only.net, only.currency) : null;
-  return attributes;
+function personOf(customer) {
+  return known({email: customer.email, name: customer.name, dodo_customer_id: customer.ids[0]});
 }
 
 // What the event states of its own object, and what the ledger says about that; null if it states none.
@@ -117,15 +70,6 @@ function says(fact, ...statuses) { return fact !== null && statuses.includes(fac
 // The current state of a subscription in the ledger; null if it is unknown.
 function subscriptionOf(webhook, id) {
   return (webhook.customer?.subscriptions ?? []).find((one) => one.id === id) ?? null;
-}
-
-function hasEnded(subscription) { return subscription?.status === "cancelled" || subscription?.status === "expired"; }
-
-// "month", or "3 months".
-function intervalText(subscription) {
-  const {interval: unit, interval_count: count} = subscription;
-  if (!unit || !(count > 0)) return null;
-  return count === 1 ? unit : `${count} ${unit}s`;
 }
 
 // Omits unknown attributes: null would remove them from the person.
@@ -152,9 +96,6 @@ function money(fact) {
     currency: fact?.currency ?? null,
   };
 }
-
-// Unix milliseconds to the Unix seconds of Customer.io.
-function seconds(at) { return Number.isFinite(at) ? Math.floor(at / 1000) : null; }
 
 // Sends the person's attributes, which come first, then the events. Each event is [name, fields, key]. The endpoint's
 // setting "Identify people by" says how the customer is identified.

@@ -1,6 +1,6 @@
 // Customer attributes: payments and subscriptions as attributes, for segments. Sends no events.
 function handler(webhook) {
   const [family] = webhook.eventType.split(".");
-  if (!["payment", "subscription", "refund", "dispute"].includes(family)) return webhook;
+  if (!LEDGER_FAMILIES.includes(family)) return webhook;
   return send(webhook, personAttributes(webhook), [], subscriptionObjects(webhook));
 }

@@ -3,7 +3,7 @@ function handler(webhook) {
   const {eventType} = webhook;
   const [family] = eventType.split(".");
   if (family === "dunning") return send(webhook, {}, eventsOf(webhook, [occurrence]));
-  if (family !== "payment" && family !== "subscription") return webhook;
+  if (!LEDGER_FAMILIES.includes(family)) return webhook;
   return send(webhook, personAttributes(webhook), eventsOf(webhook, EVENTS[eventType]));
 }
 

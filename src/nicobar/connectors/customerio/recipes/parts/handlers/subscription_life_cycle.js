@@ -1,8 +1,9 @@
 // Subscription life cycle: what happens to subscriptions as events, and their state as attributes of the person.
 function handler(webhook) {
   const {eventType} = webhook;
-  if (!eventType.startsWith("subscription.") && eventType !== "payment.succeeded") return webhook;
-  const general = eventType === "payment.succeeded" ? [] : [cancelScheduled, cancelUndone, planChangeScheduled];
+  const [family] = eventType.split(".");
+  if (!LEDGER_FAMILIES.includes(family)) return webhook;
+  const general = family === "subscription" ? [cancelScheduled, cancelUndone, planChangeScheduled] : [];
   const events = eventsOf(webhook, [...EVENTS[eventType] ?? [], ...general]);
   return send(webhook, personAttributes(webhook), events, subscriptionObjects(webhook));
 }

@@ -4,7 +4,8 @@ function handler(webhook) {
   if (webhook.eventType !== "payment.succeeded") return webhook;
   const [first] = eventsOf(webhook, [firstPaymentSucceeded]);
   if (!first) return leaveOut(webhook, whyNot(webhook));
-  return send(webhook, personAttributes(webhook), [first]);
+  // Attributes that change are for a recipe that also sends their changes.
+  return send(webhook, personOf(webhook.customer), [first]);
 }
 
 function whyNot(webhook) {
