@@ -21,9 +21,8 @@ from nicobar.store.tables.queue import check_lease, claim_values, duplicate_of, 
 from nicobar.store.tables.repeats import keep_repeats
 from nicobar.store.tables.rows import MESSAGE_COLUMNS, expunged, message, params_text, setbacks, texts
 
-# So many facts are written by one statement, whose file has the row of one: those of some ten events. After each
-# statement this thread waits for its turn with the others, which costs more than the statement.
-FACTS_AT_ONCE = 24
+# So many facts are written by one statement, whose file has the row of one.
+FACTS_AT_ONCE = 8
 _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 
 
