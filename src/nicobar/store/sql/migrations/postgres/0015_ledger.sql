@@ -126,11 +126,11 @@ INSERT INTO fact_rebuilds (id, after_seq, until_seq, messages) SELECT 2, 0, max(
 -- call, see `half_sent.py`. turn: grows with each change. sent_at_ms: when it was repeated; such a row is deleted when
 -- it is due.
 CREATE TABLE repeats (
-    place text NOT NULL,
-    person text NOT NULL,
+    place text COLLATE "C" NOT NULL,
+    person text COLLATE "C" NOT NULL,
     endpoint_seq bigint NOT NULL,
     message_seq bigint NOT NULL,
-    order_key text,
+    order_key text COLLATE "C",
     due_at_ms bigint NOT NULL,
     sent_at_ms bigint,
     turn bigint NOT NULL,
@@ -169,7 +169,7 @@ ALTER TABLE sources ADD COLUMN mode text COLLATE "C";
 ALTER TABLE sources ADD COLUMN history_complete_since_ms bigint;
 -- An endpoint gets messages of one mode, and about these businesses and brands: lists as JSON, empty for all.
 ALTER TABLE endpoints ADD COLUMN mode text COLLATE "C";
-ALTER TABLE endpoints ADD COLUMN business_ids text NOT NULL DEFAULT '[]';
-ALTER TABLE endpoints ADD COLUMN brand_ids text NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN business_ids text COLLATE "C" NOT NULL DEFAULT '[]';
+ALTER TABLE endpoints ADD COLUMN brand_ids text COLLATE "C" NOT NULL DEFAULT '[]';
 -- The modes of deleted sources: their messages keep them.
 CREATE TABLE removed_sources (id text COLLATE "C" PRIMARY KEY, mode text COLLATE "C" NOT NULL);
