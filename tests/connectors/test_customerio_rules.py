@@ -456,8 +456,9 @@ BREAKS: dict[str, list[dict[str, object]]] = {
     ],
     "profile_added": [{"payload": {**event(), "identifiers": {"id": "cus_1"}}, "settings": {}, "customer": ADA}],
 }
-# The rules about people, in test_identification.py and test_address_warnings.py.
-IDENTIFICATION = {
+# The rules about people, in test_identification.py and test_address_warnings.py, and those about names, in
+# test_renaming.py.
+ELSEWHERE = {
     "shared_address",
     "changed_address",
     "identifier_kept",
@@ -469,6 +470,8 @@ IDENTIFICATION = {
     "id_dropped",
     "attributes_renamed",
     "customer_id_added",
+    "name_taken",
+    "names_changed",
 }
 # What a call that breaks a rule is told besides.
 ALONG_WITH = {
@@ -483,7 +486,7 @@ CASES = [(name, number) for name, cases in BREAKS.items() for number in range(le
 
 
 def test_every_rule_has_a_call_that_breaks_it():
-    assert BREAKS.keys() | IDENTIFICATION == RULES.keys()
+    assert BREAKS.keys() | ELSEWHERE == RULES.keys()
     assert all(BREAKS.values())
 
 
