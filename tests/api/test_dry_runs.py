@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from nicobar.reasons import plain
 from nicobar.store import DisableEndpoint, PauseEndpoint
 from support.api import asking
+from support.patience import PATIENCE_S
 from support.server import ADA
 
 PAYLOAD = {"type": "payment.succeeded", "data": {"customer": {"customer_id": ADA.key, "email": ADA.email}}}
@@ -96,6 +99,9 @@ async def test_both_spellings_keep_a_replay_from_running(api, endpoint_id, name,
     await change(api, PauseEndpoint(endpoint_id=endpoint_id, reason=plain("a test"), by_hand=True))
     await post(api)
     await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/cancel-pending")
+    async with asyncio.timeout(PATIENCE_S):  # it may have been claimed before the pause
+        while (await api.ask("GET", f"{api.app}/endpoint/{endpoint_id}/queue")).body["unfinished"]:
+            pass
     before = await everything(api)
     answer = await api.ask("POST", f"{api.app}/endpoint/{endpoint_id}/{replay}?{name}=true", SINCE)
     assert (answer.status, answer.body["deliveries"]) == (200, int(replay == "bulk-replay"))
