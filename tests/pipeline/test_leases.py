@@ -192,13 +192,20 @@ async def test_a_frozen_worker_that_wakes_drops_what_others_took(store):
         only_one_holder(first, second)
 
 
-async def test_a_beat_stored_after_the_last_look_keeps_a_worker(store):
+async def test_a_beat_stored_after_the_last_look_keeps_a_worker(store, monkeypatch):
     first, second = Process(store), Process(store)
+    remove, has_beaten = store.remove_silent_worker, asyncio.Event()
+
+    async def remove_then(other, *, beat):
+        await has_beaten.wait()
+        return await remove(other, beat=beat)
+
+    monkeypatch.setattr(store, "remove_silent_worker", remove_then)
     async with running(first, second):
         await time_passes(second, by_ms=DEAD_MS - BEAT_MS)
         second.clock.move(BEAT_MS)
         await time_passes(first)
-        await time_passes(second, by_ms=0)
+        has_beaten.set()
         await time_passes(second)
         assert len(second.held) == 3
         assert first.dropped == []
