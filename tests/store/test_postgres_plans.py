@@ -18,10 +18,10 @@ WHOLE |= {"another_with_email"}  # of a merge of one customer
 # They have no plan.
 _PLANNED = ("WITH", "SELECT", "INSERT", "UPDATE", "DELETE")
 DEFINITIONS = {name for name, text in SQL.items() if not text.as_string(None).startswith(_PLANNED)}
-# A search looks at 10,000 messages at most; each has three deliveries here, and is two to eight blocks.
+# A search looks at 10,000 messages at most; each has three deliveries here, and is two to ten blocks.
 SEARCHES = {"attempted_after", "attempted_before", "messages_after", "messages_before", "sent_customers"}
 MAX_BLOCKS = 3_000
-MAX_SEARCH_BLOCKS = 80_000
+MAX_SEARCH_BLOCKS = 100_000
 # Endpoint 51 has 8,000 deliveries that are due, endpoint 52 as many that were not put in order yet.
 BESIDE_LONG_QUEUES = [
     ("claim_deliveries", {"endpoint_seq": 51}),
