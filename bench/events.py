@@ -17,17 +17,25 @@ PAYMENT = re.compile(rb'"pay_\w+"')
 
 
 def requests(
-    host: str, path: str, secret: str, *, series: str, count: int, now_ms: int, customers: int
+    host: str,
+    path: str,
+    secret: str,
+    *,
+    series: str,
+    count: int,
+    now_ms: int,
+    customers: int,
+    first_customer: int = 0,
 ) -> list[bytes]:
     """Whole HTTP/1.1 requests for the events 0 to `count`, signed at `now_ms` (Unix milliseconds; accepted for
-    300 s). `series` keeps the event ids of several runs apart. Each event has a payment of its own.
+    300 s). `series` keeps the event ids of several runs apart, `first_customer` their customers. Each event has a payment of its own.
     """
     dodo = DodoPayments()
     sample = next(event_type for event_type in dodo.event_types() if event_type.name == EVENT_TYPE)
     template = fresh(sample, now_ms, Customer(key=MARK.decode(), email="buyer@shop.example", name="Ada Lindqvist"))
     made = []
     for number in range(count):
-        buyer = number % customers
+        buyer = first_customer + number % customers
         customer = f"cus_{buyer:0{DIGITS}}".encode()
         body = template.replace(MARK, customer).replace(b"buyer@", b"buyer%d@" % buyer)
         body = PAYMENT.sub(b'"pay_%s%d"' % (series.encode(), number), body)

@@ -65,6 +65,7 @@ async def _accept(at: Installation, pid: int, number: int, customers: int | None
         count=EVENTS,
         series=f"r{number}_",
         customers=customers,
+        first_customer=0 if customers else number * EVENTS,
         connections=CONNECTIONS,
     )
     before = at.cost(pid).cpu_s

@@ -28,7 +28,8 @@ MAX_WAIT_S = 120
 
 
 class Plan(Record):
-    """What to send. `customers` have the events in turn; without it each event has one of its own. `rate_per_s`
+    """What to send. `customers` have the events in turn; without it each event has one of its own,
+    from `first_customer` on. `rate_per_s`
     spaces the events evenly; without it each connection sends its next event when the last one was answered.
     `times_file` receives two little 64-bit integers per event: when it was due and when it was acknowledged
     (monotonic nanoseconds, 0 for never).
@@ -44,6 +45,7 @@ class Plan(Record):
     rate_per_s: float | None
     times_file: str
     customers: int | None = None
+    first_customer: int = 0
 
 
 class Sent(Record):
@@ -101,6 +103,7 @@ class Sender:
             count=plan.count,
             now_ms=now_ms,
             customers=plan.customers or plan.count,
+            first_customer=plan.first_customer,
         )
         self._due_ns = array.array("q", bytes(8 * plan.count))
         self._acknowledged_ns = array.array("q", bytes(8 * plan.count))

@@ -224,6 +224,7 @@ def plan_of(
     rate_per_s: float | None = None,
     series: str = "",
     customers: int | None = None,
+    first_customer: int = 0,
     connections: int = CONNECTIONS,
 ) -> Plan:
     return Plan(
@@ -235,6 +236,7 @@ def plan_of(
         count=count,
         connections=connections,
         customers=customers,
+        first_customer=first_customer,
         rate_per_s=rate_per_s,
         times_file=str(work / f"{series}sent.times"),
     )
