@@ -28,7 +28,8 @@ def requests(
     first_customer: int = 0,
 ) -> list[bytes]:
     """Whole HTTP/1.1 requests for the events 0 to `count`, signed at `now_ms` (Unix milliseconds; accepted for
-    300 s). `series` keeps the event ids of several runs apart, `first_customer` their customers. Each event has a payment of its own.
+    300 s). `series` keeps the event ids of several runs apart, `first_customer` their customers. Each event has a
+    payment of its own.
     """
     dodo = DodoPayments()
     sample = next(event_type for event_type in dodo.event_types() if event_type.name == EVENT_TYPE)
