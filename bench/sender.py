@@ -29,9 +29,9 @@ MAX_WAIT_S = 120
 
 class Plan(Record):
     """What to send. `customers` have the events in turn; without it each event has one of its own, from
-    `first_customer` on. `rate_per_s` spaces the events evenly; without it each connection sends its next event when the
-    last one was answered. `times_file` receives two little 64-bit integers per event: when it was due and when it was acknowledged
-    (monotonic nanoseconds, 0 for never).
+    `first_customer` on. `rate_per_s` spaces the events evenly; without it each connection sends its next event when
+    the last one was answered. `times_file` receives two little 64-bit integers per event: when it was due and when it
+    was acknowledged (monotonic nanoseconds, 0 for never).
     """
 
     host: str
