@@ -34,6 +34,8 @@ def opened(*told):
         ([FAILED, RETRIED, PAID], []),
         ([PAID, payment("pay_4", 60 * DAY, "failed")], [("sub_1", 60 * DAY, 1)]),
         ([ACTIVE, FAILED, HELD, RECOVERED], []),
+        ([ACTIVE, HELD, RETRIED, RECOVERED], []),
+        ([ACTIVE, HELD, RECOVERED, payment("pay_4", 60 * DAY, "failed", retry_attempt=1)], [("sub_1", 60 * DAY, 2)]),
         ([ACTIVE, HELD, RECOVERED, payment("pay_4", 60 * DAY, "failed")], [("sub_1", 60 * DAY, 1)]),
         (
             [HELD, RECOVERED, payment("pay_4", 60 * DAY, "failed"), subscription("sub_1", 60 * DAY + 500)],

@@ -57,12 +57,13 @@ def open_failure(payments: Sequence[Payment], subscription: KnownSubscription | 
 
 
 def unpaid(streak: Sequence[Payment], subscription: KnownSubscription | None) -> list[Payment]:
-    """The failures that the subscription does not say to be made good: it was in arrears after the first, and is
-    active since.
+    """The failures that the subscription does not say to be made good: it was in arrears after the first, which may
+    be unknown where a retry is known, and is active since.
     """
     if not streak or subscription is None or subscription.before_at is None or subscription.status_at is None:
         return list(streak)
-    was_in_arrears = subscription.before in _IN_ARREARS and streak[0].at <= subscription.before_at + _NEAR_MS
+    is_in_time = streak[0].at <= subscription.before_at + _NEAR_MS or bool(streak[0].fields.retry_attempt)
+    was_in_arrears = subscription.before in _IN_ARREARS and is_in_time
     if not was_in_arrears or subscription.fields.status != "active":
         return list(streak)
     return [payment for payment in streak if payment.at >= subscription.status_at]
