@@ -88,8 +88,8 @@ class Mode(StrEnum):
 class Source(Record):
     """Where webhooks arrive. `sealed_secrets` is the encrypted JSON list of the signing secrets, newest first;
     two are accepted during a rotation, the older one until `older_until_ms` or, without it, until it is removed.
-    `secret_references` names the environment variables they came from. `mode` is that of its events, None if nobody
-    has stated it. `history_complete_since_ms`: it has received all events of the shop, which opened then; None if
+    `secret_references` names the environment variables they came from. `mode` is that of its events, None if it
+    is not stated. `history_complete_since_ms`: it has received all events of the shop, which opened then; None if
     there were events before.
     """
 

@@ -47,3 +47,9 @@ async def test_customers_are_listed_by_their_latest_messages(store):
     assert [(item.customer_key, item.message_id) for item in rest.items] == [("cus_a", "msg_evt_2")]
     assert rest.next is None
     assert (await store.latest_customers("other", limit=2)).items == ()
+    found = await store.latest_of_customers("app", ["cus_c", "cus_none", "cus_a"])
+    assert [(item.customer_key, item.message_id) for item in found] == [
+        ("cus_c", "msg_evt_3"),
+        ("cus_a", "msg_evt_2"),
+    ]
+    assert await store.latest_of_customers("other", ["cus_a"]) == []

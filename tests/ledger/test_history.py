@@ -1,4 +1,4 @@
-"""What is never pretended: without a complete history nobody is a new customer."""
+"""What is never pretended: without a complete history no customer is new."""
 
 from __future__ import annotations
 

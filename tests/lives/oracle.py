@@ -5,7 +5,7 @@ It knows what really happened, and what Nicobar was told when. It knows nothing 
 - An email is *wrong* if nothing of the kind happened, if it went out before, or if the customer's situation had
   changed and Nicobar had been told so.
 - An email is *missing* if it happened, was still so when its webhook arrived, and all that had been told agreed.
-- Between the two, both are right: nobody could know.
+- Between the two, both are right: it cannot be known.
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ class Oracle:
         *,
         history: bool,
         names: Mapping[str, str] | None = None,
-        mails: Collection[str] | None = None,
+        emails: Collection[str] | None = None,
     ) -> None:
-        """`names` says what a recipe calls an email that the catalog calls otherwise; `mails` which of the catalog it
-        sends, by default all.
+        """`names` says what a recipe calls an email that the catalog calls otherwise; `emails` which of the catalog
+        it sends, by default all.
         """
-        self._mails = mails
+        self._emails = emails
         self._names = names or {}
         self._life = life
         self._history = history
@@ -219,9 +219,9 @@ class Oracle:
             for truth in self._due
             if not sent[truth]
             and not (truth.mail in GOODBYES and goodbyes[truth.about])
-            and (self._mails is None or truth.mail in self._mails)
+            and (self._emails is None or truth.mail in self._emails)
         ]
-        is_sent = self._mails is None or "first_payment_succeeded" in self._mails
+        is_sent = self._emails is None or "first_payment_succeeded" in self._emails
         if self._history and is_sent and not firsts and self._first_is_due:
             missing.append("first_payment_succeeded")
         return Verdict(right=len(said) - len(wrong), wrong=tuple(wrong), missing=tuple(missing))
@@ -450,7 +450,7 @@ def _disputed(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | N
 
 
 def _abandoned(truth: Truth, view: View, _clock_ms: int, _life: Life) -> bool | None:
-    """Carts are no facts: that somebody came back is known by the payment."""
+    """Carts are no facts: that a customer came back is known by the payment."""
     told = _after(truth, view)
     if told is None:
         return None

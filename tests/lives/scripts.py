@@ -142,7 +142,7 @@ def another_card(it: Life) -> None:
 
 
 def bundle(it: Life) -> None:
-    """Two subscriptions with one payment; each is renewed and ends by itself."""
+    """Two subscriptions with one payment; each is renewed and ends on its own."""
     one, other = it.subscribe_to(BASIC, PRO)
     it.renew(one)
     it.renew(other)

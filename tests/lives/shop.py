@@ -192,7 +192,7 @@ class Life:
         self.now_ms = max(self.now_ms, at_ms)
 
     def forget(self) -> None:
-        """What happened so far came before Nicobar: its webhooks were sent to nobody."""
+        """What happened so far came before Nicobar: its webhooks were not sent anywhere."""
         self.webhooks.clear()
         self.truths.clear()
 

@@ -110,7 +110,7 @@ async def played(
 ) -> Figures:
     draw = random.Random(19)
     requests: list[Arrival] = []
-    oracles = {life.email: Oracle(life, history=True, mails=EMAILS[recipe]) for life, _ in lives}
+    oracles = {life.email: Oracle(life, history=True, emails=EMAILS[recipe]) for life, _ in lives}
     for life, order in lives:
         requests += arrivals(life, order, draw, duplicates=DUPLICATES)
     figures = Figures()
@@ -164,8 +164,8 @@ async def test_attributes_are_right_though_calls_take_effect_in_any_order(tmp_pa
 
 
 async def test_shop_with_customers_welcomes_none_of_them(tmp_path: Path) -> None:
-    """Nicobar is installed where a thousand people already pay; each pays once more. Nobody says that the history is
-    complete.
+    """Nicobar is installed where a thousand people already pay; each pays once more. It is not stated that the
+    history is complete.
     """
     lives = [existing(number) for number in range(CUSTOMERS)]
     oracles = {life.email: Oracle(life, history=False) for life in lives}
@@ -184,7 +184,7 @@ async def test_shop_with_customers_welcomes_none_of_them(tmp_path: Path) -> None
 
 
 def existing(number: int) -> Life:
-    """What came before its last payment, nobody told Nicobar: a trial, payments, a failure."""
+    """Nicobar was not told what came before its last payment: a trial, payments, a failure."""
     life = Life("existing", number, READINGS[number % len(READINGS)], START_MS - 60 * DAY_MS)
     plan = life.subscribe(PLANS["Basic"], trial_days=14 if number % 4 == 0 else 0)
     life.renew(plan)

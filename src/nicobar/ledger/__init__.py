@@ -21,7 +21,7 @@ MAX_FACTS = 20_000
 
 class History(Record):
     """What a source knows of the time before its first event. All events of the shop since `complete_since_ms` were
-    received, because the shop did not exist before; None if nobody says so. `known_since_ms` is when the first event
+    received, because the shop did not exist before; None if not stated. `known_since_ms` is when the first event
     was accepted.
     """
 

@@ -89,7 +89,7 @@ class Ledger:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        """That of nobody in particular."""
+        """That of no particular customer."""
         found = [(self._shown(one), one) for one in self.began]
         subscriptions = in_order([(one, started_at(of)) for one, of in found])
         first = self.counted[0].at if self.counted and self.is_counted else None
@@ -204,8 +204,8 @@ def _is_inside(limits: Limits, business_id: str | None, brand_id: str | None) ->
 
 
 def first_name(name: str | None) -> str | None:
-    """What a greeting calls somebody: the first word of a name, without titles. None where the family name may come
-    first.
+    """How a greeting addresses a customer: the first word of a name, without titles. None where the family name may
+    come first.
     """
     words = (name or "").split()
     while words and words[0].rstrip(".").lower() in _TITLES:

@@ -88,7 +88,7 @@ class OpenEndpoint:
 
 
 def mode_text(source: Source) -> str:
-    """The mode as facts have it; empty if nobody has stated it."""
+    """The mode as facts have it; empty if not stated."""
     return source.mode.value if source.mode else ""
 
 

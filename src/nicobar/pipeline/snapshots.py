@@ -9,7 +9,7 @@ from nicobar.pipeline.handler_runs import LedgerView
 
 # A person with 20 subscriptions fits.
 MAX_SNAPSHOT_BYTES = 32 * 1024
-# Where it does not fit, so many items of each list are kept.
+# If it is too large, so many items of each list are kept.
 _MAX_ITEMS = (20, 5, 1, 0)
 
 

@@ -30,3 +30,7 @@ class Lookup(Protocol):
         MAX_LOOKED_AT messages, so that a page can be short.
         """
         ...
+
+    async def latest_of_customers(self, app_id: str, keys: Sequence[str]) -> list[Seen]:
+        """These customers with their latest messages, in the order given; without those who have none."""
+        ...

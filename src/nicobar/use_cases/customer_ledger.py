@@ -17,7 +17,7 @@ from nicobar.store import Facts
 
 
 class CustomerLedger(Record):
-    """A customer by the facts of one kind of source in one mode, which is empty where nobody has stated it."""
+    """A customer by the facts of one kind of source in one mode, which is empty where it is not stated."""
 
     source_kind: str
     mode: str

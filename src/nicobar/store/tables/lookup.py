@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nicobar.facts import KnownFact, known_fact
 from nicobar.store.history import Page, Seen
 from nicobar.store.lookup import MAX_LOOKED_AT
-from nicobar.store.session import Session
+from nicobar.store.session import Row, Session
 from nicobar.store.tables.base import LAST_CHARACTER, Tables, existing
 from nicobar.store.tables.pages import check_limit
 from nicobar.store.tables.rows import stored_fact
@@ -32,11 +32,18 @@ class LookupTables(Tables):
             floor_seq = top_seq - MAX_LOOKED_AT
             of = {"app_id": app_id, "before_seq": top_seq, "floor_seq": floor_seq, "limit": limit}
             rows = session.rows("latest_customers", of)
-            items = tuple(
-                Seen(customer_key=key, message_id=message_id, event_type=event_type, accepted_at_ms=accepted_at_ms)
-                for _, key, message_id, event_type, accepted_at_ms in rows
-            )
+            items = tuple(_seen(row[1:]) for row in rows)
             left_seq = rows[-1][0] if len(rows) == limit else floor_seq
             return Page(items=items, next=str(left_seq) if left_seq > 1 else None)
 
         return await self._database.read(work)
+
+    async def latest_of_customers(self, app_id: str, keys: Sequence[str]) -> list[Seen]:
+        rows = await self._rows("latest_of_customers", {"app_id": app_id, "keys": list(keys)}) if keys else []
+        found = {seen.customer_key: seen for seen in map(_seen, rows)}
+        return [found[key] for key in keys if key in found]
+
+
+def _seen(row: Row) -> Seen:
+    key, message_id, event_type, accepted_at_ms = row
+    return Seen(customer_key=key, message_id=message_id, event_type=event_type, accepted_at_ms=accepted_at_ms)

@@ -72,7 +72,8 @@ async def show_all(
     text = prefix.strip()
     looked_up = await find_customers(context.services, app.id, text, redaction, sees_payloads=visitor.may_change)
     if looked_up:
-        seen: Page[Seen] = Page(items=await _latest(context, app.id, looked_up), next=None)
+        latest = await store.latest_of_customers(app.id, [item.key for item in looked_up])
+        seen: Page[Seen] = Page(items=tuple(latest), next=None)
     elif text:
         seen = await store.customers(app.id, text, after=after, limit=PAGE)
     else:
@@ -103,24 +104,6 @@ async def show_all(
 def _number(text: str | None) -> int | None:
     """Where a page begins; the first page for anything else."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= MAX_SEQ_DIGITS else None
-
-
-async def _latest(context: Context, app_id: str, found: Sequence[FoundCustomer]) -> tuple[Seen, ...]:
-    """The latest messages of customers; those without any are omitted."""
-    latest: list[Seen] = []
-    for customer in found:
-        which = MessageFilter(customer_key=customer.key)
-        items = (await context.services.store.messages(app_id, which, limit=1, with_body=False)).items
-        latest += [
-            Seen(
-                customer_key=customer.key,
-                message_id=item.id,
-                event_type=item.event_type,
-                accepted_at_ms=item.accepted_at_ms,
-            )
-            for item in items
-        ]
-    return tuple(latest)
 
 
 @get("/customers/timeline")

@@ -253,7 +253,7 @@ def _form(
     checkup: Checkup | None = None,
     held: bool = False,
 ) -> Response[bytes]:
-    """`held`: the wizard does not continue by itself, for what the check has found."""
+    """`held`: the wizard does not continue automatically, for what the check has found."""
     values = settings or {}
     return page(
         visitor,

@@ -148,7 +148,7 @@ CREATE INDEX repeats_of_message ON repeats (message_seq);
 ALTER TABLE workers ADD COLUMN version bigint;
 CREATE FUNCTION follow_older_worker() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- Before any row, so that nobody who changes several rows waits for this while this waits for them.
+    -- Before any row, so that a transaction that changes several rows does not wait for this one while this one waits for it.
     LOCK TABLE repeats IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM repeats;
     -- A message may be committed after later ones.
